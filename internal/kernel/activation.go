@@ -1,0 +1,105 @@
+package kernel
+
+import (
+	"fmt"
+	"math"
+)
+
+// Activation is a function applied to each element.
+type Activation uint8
+
+// The activations, with the names that Hugging Face configurations give them.
+const (
+	Identity  Activation = iota
+	GELU                 // x·Φ(x): "gelu"
+	GELUTanh             // the tanh approximation: "gelu_new", "gelu_pytorch_tanh", "gelu_fast"
+	ReLU                 // max(x, 0): "relu"
+	SiLU                 // x·σ(x): "silu", "swish"
+	QuickGELU            // x·σ(1.702x): "quick_gelu"
+	Tanh                 // "tanh"
+)
+
+// String is the name of the Go constant.
+func (a Activation) String() string {
+	names := [...]string{"Identity", "GELU", "GELUTanh", "ReLU", "SiLU", "QuickGELU", "Tanh"}
+	if int(a) < len(names) {
+		return names[a]
+	}
+	return fmt.Sprintf("Activation(%d)", uint8(a))
+}
+
+const (
+	geluTanhScale = 0.7978845608028653558798921198687638 // √(2/π)
+	geluTanhCubic = 0.044715
+	quickGELU     = 1.702
+	invSqrt2Pi    = 0.3989422804014326779399460599343819
+)
+
+// Activate sets dst[i] = act(x[i]). dst may be x.
+func Activate[T Float](act Activation, dst, x []T) {
+	checkLen("Activate: dst", len(dst), len(x))
+	for i, v := range x {
+		dst[i] = T(activate(act, float64(v)))
+	}
+}
+
+// ActivateGrad sets dst[i] = dy[i]·act'(x[i]). dst may be dy.
+func ActivateGrad[T Float](act Activation, dst, x, dy []T) {
+	checkLen("ActivateGrad: dst", len(dst), len(x))
+	checkLen("ActivateGrad: dy", len(dy), len(x))
+	for i, v := range x {
+		dst[i] = T(float64(dy[i]) * activationSlope(act, float64(v)))
+	}
+}
+
+func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
+
+func activate(act Activation, x float64) float64 {
+	switch act {
+	case Identity:
+		return x
+	case GELU:
+		return 0.5 * x * math.Erfc(-x/math.Sqrt2)
+	case GELUTanh:
+		return 0.5 * x * (1 + math.Tanh(geluTanhScale*(x+geluTanhCubic*x*x*x)))
+	case ReLU:
+		if x < 0 {
+			return 0
+		}
+		return x
+	case SiLU:
+		return x * sigmoid(x)
+	case QuickGELU:
+		return x * sigmoid(quickGELU*x)
+	case Tanh:
+		return math.Tanh(x)
+	}
+	panic("kernel: no such activation: " + act.String())
+}
+
+func activationSlope(act Activation, x float64) float64 {
+	switch act {
+	case Identity:
+		return 1
+	case GELU:
+		return 0.5*math.Erfc(-x/math.Sqrt2) + x*invSqrt2Pi*math.Exp(-0.5*x*x)
+	case GELUTanh:
+		t := math.Tanh(geluTanhScale * (x + geluTanhCubic*x*x*x))
+		return 0.5*(1+t) + 0.5*x*(1-t*t)*geluTanhScale*(1+3*geluTanhCubic*x*x)
+	case ReLU:
+		if x <= 0 {
+			return 0
+		}
+		return 1
+	case SiLU:
+		s := sigmoid(x)
+		return s * (1 + x*(1-s))
+	case QuickGELU:
+		s := sigmoid(quickGELU * x)
+		return s * (1 + quickGELU*x*(1-s))
+	case Tanh:
+		t := math.Tanh(x)
+		return 1 - t*t
+	}
+	panic("kernel: no such activation: " + act.String())
+}

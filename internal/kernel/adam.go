@@ -1,0 +1,73 @@
+package kernel
+
+import "math"
+
+// AdamParams are the scalars of one AdamW step.
+type AdamParams struct {
+	LearningRate float64
+	Beta1, Beta2 float64
+	Epsilon      float64
+	WeightDecay  float64
+	Decoupled    bool // decay the weights (AdamW) and not the gradient (Adam with an L2 penalty)
+	Step         int  // counts from 1
+}
+
+// AdamW makes one step of Adam or AdamW on the weights w with gradient g, and updates the moments m and v, all of one length; g is
+// only read. The order of operations and the rounding of the scalars are those of PyTorch's single-tensor Adam.
+func AdamW[T Float](w, g, m, v []T, p AdamParams) {
+	n := len(w)
+	checkLen("AdamW: g", len(g), n)
+	checkLen("AdamW: m", len(m), n)
+	checkLen("AdamW: v", len(v), n)
+	k := adamConstants[T](p)
+	Parallel(n, 1<<15, func(lo, hi int) {
+		adamGeneric(w[lo:hi], g[lo:hi], m[lo:hi], v[lo:hi], &k)
+	})
+}
+
+// adamScalars are the scalars of a step as the elements see them.
+type adamScalars[T Float] struct {
+	decay    T // factor of the weight; 1 without decoupled decay
+	l2       T // weight added to the gradient
+	lerp     T // 1-β₁
+	beta2    T
+	square   T // 1-β₂
+	root     T // √(1-β₂ᵗ)
+	eps      T
+	stepSize T // -lr/(1-β₁ᵗ)
+}
+
+func adamConstants[T Float](p AdamParams) adamScalars[T] {
+	k := adamScalars[T]{
+		decay:    1,
+		lerp:     T(1 - p.Beta1),
+		beta2:    T(p.Beta2),
+		square:   T(1 - p.Beta2),
+		root:     T(math.Sqrt(1 - math.Pow(p.Beta2, float64(p.Step)))),
+		eps:      T(p.Epsilon),
+		stepSize: T(-p.LearningRate / (1 - math.Pow(p.Beta1, float64(p.Step)))),
+	}
+	if p.Decoupled {
+		k.decay = T(1 - p.LearningRate*p.WeightDecay)
+	} else {
+		k.l2 = T(p.WeightDecay)
+	}
+	return k
+}
+
+func adamGeneric[T Float](w, g, m, v []T, k *adamScalars[T]) {
+	for i := range w {
+		weight, grad := w[i]*k.decay, g[i]
+		if k.l2 != 0 {
+			grad += k.l2 * weight
+		}
+		if k.lerp < 0.5 { // the two forms of torch.lerp
+			m[i] += k.lerp * (grad - m[i])
+		} else {
+			m[i] = grad - (grad-m[i])*(1-k.lerp)
+		}
+		v[i] = v[i]*k.beta2 + k.square*grad*grad
+		denominator := T(math.Sqrt(float64(v[i])))/k.root + k.eps
+		w[i] = weight + k.stepSize*m[i]/denominator
+	}
+}
