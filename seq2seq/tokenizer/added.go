@@ -1,0 +1,97 @@
+package tokenizer
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// AddedToken is a token that is found in the text as it stands, before the text is cut into words. The fields have
+// Hugging Face's names and meanings.
+type AddedToken struct {
+	Content    string `json:"content"`
+	SingleWord bool   `json:"single_word"` // found only where no word's character is beside it
+	LStrip     bool   `json:"lstrip"`      // takes the white space on its left with it
+	RStrip     bool   `json:"rstrip"`      // takes the white space on its right with it
+	Normalized bool   `json:"normalized"`  // searched for after the tokens that are not normalized
+	Special    bool   `json:"special"`     // left out by Decode with skipSpecial
+}
+
+// A matcher finds added tokens in a text: the leftmost one first and, among those that start at one place, the longest.
+type matcher struct {
+	tokens []AddedToken // longest first
+	ids    []int
+	first  [256]bool // bytes that begin a token
+}
+
+// newMatcher makes the matcher of the tokens that keep picks.
+func newMatcher(tokens []AddedToken, ids map[string]int, keep func(AddedToken) bool) *matcher {
+	m := new(matcher)
+	for _, token := range tokens {
+		if keep(token) {
+			m.tokens = append(m.tokens, token)
+			m.first[token.Content[0]] = true
+		}
+	}
+	slices.SortStableFunc(m.tokens, func(a, b AddedToken) int { return cmp.Compare(len(b.Content), len(a.Content)) })
+	for _, token := range m.tokens {
+		m.ids = append(m.ids, ids[token.Content])
+	}
+	return m
+}
+
+// split calls text for each part of s between added tokens and token for each added token's id, in order. No part is empty.
+func (m *matcher) split(s string, text func(string), token func(id int)) {
+	done := 0 // s[:done] has been handed out
+	for at := 0; at < len(s); {
+		i := m.match(s[at:])
+		if i < 0 {
+			at++
+			continue
+		}
+		start, stop := at, at+len(m.tokens[i].Content)
+		at = stop
+		if m.tokens[i].SingleWord && (endsWithWord(s[:start]) || startsWithWord(s[stop:])) {
+			continue
+		}
+		if m.tokens[i].LStrip {
+			start = max(done, len(strings.TrimRightFunc(s[:start], unicode.IsSpace)))
+		}
+		if m.tokens[i].RStrip {
+			stop = len(s) - len(strings.TrimLeftFunc(s[stop:], unicode.IsSpace))
+		}
+		if done < start {
+			text(s[done:start])
+		}
+		token(m.ids[i])
+		done = stop
+	}
+	if done < len(s) {
+		text(s[done:])
+	}
+}
+
+// match gives the index of the longest token that s, which is not empty, starts with, or -1.
+func (m *matcher) match(s string) int {
+	if !m.first[s[0]] {
+		return -1
+	}
+	return slices.IndexFunc(m.tokens, func(t AddedToken) bool { return strings.HasPrefix(s, t.Content) })
+}
+
+func endsWithWord(s string) bool {
+	r, size := utf8.DecodeLastRuneInString(s)
+	return size > 0 && isWord(r)
+}
+
+func startsWithWord(s string) bool {
+	r, size := utf8.DecodeRuneInString(s)
+	return size > 0 && isWord(r)
+}
+
+// isWord reports whether r is one of \w: alphabetic, a mark, a decimal digit, connecting punctuation or a joiner.
+func isWord(r rune) bool {
+	return unicode.In(r, unicode.L, unicode.Nl, unicode.Other_Alphabetic, unicode.M, unicode.Nd, unicode.Pc, unicode.Join_Control)
+}
