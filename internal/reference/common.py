@@ -1,5 +1,6 @@
 """What the reference scripts share: models with drawn weights, and the writing of a case."""
 
+import copy
 import json
 import os
 import shutil
@@ -88,6 +89,13 @@ def joined(encoder=None, **decoder_options):
     for config in (model.config, model.generation_config):
         config.bos_token_id = config.eos_token_id = config.pad_token_id = config.decoder_start_token_id = eos
     return model
+
+
+def double(model):
+    """A float64 twin. Its attention is the fused one: ViT's eager softmax is float32 whatever the model's type."""
+    twin = copy.deepcopy(model).double()
+    twin.set_attn_implementation("sdpa")
+    return twin
 
 
 def pixels(name, batch, channels, height, width, seed):

@@ -1,7 +1,5 @@
 """GPT-2 language models, with and without cross-attention: seq2seq/gpt2/testdata."""
 
-import copy
-
 import numpy as np
 import torch
 
@@ -52,7 +50,7 @@ def case(name, model, seed, gradients=True):
         states = states.reshape(-1, config.n_embd)
         golden |= {"encoder_states": states, "encoder_offsets": state_starts}
     out32, out64 = (outputs(m, ids, starts, states, state_starts, targets)
-                    for m in (model, copy.deepcopy(model).double()))
+                    for m in (model, common.double(model)))
     common.zero_vanishing_gradients(out32, out64)
     if not gradients:
         out32, out64 = ({k: v for k, v in out.items() if not k.startswith("grad.")} for out in (out32, out64))

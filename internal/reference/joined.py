@@ -1,7 +1,5 @@
 """The encoder-decoder whole: seq2seq/testdata."""
 
-import copy
-
 import numpy as np
 import torch
 
@@ -49,7 +47,7 @@ def case(name, model, lengths, seed, stored=False, **options):
     kept = labels != -100
     golden = {"pixel_values": x, "labels": labels, "decoder_input_ids": shifted, "input_ids": shifted[kept],
               "targets": labels[kept], "offsets": common.offsets(kept.sum(1))}
-    out32, out64 = (outputs(m, x, labels, **options) for m in (model, copy.deepcopy(model).double()))
+    out32, out64 = (outputs(m, x, labels, **options) for m in (model, common.double(model)))
     common.zero_vanishing_gradients(out32, out64)
     common.write(f"seq2seq/testdata/{name}", model, golden | out32, None, None if stored else drawn, out64)
 

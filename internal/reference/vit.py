@@ -1,7 +1,5 @@
 """Vision Transformers: vision/vit/testdata."""
 
-import copy
-
 import torch
 
 import common
@@ -18,7 +16,7 @@ def case(name, model, x, seed, meta=None, **options):
     drawn = common.weights(seed)
     common.draw(model, drawn)
     golden = states(model, x, **options)
-    golden64 = states(copy.deepcopy(model).double(), x, **options)
+    golden64 = states(common.double(model), x, **options)
     common.write(f"vision/vit/testdata/{name}", model, {"pixel_values": x} | golden, meta, drawn, golden64)
 
 
