@@ -94,7 +94,9 @@ def joined(encoder=None, **decoder_options):
 def double(model):
     """A float64 twin. Its attention is the fused one: ViT's eager softmax is float32 whatever the model's type."""
     twin = copy.deepcopy(model).double()
-    twin.set_attn_implementation("sdpa")
+    for module in twin.modules():  # an encoder-decoder's set_attn_implementation does not reach its parts
+        if hasattr(module, "config"):
+            module.config._attn_implementation = "sdpa"
     return twin
 
 
