@@ -127,15 +127,3 @@ func mulDiv255(a, b uint8) uint8 {
 	t := uint32(a)*uint32(b) + 128
 	return uint8((t>>8 + t) >> 8)
 }
-
-// fromYCbCr is replaced below by libjpeg's.
-func fromYCbCr(out Image, img *image.YCbCr) {
-	b := img.Rect
-	for y := range out.Height {
-		for x := range out.Width {
-			yi, ci := img.YOffset(b.Min.X+x, b.Min.Y+y), img.COffset(b.Min.X+x, b.Min.Y+y)
-			p := out.row(y)[3*x : 3*x+3]
-			p[0], p[1], p[2] = color.YCbCrToRGB(img.Y[yi], img.Cb[ci], img.Cr[ci])
-		}
-	}
-}
