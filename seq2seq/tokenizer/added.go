@@ -21,15 +21,16 @@ type AddedToken struct {
 
 // A matcher finds added tokens in a text: the leftmost one first and, among those that start at one place, the longest.
 type matcher struct {
-	tokens []AddedToken // longest first
-	ids    []int
-	first  [256]bool // bytes that begin a token
+	tokens       []AddedToken // longest first
+	ids          []int
+	first        [256]bool // bytes that begin a token
+	splitSpecial bool      // special tokens are passed over
 }
 
-// newMatcher makes the matcher of the tokens that keep picks.
-func newMatcher(tokens []AddedToken, ids map[string]int, keep func(AddedToken) bool) *matcher {
-	m := new(matcher)
-	for _, token := range tokens {
+// newMatcher makes the matcher of those added tokens of t that keep picks.
+func newMatcher(t *Tokenizer, keep func(AddedToken) bool) *matcher {
+	m := &matcher{splitSpecial: t.splitSpecial}
+	for _, token := range t.added {
 		if keep(token) {
 			m.tokens = append(m.tokens, token)
 			m.first[token.Content[0]] = true
@@ -37,13 +38,13 @@ func newMatcher(tokens []AddedToken, ids map[string]int, keep func(AddedToken) b
 	}
 	slices.SortStableFunc(m.tokens, func(a, b AddedToken) int { return cmp.Compare(len(b.Content), len(a.Content)) })
 	for _, token := range m.tokens {
-		m.ids = append(m.ids, ids[token.Content])
+		m.ids = append(m.ids, t.ids[token.Content])
 	}
 	return m
 }
 
-// split calls text for each part of s between added tokens and token for each added token's id, in order. No part is empty.
-func (m *matcher) split(s string, text func(string), token func(id int)) {
+// split calls text for each part of s between added tokens and added for each added token's id, in order. No part is empty.
+func (m *matcher) split(s string, text func(string), added func(id int)) {
 	done := 0 // s[:done] has been handed out
 	for at := 0; at < len(s); {
 		i := m.match(s[at:])
@@ -51,21 +52,22 @@ func (m *matcher) split(s string, text func(string), token func(id int)) {
 			at++
 			continue
 		}
-		start, stop := at, at+len(m.tokens[i].Content)
+		token := m.tokens[i]
+		start, stop := at, at+len(token.Content)
 		at = stop
-		if m.tokens[i].SingleWord && (endsWithWord(s[:start]) || startsWithWord(s[stop:])) {
+		if token.Special && m.splitSpecial || token.SingleWord && (endsWithWord(s[:start]) || startsWithWord(s[stop:])) {
 			continue
 		}
-		if m.tokens[i].LStrip {
+		if token.LStrip {
 			start = max(done, len(strings.TrimRightFunc(s[:start], unicode.IsSpace)))
 		}
-		if m.tokens[i].RStrip {
+		if token.RStrip {
 			stop = len(s) - len(strings.TrimLeftFunc(s[stop:], unicode.IsSpace))
 		}
 		if done < start {
 			text(s[done:start])
 		}
-		token(m.ids[i])
+		added(m.ids[i])
 		done = stop
 	}
 	if done < len(s) {

@@ -31,11 +31,15 @@ var gpt2 = sync.OnceValue(func() *Tokenizer {
 	if err != nil {
 		panic(err)
 	}
-	return fromMerges(merges)
+	t, err := fromMerges(merges)
+	if err != nil {
+		panic(err)
+	}
+	return t
 })
 
 // fromMerges makes the tokenizer whose ids are GPT-2's: the 256 bytes, what each merge makes, and <|endoftext|>.
-func fromMerges(merges [][2]string) *Tokenizer {
+func fromMerges(merges [][2]string) (*Tokenizer, error) {
 	vocab := make(map[string]int, 256+len(merges)+1)
 	for id, b := range byteOrder() {
 		vocab[string(byteRunes[b])] = id
@@ -44,11 +48,7 @@ func fromMerges(merges [][2]string) *Tokenizer {
 		vocab[pair[0]+pair[1]] = len(vocab)
 	}
 	vocab[EndOfText] = len(vocab)
-	t, err := New(vocab, merges, Special{})
-	if err != nil {
-		panic(err)
-	}
-	return t
+	return New(vocab, merges, Special{})
 }
 
 // Cut gives the tokenizer with only the first merges of t, size tokens in all: the 256 bytes, size-257 merges and
@@ -60,7 +60,11 @@ func (t *Tokenizer) Cut(size int) (*Tokenizer, error) {
 	if least, most := 257, 257+len(t.merges); size < least || size > most {
 		return nil, fmt.Errorf("tokenizer: a cut to %d tokens: expected %d to %d", size, least, most)
 	}
-	return fromMerges(t.merges[:size-257]), nil
+	cut, err := fromMerges(t.merges[:size-257])
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: a cut to %d tokens: %w", size, err)
+	}
+	return cut, nil
 }
 
 // parseMerges reads the text of a merges.txt: a line "left right" for each merge, after a line "#version: …".
@@ -71,11 +75,20 @@ func parseMerges(text string) ([][2]string, error) {
 		if strings.HasPrefix(line, "#version") || line == "" {
 			continue
 		}
-		left, right, ok := strings.Cut(line, " ")
-		if !ok || left == "" || right == "" || strings.Contains(right, " ") {
-			return nil, fmt.Errorf("line %d is %q: expected two tokens with a space between", i+1, line)
+		pair, err := parseMerge(line)
+		if err != nil {
+			return nil, fmt.Errorf("line %d %w", i+1, err)
 		}
-		merges = append(merges, [2]string{left, right})
+		merges = append(merges, pair)
 	}
 	return merges, nil
+}
+
+// parseMerge reads "left right".
+func parseMerge(line string) ([2]string, error) {
+	left, right, ok := strings.Cut(line, " ")
+	if !ok || left == "" || right == "" || strings.Contains(right, " ") {
+		return [2]string{}, fmt.Errorf("is %q: expected two tokens with a space between", line)
+	}
+	return [2]string{left, right}, nil
 }

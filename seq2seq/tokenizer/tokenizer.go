@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -54,11 +55,13 @@ type Tokenizer struct {
 
 // A recipe is what a tokenizer is made of, and what its files hold.
 type recipe struct {
-	vocab       map[string]int // without added tokens beyond it
-	merges      [][2]string    // by rank
-	special     Special
-	added       []AddedToken // in the order of their ids
-	prefixSpace bool         // a text that begins with no space is given one
+	vocab        map[string]int // without added tokens beyond it
+	merges       [][2]string    // by rank
+	special      Special
+	added        []AddedToken               // in the order of their ids
+	prefixSpace  bool                       // a text that begins with no space is given one
+	splitSpecial bool                       // special tokens in a text are taken for plain text
+	config       map[string]json.RawMessage // of tokenizer_config.json, to be kept
 }
 
 type token struct {
@@ -117,22 +120,17 @@ func build(r recipe) (*Tokenizer, error) {
 	}
 	for b, r := range byteRunes {
 		t.byteIDs[b] = -1
-		if id, ok := r2id(t.vocab, r); ok {
+		if id, ok := t.vocab[string(r)]; ok {
 			t.byteIDs[b] = id
 		}
 	}
-	t.raw = newMatcher(t.added, t.ids, func(a AddedToken) bool { return !a.Normalized })
-	t.late = newMatcher(t.added, t.ids, func(a AddedToken) bool { return a.Normalized })
+	t.raw = newMatcher(t, func(a AddedToken) bool { return !a.Normalized })
+	t.late = newMatcher(t, func(a AddedToken) bool { return a.Normalized })
 	t.bos, t.eos, t.unk, t.pad = t.ids[r.special.BOS], t.ids[r.special.EOS], t.ids[r.special.Unk], t.ids[r.special.EOS]
 	if r.special.Pad != "" {
 		t.pad = t.ids[r.special.Pad]
 	}
 	return t, nil
-}
-
-func r2id(vocab map[string]int, r rune) (int, bool) {
-	id, ok := vocab[string(r)]
-	return id, ok
 }
 
 // index fills the table of tokens by id.

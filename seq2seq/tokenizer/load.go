@@ -1,0 +1,324 @@
+package tokenizer
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The files of a Hugging Face tokenizer.
+const (
+	tokenizerFile     = "tokenizer.json"
+	vocabFile         = "vocab.json"
+	mergesFile        = "merges.txt"
+	configFile        = "tokenizer_config.json"
+	specialTokensFile = "special_tokens_map.json"
+	addedTokensFile   = "added_tokens.json"
+)
+
+// Load reads the tokenizer of a Hugging Face folder, such as os.DirFS(dir): the vocabulary and the merges from
+// tokenizer.json if it is there, else from vocab.json and merges.txt; special and added tokens and add_prefix_space
+// from tokenizer_config.json, special_tokens_map.json and added_tokens.json where present, with the precedence that
+// transformers gives them.
+//
+// Errors name the file. A tokenizer that is no byte-level BPE with GPT-2's splitting is refused.
+func Load(fsys fs.FS) (*Tokenizer, error) {
+	l := loader{fsys: fsys}
+	source, err := l.model()
+	if err != nil {
+		return nil, err
+	}
+	if err := l.roles(); err != nil {
+		return nil, err
+	}
+	t, err := build(l.recipe)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", source, err)
+	}
+	for id, token := range l.byID {
+		if got := t.ids[token.Content]; got != id {
+			return nil, fmt.Errorf("%s: added token %q has id %d: expected %d, its place in the vocabulary", l.addedSource, token.Content, id, got)
+		}
+	}
+	return t, nil
+}
+
+// A loader collects a recipe from files.
+type loader struct {
+	fsys fs.FS
+	recipe
+	byID        map[int]AddedToken // the added tokens of the files
+	addedSource string             // the file that they are from
+
+	jsonAdded       []addedEntry // tokenizer.json's
+	jsonPrefixSpace bool
+}
+
+// An addedEntry is an added token as tokenizer.json lists it.
+type addedEntry struct {
+	ID int `json:"id"`
+	AddedToken
+}
+
+// read decodes a JSON file into v and reports whether it is there.
+func (l *loader) read(name string, v any) (bool, error) {
+	data, err := fs.ReadFile(l.fsys, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", name, err)
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return false, fmt.Errorf("%s: %w", name, err)
+	}
+	return true, nil
+}
+
+// model reads the vocabulary and the merges, and names the files that they are from.
+func (l *loader) model() (source string, err error) {
+	var file tokenizerJSON
+	if ok, err := l.read(tokenizerFile, &file); err != nil {
+		return "", err
+	} else if ok {
+		if err := file.check(); err != nil {
+			return "", fmt.Errorf("%s: %w", tokenizerFile, err)
+		}
+		l.vocab, l.merges, l.jsonAdded = file.Model.Vocab, file.Model.Merges, file.AddedTokens
+		l.jsonPrefixSpace = file.PreTokenizer.AddPrefixSpace
+		return tokenizerFile, nil
+	}
+
+	if ok, err := l.read(vocabFile, &l.vocab); err != nil {
+		return "", err
+	} else if !ok {
+		return "", fmt.Errorf("no tokenizer: expected %s, or %s and %s: %w", tokenizerFile, vocabFile, mergesFile, fs.ErrNotExist)
+	}
+	text, err := fs.ReadFile(l.fsys, mergesFile)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", mergesFile, err)
+	}
+	if l.merges, err = parseMerges(string(text)); err != nil {
+		return "", fmt.Errorf("%s: %w", mergesFile, err)
+	}
+	return vocabFile + " with " + mergesFile, nil
+}
+
+// tokenizerJSON is what is read of tokenizer.json.
+type tokenizerJSON struct {
+	AddedTokens  []addedEntry    `json:"added_tokens"`
+	Normalizer   json.RawMessage `json:"normalizer"`
+	PreTokenizer struct {
+		Type           string `json:"type"`
+		AddPrefixSpace bool   `json:"add_prefix_space"`
+		UseRegex       *bool  `json:"use_regex"`
+	} `json:"pre_tokenizer"`
+	Model struct {
+		Type                    string         `json:"type"`
+		Dropout                 float64        `json:"dropout"`
+		ContinuingSubwordPrefix string         `json:"continuing_subword_prefix"`
+		EndOfWordSuffix         string         `json:"end_of_word_suffix"`
+		ByteFallback            bool           `json:"byte_fallback"`
+		IgnoreMerges            bool           `json:"ignore_merges"`
+		Vocab                   map[string]int `json:"vocab"`
+		Merges                  mergeList      `json:"merges"`
+	} `json:"model"`
+}
+
+// check refuses what is not GPT-2's kind of tokenizer.
+func (f *tokenizerJSON) check() error {
+	model := f.Model
+	switch {
+	case model.Type != "BPE" && model.Type != "": // old files leave it out
+		return fmt.Errorf("model.type is %q: expected \"BPE\"", model.Type)
+	case f.PreTokenizer.Type != "ByteLevel":
+		return fmt.Errorf("pre_tokenizer.type is %q: expected \"ByteLevel\"", f.PreTokenizer.Type)
+	case f.PreTokenizer.UseRegex != nil && !*f.PreTokenizer.UseRegex:
+		return fmt.Errorf("pre_tokenizer.use_regex is false: expected GPT-2's splitting")
+	case len(f.Normalizer) > 0 && string(f.Normalizer) != "null":
+		return fmt.Errorf("normalizer is %.60s: expected null", f.Normalizer)
+	case model.Dropout != 0 || model.ContinuingSubwordPrefix != "" || model.EndOfWordSuffix != "":
+		return fmt.Errorf("model has dropout %g, continuing_subword_prefix %q and end_of_word_suffix %q: expected none of them",
+			model.Dropout, model.ContinuingSubwordPrefix, model.EndOfWordSuffix)
+	case model.ByteFallback || model.IgnoreMerges:
+		return fmt.Errorf("model has byte_fallback %t and ignore_merges %t: expected false", model.ByteFallback, model.IgnoreMerges)
+	}
+	return nil
+}
+
+// A mergeList reads merges as "left right" (older files) or as ["left", "right"].
+type mergeList [][2]string
+
+func (m *mergeList) UnmarshalJSON(data []byte) error {
+	var lines []string
+	if err := json.Unmarshal(data, &lines); err != nil {
+		var pairs [][]string
+		if json.Unmarshal(data, &pairs) != nil {
+			return fmt.Errorf("merges: expected strings \"left right\" or pairs [\"left\", \"right\"]: %w", err)
+		}
+		for i, pair := range pairs {
+			if len(pair) != 2 {
+				return fmt.Errorf("merge %d has %d tokens: expected 2", i+1, len(pair))
+			}
+			*m = append(*m, [2]string(pair))
+		}
+		return nil
+	}
+	for i, line := range lines {
+		pair, err := parseMerge(line)
+		if err != nil {
+			return fmt.Errorf("merge %d %w", i+1, err)
+		}
+		*m = append(*m, pair)
+	}
+	return nil
+}
+
+// A tokenEntry is a special token in a configuration: a text, or an object with options, or null.
+type tokenEntry struct{ AddedToken }
+
+func (e *tokenEntry) UnmarshalJSON(data []byte) error {
+	e.AddedToken = AddedToken{}
+	if bytes.HasPrefix(data, []byte("{")) {
+		if err := json.Unmarshal(data, &e.AddedToken); err != nil {
+			return err
+		}
+	} else if err := json.Unmarshal(data, &e.Content); err != nil {
+		return err
+	}
+	e.Special = true
+	return nil
+}
+
+// A tokenList is a list of special tokens, or an object whose values they are.
+type tokenList []tokenEntry
+
+func (l *tokenList) UnmarshalJSON(data []byte) error {
+	*l = nil
+	if !bytes.HasPrefix(data, []byte("{")) {
+		return json.Unmarshal(data, (*[]tokenEntry)(l))
+	}
+	in := json.NewDecoder(bytes.NewReader(data))
+	if _, err := in.Token(); err != nil { // the brace
+		return err
+	}
+	for in.More() {
+		if _, err := in.Token(); err != nil { // the key
+			return err
+		}
+		var entry tokenEntry
+		if err := in.Decode(&entry); err != nil {
+			return err
+		}
+		*l = append(*l, entry)
+	}
+	return nil
+}
+
+// A roleSet is what a configuration says of special tokens. Entries that it leaves out are zero.
+type roleSet struct {
+	BOS        tokenEntry `json:"bos_token"`
+	EOS        tokenEntry `json:"eos_token"`
+	Unk        tokenEntry `json:"unk_token"`
+	Sep        tokenEntry `json:"sep_token"`
+	Pad        tokenEntry `json:"pad_token"`
+	CLS        tokenEntry `json:"cls_token"`
+	Mask       tokenEntry `json:"mask_token"`
+	Extra      tokenList  `json:"extra_special_tokens"`
+	Additional tokenList  `json:"additional_special_tokens"` // Extra's name before transformers 5
+}
+
+// roles reads which tokens are special and which are added.
+func (l *loader) roles() error {
+	var config struct {
+		roleSet
+		Class              string                `json:"tokenizer_class"`
+		AddPrefixSpace     *bool                 `json:"add_prefix_space"`
+		SplitSpecialTokens bool                  `json:"split_special_tokens"`
+		AddedTokensDecoder map[string]AddedToken `json:"added_tokens_decoder"`
+	}
+	if _, err := l.read(configFile, &config); err != nil {
+		return err
+	}
+	if _, err := l.read(configFile, &l.config); err != nil {
+		return err
+	}
+	isGPT2 := config.Class == "" || strings.HasPrefix(config.Class, "GPT2Tokenizer")
+	l.splitSpecial = config.SplitSpecialTokens
+	switch {
+	case config.AddPrefixSpace != nil:
+		l.prefixSpace = *config.AddPrefixSpace
+	case config.Class == "" || !isGPT2:
+		l.prefixSpace = l.jsonPrefixSpace
+	}
+
+	l.byID = make(map[int]AddedToken)
+	if config.AddedTokensDecoder != nil {
+		l.addedSource = configFile
+		for key, token := range config.AddedTokensDecoder {
+			id, err := strconv.Atoi(key)
+			if err != nil {
+				return fmt.Errorf("%s: added_tokens_decoder has the key %q: expected an id", configFile, key)
+			}
+			l.byID[id] = token
+		}
+	} else if err := l.olderFiles(&config.roleSet); err != nil {
+		return err
+	}
+	for _, id := range slices.Sorted(maps.Keys(l.byID)) {
+		l.added = append(l.added, l.byID[id])
+	}
+	l.setRoles(config.roleSet)
+	if !isGPT2 && (config.BOS.Content == "" || config.EOS.Content == "") {
+		return fmt.Errorf("%s: tokenizer_class %q without bos_token and eos_token: expected both", configFile, config.Class)
+	}
+	return nil
+}
+
+// olderFiles reads what tokenizer_config.json had beside it before it listed the added tokens itself.
+func (l *loader) olderFiles(roles *roleSet) error {
+	if _, err := l.read(specialTokensFile, roles); err != nil {
+		return err
+	}
+	var added map[string]int
+	if ok, err := l.read(addedTokensFile, &added); err != nil {
+		return err
+	} else if ok {
+		l.addedSource = addedTokensFile
+	}
+	for content, id := range added {
+		special := slices.ContainsFunc(roles.all(), func(e tokenEntry) bool { return e.Content == content })
+		l.byID[id] = AddedToken{Content: content, Special: special, Normalized: !special}
+	}
+	for _, entry := range l.jsonAdded {
+		l.addedSource = tokenizerFile
+		l.byID[entry.ID] = entry.AddedToken
+	}
+	return nil
+}
+
+// all lists the entries in the order in which transformers adds them.
+func (r *roleSet) all() []tokenEntry {
+	extra := r.Extra
+	if len(extra) == 0 {
+		extra = r.Additional
+	}
+	return append([]tokenEntry{r.BOS, r.EOS, r.Unk, r.Sep, r.Pad, r.CLS, r.Mask}, extra...)
+}
+
+// setRoles names the special tokens and adds those that are not among the added ones yet.
+func (l *loader) setRoles(r roleSet) {
+	l.special = Special{BOS: r.BOS.Content, EOS: r.EOS.Content, Pad: r.Pad.Content, Unk: r.Unk.Content}
+	for _, entry := range r.all() {
+		known := slices.ContainsFunc(l.added, func(a AddedToken) bool { return a.Content == entry.Content })
+		if entry.Content != "" && !known {
+			l.added = append(l.added, entry.AddedToken)
+		}
+	}
+}

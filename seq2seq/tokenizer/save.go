@@ -1,0 +1,133 @@
+package tokenizer
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Save writes the files from which transformers' AutoTokenizer and [Load] make the same tokenizer: tokenizer.json,
+// vocab.json, merges.txt, tokenizer_config.json and special_tokens_map.json. It makes dir where needed. Entries of a
+// loaded tokenizer_config.json that mean nothing here, such as model_max_length, are kept.
+func (t *Tokenizer) Save(dir string) error {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	files := []struct {
+		name  string
+		value any
+	}{
+		{tokenizerFile, t.tokenizerJSON()},
+		{vocabFile, orderedVocab(t.vocab)},
+		{configFile, t.configJSON()},
+		{specialTokensFile, t.roles()},
+	}
+	for _, file := range files {
+		var data bytes.Buffer
+		encoder := json.NewEncoder(&data)
+		encoder.SetEscapeHTML(false)
+		encoder.SetIndent("", "  ")
+		if err := encoder.Encode(file.value); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, file.name), data.Bytes(), 0o666); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(filepath.Join(dir, mergesFile), []byte("#version: 0.2\n"+strings.Join(t.mergeLines(), "\n")+"\n"), 0o666)
+}
+
+// mergeLines gives the merges as "left right".
+func (t *Tokenizer) mergeLines() []string {
+	lines := make([]string, len(t.merges))
+	for i, pair := range t.merges {
+		lines[i] = pair[0] + " " + pair[1]
+	}
+	return lines
+}
+
+// tokenizerJSON gives the contents of tokenizer.json.
+func (t *Tokenizer) tokenizerJSON() any {
+	type object = map[string]any
+	added := make([]addedEntry, len(t.added))
+	for i, token := range t.added {
+		added[i] = addedEntry{ID: t.ids[token.Content], AddedToken: token}
+	}
+	slices.SortFunc(added, func(a, b addedEntry) int { return cmp.Compare(a.ID, b.ID) })
+	byteLevel := func(prefixSpace, trimOffsets bool) object {
+		return object{"type": "ByteLevel", "add_prefix_space": prefixSpace, "trim_offsets": trimOffsets, "use_regex": true}
+	}
+	return object{
+		"version": "1.0", "truncation": nil, "padding": nil, "normalizer": nil,
+		"added_tokens":   added,
+		"pre_tokenizer":  byteLevel(t.prefixSpace, true),
+		"post_processor": byteLevel(true, false),
+		"decoder":        byteLevel(true, true),
+		"model": object{
+			"type": "BPE", "dropout": nil, "unk_token": nil, "continuing_subword_prefix": "", "end_of_word_suffix": "",
+			"fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
+			"vocab": orderedVocab(t.vocab), "merges": t.mergeLines(),
+		},
+	}
+}
+
+// configJSON gives the contents of tokenizer_config.json.
+func (t *Tokenizer) configJSON() any {
+	config := map[string]any{
+		"tokenizer_class":              "GPT2Tokenizer",
+		"clean_up_tokenization_spaces": false,
+		"errors":                       "replace",
+	}
+	for key, value := range t.config {
+		config[key] = value
+	}
+	for _, key := range []string{"name_or_path", "special_tokens_map_file", "tokenizer_file"} {
+		delete(config, key) // where it was loaded from
+	}
+	for role, token := range t.roles() {
+		config[role] = token
+	}
+	decoder := make(map[string]AddedToken)
+	for _, token := range t.added {
+		decoder[strconv.Itoa(t.ids[token.Content])] = token
+	}
+	config["added_tokens_decoder"] = decoder
+	config["add_prefix_space"] = t.prefixSpace
+	return config
+}
+
+// roles gives the contents of special_tokens_map.json.
+func (t *Tokenizer) roles() map[string]string {
+	roles := map[string]string{"bos_token": t.special.BOS, "eos_token": t.special.EOS, "unk_token": t.special.Unk}
+	if t.special.Pad != "" {
+		roles["pad_token"] = t.special.Pad
+	}
+	return roles
+}
+
+// An orderedVocab is written in the order of the ids.
+type orderedVocab map[string]int
+
+func (v orderedVocab) MarshalJSON() ([]byte, error) {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	out.WriteByte('{')
+	for i, text := range slices.SortedFunc(maps.Keys(v), func(a, b string) int { return cmp.Compare(v[a], v[b]) }) {
+		if i > 0 {
+			out.WriteByte(',')
+		}
+		if err := encoder.Encode(text); err != nil {
+			return nil, err
+		}
+		out.WriteString(":" + strconv.Itoa(v[text]))
+	}
+	out.WriteByte('}')
+	return out.Bytes(), nil
+}
