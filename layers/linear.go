@@ -1,0 +1,133 @@
+package layers
+
+import (
+	"fmt"
+
+	"github.com/ekphrasis-ml/ekphrasis/internal/kernel"
+	"github.com/nlpodyssey/spago/mat"
+	"github.com/nlpodyssey/spago/mat/float"
+	"github.com/nlpodyssey/spago/nn"
+)
+
+// Linear is torch.nn.Linear: y = act(x Wᵀ + b).
+type Linear struct {
+	nn.Module
+	Weight *nn.Param `param:"weight"`      // [out, in]
+	Bias   *nn.Param `param:"bias,vector"` // [out], or nil
+}
+
+// NewLinear returns a layer of zeros from in to out columns.
+func NewLinear[T float.DType](in, out int, bias bool) *Linear {
+	l := &Linear{Weight: Zeros[T](out, in)}
+	if bias {
+		l.Bias = Zeros[T](out, 1)
+	}
+	return l
+}
+
+// Forward takes x [rows, in] to [rows, out].
+func (l *Linear) Forward(x mat.Tensor, act Activation) mat.Tensor {
+	return affine(x, l.Weight, optional(l.Bias), true, act)
+}
+
+// Conv1D is GPT-2's linear layer, whose weight is stored transposed:
+// y = act(x W + b).
+type Conv1D struct {
+	nn.Module
+	Weight *nn.Param `param:"weight"`      // [in, out]
+	Bias   *nn.Param `param:"bias,vector"` // [out]
+}
+
+// NewConv1D returns a layer of zeros from in to out columns.
+func NewConv1D[T float.DType](in, out int) *Conv1D {
+	return &Conv1D{Weight: Zeros[T](in, out), Bias: Zeros[T](out, 1)}
+}
+
+// Forward takes x [rows, in] to [rows, out].
+func (l *Conv1D) Forward(x mat.Tensor, act Activation) mat.Tensor {
+	return affine(x, l.Weight, optional(l.Bias), false, act)
+}
+
+// MatMulT is x Wᵀ for x [rows, in] and w [out, in]: a linear layer without
+// bias whose weight belongs to something else, such as a tied LM head.
+func MatMulT(x, w mat.Tensor) mat.Tensor { return affine(x, w, nil, true, Identity) }
+
+func affine(x, w, b mat.Tensor, transposed bool, act Activation) mat.Tensor {
+	if isFloat64(x) {
+		return apply(newAffine[float64](x, w, b, transposed, act))
+	}
+	return apply(newAffine[float32](x, w, b, transposed, act))
+}
+
+// affineOp is act(x·op(w) + b) with op(w) = wᵀ when transposed.
+type affineOp[T kernel.Float] struct {
+	x, w, b       mat.Tensor
+	transposed    bool
+	act           Activation
+	rows, in, out int
+	pre           []T // value before the activation, kept for backward
+}
+
+func newAffine[T kernel.Float](x, w, b mat.Tensor, transposed bool, act Activation) *affineOp[T] {
+	f := &affineOp[T]{x: x, w: w, b: b, transposed: transposed, act: act}
+	f.rows, f.in = dims(x)
+	in, out := dims(w)
+	if transposed {
+		in, out = out, in
+	}
+	if in != f.in {
+		panic(fmt.Sprintf("layers: linear: input is %v, weight takes %d columns", x.Shape(), in))
+	}
+	f.out = out
+	checkLen("linear", "bias", b, out)
+	return f
+}
+
+func (f *affineOp[T]) Operands() []mat.Tensor { return operands(f.x, f.w, f.b) }
+
+func (f *affineOp[T]) Forward() (mat.Tensor, error) {
+	y := make([]T, f.rows*f.out)
+	e := kernel.Epilogue[T]{Bias: values[T](f.b), Activation: f.act}
+	if f.act != Identity && requiresGrad(f.Operands()...) {
+		f.pre = make([]T, len(y))
+		e.Pre = f.pre
+	}
+	kernel.Gemm(false, f.transposed, f.rows, f.out, f.in,
+		values[T](f.x), f.in, values[T](f.w), f.ldw(), y, f.out, false, &e)
+	return matrix(y, f.rows, f.out), nil
+}
+
+func (f *affineOp[T]) ldw() int {
+	if f.transposed {
+		return f.in
+	}
+	return f.out
+}
+
+func (f *affineOp[T]) Backward(gy mat.Tensor) error {
+	g := values[T](gy)
+	if f.act != Identity {
+		d := make([]T, len(g))
+		kernel.ActivateGrad(f.act, d, f.pre, g)
+		g = d
+	}
+	if dx := gradient[T](f.x); dx != nil {
+		kernel.Gemm(false, !f.transposed, f.rows, f.in, f.out,
+			g, f.out, values[T](f.w), f.ldw(), dx, f.in, false, nil)
+		accumulate(f.x, dx)
+	}
+	if dw := gradient[T](f.w); dw != nil {
+		x := values[T](f.x)
+		if f.transposed { // dW [out, in] = gᵀ x
+			kernel.Gemm(true, false, f.out, f.in, f.rows, g, f.out, x, f.in, dw, f.in, false, nil)
+		} else { // dW [in, out] = xᵀ g
+			kernel.Gemm(true, false, f.in, f.out, f.rows, x, f.in, g, f.out, dw, f.out, false, nil)
+		}
+		accumulate(f.w, dw)
+	}
+	if db := gradient[T](f.b); db != nil {
+		kernel.SumColumns(db, g, f.rows, f.out)
+		accumulate(f.b, db)
+	}
+	return nil
+}

@@ -1,0 +1,110 @@
+package layers
+
+import (
+	"fmt"
+
+	"github.com/ekphrasis-ml/ekphrasis/internal/kernel"
+	"github.com/nlpodyssey/spago/ag"
+	"github.com/nlpodyssey/spago/mat"
+)
+
+// apply runs an operator. It becomes a node of the graph only if some operand
+// requires a gradient; otherwise the plain result is returned.
+func apply(f ag.AutoGradFunction) mat.Tensor {
+	if requiresGrad(f.Operands()...) {
+		return ag.NewOperator(f).Run()
+	}
+	y, err := f.Forward()
+	if err != nil {
+		panic(err)
+	}
+	return y
+}
+
+func requiresGrad(xs ...mat.Tensor) bool {
+	for _, x := range xs {
+		if wants(x) {
+			return true
+		}
+	}
+	return false
+}
+
+// wants reports whether a gradient for x is asked for; x may be nil.
+func wants(x mat.Tensor) bool { return x != nil && x.RequiresGrad() }
+
+// operands drops the nil ones, which are optional parts such as a bias.
+func operands(xs ...mat.Tensor) []mat.Tensor {
+	out := xs[:0:0]
+	for _, x := range xs {
+		if x != nil {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// values returns the elements of x without copying them; nil for nil.
+func values[T kernel.Float](x mat.Tensor) []T {
+	if x == nil {
+		return nil
+	}
+	return mat.Data[T](x.Value())
+}
+
+func matrix[T kernel.Float](data []T, rows, cols int) *mat.Dense[T] {
+	return mat.NewDense[T](mat.WithShape(rows, cols), mat.WithBacking(data))
+}
+
+// accumulate adds gradient g to x if x asks for it; g has the shape of x.
+func accumulate[T kernel.Float](x mat.Tensor, g []T) {
+	if g != nil && wants(x) {
+		shape := x.Shape()
+		x.AccGrad(matrix(g, shape[0], shape[1]))
+	}
+}
+
+// gradient returns a zeroed buffer for the gradient of x, or nil if nobody
+// asks for it.
+func gradient[T kernel.Float](x mat.Tensor) []T {
+	if !wants(x) {
+		return nil
+	}
+	return make([]T, x.Size())
+}
+
+// dims returns the rows and columns of x.
+func dims(x mat.Tensor) (rows, cols int) {
+	s := x.Shape()
+	return s[0], s[1]
+}
+
+// isFloat64 tells which of the two element types x has.
+func isFloat64(x mat.Tensor) bool {
+	switch x.Value().(type) {
+	case *mat.Dense[float64]:
+		return true
+	case *mat.Dense[float32]:
+		return false
+	}
+	panic(fmt.Sprintf("layers: %T is neither a float32 nor a float64 matrix", x.Value()))
+}
+
+// checkLen panics unless the optional vector x has n elements.
+func checkLen(operator, operand string, x mat.Tensor, n int) {
+	if x != nil && x.Size() != n {
+		panic(fmt.Sprintf("layers: %s: %s has shape %v, want %d elements", operator, operand, x.Shape(), n))
+	}
+}
+
+// optional turns a nil *nn.Param into a nil interface.
+func optional[P interface {
+	comparable
+	mat.Tensor
+}](p P) mat.Tensor {
+	var none P
+	if p == none {
+		return nil
+	}
+	return p
+}

@@ -1,0 +1,68 @@
+package layers
+
+import (
+	"fmt"
+
+	"github.com/ekphrasis-ml/ekphrasis/internal/kernel"
+	"github.com/nlpodyssey/spago/mat"
+)
+
+// Residual is a + b, elementwise, for matrices of one shape.
+func Residual(a, b mat.Tensor) mat.Tensor {
+	ar, ac := dims(a)
+	if br, bc := dims(b); ar != br || ac != bc {
+		panic(fmt.Sprintf("layers: residual: shapes %v and %v differ", a.Shape(), b.Shape()))
+	}
+	if isFloat64(a) {
+		return apply(&residualOp[float64]{a: a, b: b})
+	}
+	return apply(&residualOp[float32]{a: a, b: b})
+}
+
+type residualOp[T kernel.Float] struct{ a, b mat.Tensor }
+
+func (f *residualOp[T]) Operands() []mat.Tensor { return []mat.Tensor{f.a, f.b} }
+
+func (f *residualOp[T]) Forward() (mat.Tensor, error) {
+	rows, cols := dims(f.a)
+	y := make([]T, rows*cols)
+	kernel.Add(y, values[T](f.a), values[T](f.b))
+	return matrix(y, rows, cols), nil
+}
+
+func (f *residualOp[T]) Backward(gy mat.Tensor) error {
+	for _, x := range []mat.Tensor{f.a, f.b} {
+		if wants(x) {
+			x.AccGrad(gy)
+		}
+	}
+	return nil
+}
+
+// Share passes x on unchanged, as a node of its own.
+//
+// Spago adds the gradients of a tensor's consumers in the order in which
+// goroutines finish, so with three or more consumers the last bits of the sum
+// would vary from run to run. A tensor that many blocks read is therefore
+// handed down a chain: block i reads x_i, and x_{i+1} = Share(x_i). Each link
+// has two consumers, whose sum does not depend on the order.
+func Share(x mat.Tensor) mat.Tensor {
+	if !wants(x) {
+		return x
+	}
+	return apply(&shareOp{x})
+}
+
+type shareOp struct{ x mat.Tensor }
+
+func (f *shareOp) Operands() []mat.Tensor       { return []mat.Tensor{f.x} }
+func (f *shareOp) Backward(gy mat.Tensor) error { f.x.AccGrad(gy); return nil }
+
+func (f *shareOp) Forward() (mat.Tensor, error) {
+	// A matrix of its own over the same elements: it has its own gradient.
+	rows, cols := dims(f.x)
+	if isFloat64(f.x) {
+		return matrix(values[float64](f.x), rows, cols), nil
+	}
+	return matrix(values[float32](f.x), rows, cols), nil
+}

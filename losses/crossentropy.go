@@ -1,0 +1,168 @@
+package losses
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ekphrasis-ml/ekphrasis/internal/kernel"
+	"github.com/nlpodyssey/spago/ag"
+	"github.com/nlpodyssey/spago/mat"
+)
+
+// IgnoreIndex is the label of a row that does not count, as in PyTorch.
+const IgnoreIndex = -100
+
+// ErrNoLabels says that a batch has no row to learn from: the mean over none
+// is not a number.
+var ErrNoLabels = errors.New("losses: no row has a label: all are masked with -100")
+
+// Options of the cross-entropy.
+type Options struct {
+	// LabelSmoothing in [0, 1) mixes the target with the uniform distribution
+	// over the vocabulary, as torch.nn.functional.cross_entropy does.
+	LabelSmoothing float64
+	// Normalizer divides the sum over the rows; 0 means the number of
+	// labelled rows, which gives the mean. With gradient accumulation it is
+	// the number of labelled rows of all the parts together, so that their
+	// losses add up to that of the big batch.
+	Normalizer int
+}
+
+// Result of a cross-entropy.
+type Result struct {
+	Loss    mat.Tensor // [1, 1]: the sum over labelled rows divided by the normalizer; the root for ag.Backward
+	Value   float64    // the same, unrounded
+	Counted int        // labelled rows
+	Rows    []float64  // loss of each row, 0 for masked ones
+}
+
+// LinearCrossEntropy is the cross-entropy of the logits x·wᵀ for hidden states
+// x [rows, dim] and the weight w [vocabulary, dim] of a head without bias.
+// labels has a class for each row, or [IgnoreIndex].
+//
+// Logits are made for blocks of labelled rows and turned at once into the
+// gradients that x and w ask for; none are kept. It returns [ErrNoLabels] if
+// all rows are masked, and an error that names a label outside the vocabulary.
+func LinearCrossEntropy(x, w mat.Tensor, labels []int, o Options) (Result, error) {
+	if x.Shape()[1] != w.Shape()[1] || x.Shape()[0] != len(labels) {
+		panic(fmt.Sprintf("losses: hidden states %v, head %v and %d labels do not fit", x.Shape(), w.Shape(), len(labels)))
+	}
+	if o.LabelSmoothing < 0 || o.LabelSmoothing >= 1 {
+		return Result{}, fmt.Errorf("losses: label smoothing %v is outside [0, 1)", o.LabelSmoothing)
+	}
+	rows, err := labelled(labels, w.Shape()[0])
+	if err != nil {
+		return Result{}, err
+	}
+	if o.Normalizer == 0 {
+		o.Normalizer = len(rows)
+	}
+	if _, ok := x.Value().(*mat.Dense[float64]); ok {
+		return run(&linearCrossEntropy[float64]{x: x, w: w, labels: labels, rows: rows, o: o}), nil
+	}
+	return run(&linearCrossEntropy[float32]{x: x, w: w, labels: labels, rows: rows, o: o}), nil
+}
+
+// labelled lists the rows that count.
+func labelled(labels []int, vocabulary int) ([]int, error) {
+	var rows []int
+	for i, label := range labels {
+		switch {
+		case label == IgnoreIndex:
+		case label < 0 || label >= vocabulary:
+			return nil, fmt.Errorf("losses: label %d of row %d is outside the vocabulary of %d", label, i, vocabulary)
+		default:
+			rows = append(rows, i)
+		}
+	}
+	if len(rows) == 0 {
+		return nil, ErrNoLabels
+	}
+	return rows, nil
+}
+
+func run[T kernel.Float](f *linearCrossEntropy[T]) Result {
+	f.wantX, f.wantW = f.x.RequiresGrad(), f.w.RequiresGrad()
+	r := Result{Counted: len(f.rows)}
+	if f.wantX || f.wantW {
+		r.Loss = ag.NewOperator(f).Run()
+	} else {
+		r.Loss, _ = f.Forward()
+	}
+	r.Value, r.Rows = f.value, f.perRow
+	return r
+}
+
+// blockElements bounds the logits in memory: 4 MB of float32.
+const blockElements = 1 << 20
+
+type linearCrossEntropy[T kernel.Float] struct {
+	x, w         mat.Tensor
+	labels, rows []int
+	o            Options
+	wantX, wantW bool
+	value        float64
+	perRow       []float64
+	dx, dw       []T // gradients for an output gradient of 1
+}
+
+func (f *linearCrossEntropy[T]) Operands() []mat.Tensor { return []mat.Tensor{f.x, f.w} }
+
+func (f *linearCrossEntropy[T]) Forward() (mat.Tensor, error) {
+	dim, vocabulary := f.x.Shape()[1], f.w.Shape()[0]
+	x, w := mat.Data[T](f.x.Value()), mat.Data[T](f.w.Value())
+	f.perRow = make([]float64, len(f.labels))
+	if f.wantX {
+		f.dx = make([]T, len(x))
+	}
+	if f.wantW {
+		f.dw = make([]T, len(w))
+	}
+	block := min(max(1, blockElements/vocabulary), len(f.rows))
+	logits := make([]T, block*vocabulary)
+	hidden, dhidden := make([]T, block*dim), make([]T, block*dim)
+	loss, labels := make([]float64, block), make([]int, block)
+	scale := T(1 / float64(f.o.Normalizer))
+	for start := 0; start < len(f.rows); start += block {
+		rows := f.rows[start:min(start+block, len(f.rows))]
+		n := len(rows)
+		for i, r := range rows {
+			copy(hidden[i*dim:(i+1)*dim], x[r*dim:])
+			labels[i] = f.labels[r]
+		}
+		kernel.Gemm(false, true, n, vocabulary, dim, hidden, dim, w, dim, logits, vocabulary, false, nil)
+		kernel.CrossEntropy(logits[:n*vocabulary], n, vocabulary, labels[:n], f.o.LabelSmoothing, loss, f.wantX || f.wantW, scale)
+		for i, r := range rows {
+			f.perRow[r] = loss[i]
+			f.value += loss[i]
+		}
+		if f.wantX {
+			kernel.Gemm(false, false, n, dim, vocabulary, logits, vocabulary, w, dim, dhidden, dim, false, nil)
+			for i, r := range rows {
+				copy(f.dx[r*dim:(r+1)*dim], dhidden[i*dim:])
+			}
+		}
+		if f.wantW {
+			kernel.Gemm(true, false, vocabulary, dim, n, logits, vocabulary, hidden, dim, f.dw, dim, true, nil)
+		}
+	}
+	f.value /= float64(f.o.Normalizer)
+	return mat.Scalar(T(f.value)), nil
+}
+
+func (f *linearCrossEntropy[T]) Backward(gy mat.Tensor) error {
+	g := mat.Data[T](gy.Value())[0]
+	give := func(x mat.Tensor, grad []T) {
+		if g != 1 {
+			kernel.Scale(g, grad)
+		}
+		x.AccGrad(mat.NewDense[T](mat.WithShape(x.Shape()...), mat.WithBacking(grad)))
+	}
+	if f.wantX {
+		give(f.x, f.dx)
+	}
+	if f.wantW {
+		give(f.w, f.dw)
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+package gpt2
+
+import (
+	"math"
+
+	"github.com/ekphrasis-ml/ekphrasis/layers"
+	"github.com/nlpodyssey/spago/mat"
+	"github.com/nlpodyssey/spago/mat/float"
+	"github.com/nlpodyssey/spago/nn"
+)
+
+// SelfAttention is causal attention among the tokens of a sequence.
+type SelfAttention struct {
+	nn.Module
+	CAttn  *layers.Conv1D `param:"c_attn"` // queries, keys, values side by side: [D, 3D]
+	CProj  *layers.Conv1D `param:"c_proj"` // [D, D]
+	config Config
+	scale  float64
+}
+
+// CrossAttention lets tokens look at the encoder's states.
+type CrossAttention struct {
+	nn.Module
+	CAttn  *layers.Conv1D `param:"c_attn"` // keys and values of the encoder's states: [D, 2D]
+	QAttn  *layers.Conv1D `param:"q_attn"` // queries: [D, D]
+	CProj  *layers.Conv1D `param:"c_proj"` // [D, D]
+	config Config
+	scale  float64
+}
+
+// attentionScale is the factor of the scores in block layer.
+func (c Config) attentionScale(layer int) float64 {
+	scale := 1.0
+	if c.ScaleAttnWeights {
+		scale = 1 / math.Sqrt(float64(c.Dim/c.NumHeads))
+	}
+	if c.ScaleAttnByInverseLayerIdx {
+		scale /= float64(layer + 1)
+	}
+	return scale
+}
+
+func newSelfAttention[T float.DType](c Config, layer int) *SelfAttention {
+	return &SelfAttention{
+		CAttn: layers.NewConv1D[T](c.Dim, 3*c.Dim), CProj: layers.NewConv1D[T](c.Dim, c.Dim),
+		config: c, scale: c.attentionScale(layer),
+	}
+}
+
+func newCrossAttention[T float.DType](c Config, layer int) *CrossAttention {
+	return &CrossAttention{
+		CAttn: layers.NewConv1D[T](c.Dim, 2*c.Dim), QAttn: layers.NewConv1D[T](c.Dim, c.Dim), CProj: layers.NewConv1D[T](c.Dim, c.Dim),
+		config: c, scale: c.attentionScale(layer),
+	}
+}
+
+// Forward takes x [rows, D] to the same shape. With a cache, the sequences
+// also see the tokens in it, and theirs are added.
+func (a *SelfAttention) Forward(x mat.Tensor, offsets layers.Offsets, cache *layers.KeyValues, random *layers.Random) mat.Tensor {
+	d := a.config.Dim
+	qkv := a.CAttn.Forward(x, layers.Identity)
+	q, k, v := layers.Columns{X: qkv}, layers.Columns{X: qkv, From: d}, layers.Columns{X: qkv, From: 2 * d}
+	query := offsets.Spans()
+	source := query
+	if cache != nil {
+		cache.Append(k, v, offsets)
+		k, v, source = cache.All()
+	}
+	out := layers.Attention(q, k, v, layers.AttentionOptions{
+		NumHeads: a.config.NumHeads, Dim: d, Scale: a.scale, Causal: true,
+		Query: query, Source: source,
+		Dropout: a.config.AttentionDropout, Random: random,
+	})
+	out = a.CProj.Forward(out, layers.Identity)
+	return layers.Dropout(out, a.config.ResidualDropout, random)
+}
+
+// KeyValues projects the encoder's states [rows, D] to keys and values side
+// by side [rows, 2D]: once for all sequences and steps that look at them.
+func (a *CrossAttention) KeyValues(states mat.Tensor) mat.Tensor {
+	return a.CAttn.Forward(states, layers.Identity)
+}
+
+// Forward takes x [rows, D] to the same shape; kv is what KeyValues returned.
+func (a *CrossAttention) Forward(x mat.Tensor, offsets layers.Offsets, kv mat.Tensor, source layers.Source, random *layers.Random) mat.Tensor {
+	q := a.QAttn.Forward(x, layers.Identity)
+	k, v, o := a.look(kv, offsets, source)
+	o.Dropout, o.Random = a.config.AttentionDropout, random
+	out := layers.Attention(layers.Columns{X: q}, k, v, o)
+	out = a.CProj.Forward(out, layers.Identity)
+	return layers.Dropout(out, a.config.ResidualDropout, random)
+}
+
+func (a *CrossAttention) look(kv mat.Tensor, offsets layers.Offsets, source layers.Source) (k, v layers.Columns, o layers.AttentionOptions) {
+	return layers.Columns{X: kv}, layers.Columns{X: kv, From: a.config.Dim}, layers.AttentionOptions{
+		NumHeads: a.config.NumHeads, Dim: a.config.Dim, Scale: a.scale,
+		Query: offsets.Spans(), Source: source.Offsets.Spans(), Of: source.Of,
+	}
+}

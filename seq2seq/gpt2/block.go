@@ -1,0 +1,67 @@
+package gpt2
+
+import (
+	"github.com/ekphrasis-ml/ekphrasis/layers"
+	"github.com/nlpodyssey/spago/mat"
+	"github.com/nlpodyssey/spago/mat/float"
+	"github.com/nlpodyssey/spago/nn"
+)
+
+// Block is a pre-norm transformer block: self-attention, cross-attention if
+// the model has an encoder to look at, and a feed-forward part, each added to
+// what came in.
+type Block struct {
+	nn.Module
+	LN1            *layers.LayerNorm `param:"ln_1"`
+	Attn           *SelfAttention    `param:"attn"`
+	LNCrossAttn    *layers.LayerNorm `param:"ln_cross_attn"`  // nil without cross-attention
+	CrossAttention *CrossAttention   `param:"crossattention"` // nil without cross-attention
+	LN2            *layers.LayerNorm `param:"ln_2"`
+	MLP            *MLP              `param:"mlp"`
+}
+
+// MLP is the feed-forward part.
+type MLP struct {
+	nn.Module
+	CFC        *layers.Conv1D `param:"c_fc"`   // [D, inner]
+	CProj      *layers.Conv1D `param:"c_proj"` // [inner, D]
+	activation layers.Activation
+	dropout    float64
+}
+
+func newBlock[T float.DType](c Config, layer int, act layers.Activation) *Block {
+	b := &Block{
+		LN1:  layers.NewLayerNorm[T](c.Dim, c.LayerNormEpsilon),
+		Attn: newSelfAttention[T](c, layer),
+		LN2:  layers.NewLayerNorm[T](c.Dim, c.LayerNormEpsilon),
+		MLP: &MLP{
+			CFC: layers.NewConv1D[T](c.Dim, c.Inner()), CProj: layers.NewConv1D[T](c.Inner(), c.Dim),
+			activation: act, dropout: c.ResidualDropout,
+		},
+	}
+	if c.AddCrossAttention {
+		b.LNCrossAttn = layers.NewLayerNorm[T](c.Dim, c.LayerNormEpsilon)
+		b.CrossAttention = newCrossAttention[T](c, layer)
+	}
+	return b
+}
+
+// Forward takes x [rows, D] to the same shape. kv are the keys and values of
+// the encoder's states, nil if there is nothing to look at.
+func (b *Block) Forward(x mat.Tensor, offsets layers.Offsets, past *layers.KeyValues, kv mat.Tensor, source layers.Source, random *layers.Random) mat.Tensor {
+	h := b.Attn.Forward(b.LN1.Forward(x), offsets, past, random)
+	x = layers.Residual(h, x)
+	if kv != nil {
+		h = b.CrossAttention.Forward(b.LNCrossAttn.Forward(x), offsets, kv, source, random)
+		x = layers.Residual(x, h)
+	}
+	h = b.MLP.Forward(b.LN2.Forward(x), random)
+	return layers.Residual(x, h)
+}
+
+// Forward takes x [rows, D] to the same shape.
+func (m *MLP) Forward(x mat.Tensor, random *layers.Random) mat.Tensor {
+	x = m.CFC.Forward(x, m.activation)
+	x = m.CProj.Forward(x, layers.Identity)
+	return layers.Dropout(x, m.dropout, random)
+}

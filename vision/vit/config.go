@@ -1,0 +1,120 @@
+package vit
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/ekphrasis-ml/ekphrasis/internal/hfconfig"
+	"github.com/ekphrasis-ml/ekphrasis/layers"
+)
+
+// Config is the config.json of a Hugging Face ViT or DeiT.
+type Config struct {
+	ModelType         string  `json:"model_type"` // "vit", or "deit" with its distillation token
+	HiddenSize        int     `json:"hidden_size"`
+	NumHiddenLayers   int     `json:"num_hidden_layers"`
+	NumAttentionHeads int     `json:"num_attention_heads"`
+	IntermediateSize  int     `json:"intermediate_size"`
+	HiddenAct         string  `json:"hidden_act"`
+	HiddenDropout     float64 `json:"hidden_dropout_prob"`
+	AttentionDropout  float64 `json:"attention_probs_dropout_prob"`
+	InitializerRange  float64 `json:"initializer_range"`
+	LayerNormEps      float64 `json:"layer_norm_eps"`
+	ImageSize         Size    `json:"image_size"`
+	PatchSize         Size    `json:"patch_size"`
+	NumChannels       int     `json:"num_channels"`
+	QKVBias           bool    `json:"qkv_bias"`
+
+	raw hfconfig.Raw // fields of the file that are not used here
+}
+
+// Size is a height and width in pixels; JSON writes a square as one number.
+type Size struct{ Height, Width int }
+
+// UnmarshalJSON reads 224 or [224, 192] (height, width).
+func (s *Size) UnmarshalJSON(data []byte) error {
+	var n int
+	if err := json.Unmarshal(data, &n); err == nil {
+		*s = Size{n, n}
+		return nil
+	}
+	var hw []int
+	if err := json.Unmarshal(data, &hw); err != nil || len(hw) != 2 {
+		return fmt.Errorf("size %s is neither a number nor [height, width]", data)
+	}
+	*s = Size{hw[0], hw[1]}
+	return nil
+}
+
+// MarshalJSON writes what UnmarshalJSON reads.
+func (s Size) MarshalJSON() ([]byte, error) {
+	if s.Height == s.Width {
+		return json.Marshal(s.Height)
+	}
+	return json.Marshal([]int{s.Height, s.Width})
+}
+
+// DefaultConfig is ViT-B/16 at 224 pixels, transformers' defaults.
+func DefaultConfig() Config {
+	return Config{
+		ModelType: "vit", HiddenSize: 768, NumHiddenLayers: 12, NumAttentionHeads: 12, IntermediateSize: 3072,
+		HiddenAct: "gelu", InitializerRange: 0.02, LayerNormEps: 1e-12,
+		ImageSize: Size{224, 224}, PatchSize: Size{16, 16}, NumChannels: 3, QKVBias: true,
+	}
+}
+
+// UnmarshalJSON fills in the defaults for what the file leaves out, and
+// checks the result.
+func (c *Config) UnmarshalJSON(data []byte) error {
+	type plain Config
+	p := plain(DefaultConfig())
+	if err := json.Unmarshal(data, &p); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, &p.raw); err != nil {
+		return err
+	}
+	*c = Config(p)
+	return c.check()
+}
+
+// MarshalJSON writes the configuration with the fields of the file that it
+// came from.
+func (c Config) MarshalJSON() ([]byte, error) {
+	type plain Config
+	merged, err := c.raw.With(plain(c))
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(merged)
+}
+
+func (c Config) check() error {
+	for _, f := range []struct {
+		name  string
+		value int
+	}{
+		{"hidden_size", c.HiddenSize}, {"num_hidden_layers", c.NumHiddenLayers}, {"num_attention_heads", c.NumAttentionHeads},
+		{"intermediate_size", c.IntermediateSize}, {"num_channels", c.NumChannels},
+		{"image_size", min(c.ImageSize.Height, c.ImageSize.Width)}, {"patch_size", min(c.PatchSize.Height, c.PatchSize.Width)},
+	} {
+		if f.value < 1 {
+			return fmt.Errorf("%s is %d, must be at least 1", f.name, f.value)
+		}
+	}
+	if c.HiddenSize%c.NumAttentionHeads != 0 {
+		return fmt.Errorf("hidden_size %d does not divide into num_attention_heads %d", c.HiddenSize, c.NumAttentionHeads)
+	}
+	if c.ImageSize.Height < c.PatchSize.Height || c.ImageSize.Width < c.PatchSize.Width {
+		return fmt.Errorf("image_size %v is smaller than patch_size %v", c.ImageSize, c.PatchSize)
+	}
+	if _, err := layers.ParseActivation(c.HiddenAct); err != nil {
+		return fmt.Errorf("hidden_act: %w", err)
+	}
+	return nil
+}
+
+// grid is the number of patches down and across a picture of the given size.
+func (c Config) grid(height, width int) (rows, cols int) {
+	return height / c.PatchSize.Height, width / c.PatchSize.Width
+}

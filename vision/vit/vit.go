@@ -1,0 +1,157 @@
+// Package vit is the Vision Transformer (Dosovitskiy et al., 2020,
+// arXiv:2010.11929), and DeiT with its distillation token (Touvron et al.,
+// 2020, arXiv:2012.12877), with the parameters of Hugging Face's ViTModel and
+// DeiTModel.
+//
+// [Load] reads a checkpoint folder and [New] makes a model from a [Config].
+// [Model.Encode] turns a batch of pictures, each prepared by a
+// [vision.Processor], into packed states: for each picture a row for the
+// class token (for DeiT another for distillation) and one for each patch. The
+// pictures of a batch may differ in size; position embeddings are then
+// interpolated.
+package vit
+
+import (
+	"fmt"
+
+	"github.com/ekphrasis-ml/ekphrasis/layers"
+	"github.com/ekphrasis-ml/ekphrasis/vision"
+	"github.com/nlpodyssey/spago/mat"
+	"github.com/nlpodyssey/spago/mat/float"
+	"github.com/nlpodyssey/spago/nn"
+)
+
+// Model is a ViT encoder. Shapes: D is the hidden size, N the patches of all
+// pictures plus their special tokens.
+type Model struct {
+	nn.Module
+	Config     Config
+	Embeddings *Embeddings       `param:"embeddings"`
+	Layers     []*Layer          `param:"encoder.layer"`
+	LayerNorm  *layers.LayerNorm `param:"layernorm"`
+	// Pooler is not used: checkpoints have one, so it is carried along.
+	Pooler *layers.Linear `param:"pooler.dense"`
+}
+
+// Layer is one pre-norm transformer block.
+type Layer struct {
+	nn.Module
+	Config          Config
+	Query           *layers.Linear    `param:"attention.attention.query"`
+	Key             *layers.Linear    `param:"attention.attention.key"`
+	Value           *layers.Linear    `param:"attention.attention.value"`
+	AttentionOutput *layers.Linear    `param:"attention.output.dense"`
+	Intermediate    *layers.Linear    `param:"intermediate.dense"`
+	Output          *layers.Linear    `param:"output.dense"`
+	LayerNormBefore *layers.LayerNorm `param:"layernorm_before"`
+	LayerNormAfter  *layers.LayerNorm `param:"layernorm_after"`
+}
+
+// New returns a model whose weights are drawn as Hugging Face draws them:
+// normal with Config.InitializerRange, biases 0. Element type T is float32
+// but for gradient checks.
+func New[T float.DType](c Config, random *layers.Random) (*Model, error) {
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("vit: %w", err)
+	}
+	m := &Model{
+		Config:     c,
+		Embeddings: newEmbeddings[T](c),
+		LayerNorm:  layers.NewLayerNorm[T](c.HiddenSize, c.LayerNormEps),
+		Pooler:     layers.NewLinear[T](c.HiddenSize, c.HiddenSize, true),
+	}
+	for range c.NumHiddenLayers {
+		d := c.HiddenSize
+		m.Layers = append(m.Layers, &Layer{
+			Config:          c,
+			Query:           layers.NewLinear[T](d, d, c.QKVBias),
+			Key:             layers.NewLinear[T](d, d, c.QKVBias),
+			Value:           layers.NewLinear[T](d, d, c.QKVBias),
+			AttentionOutput: layers.NewLinear[T](d, d, true),
+			Intermediate:    layers.NewLinear[T](d, c.IntermediateSize, true),
+			Output:          layers.NewLinear[T](c.IntermediateSize, d, true),
+			LayerNormBefore: layers.NewLayerNorm[T](d, c.LayerNormEps),
+			LayerNormAfter:  layers.NewLayerNorm[T](d, c.LayerNormEps),
+		})
+	}
+	m.initialize(random)
+	return m, nil
+}
+
+// initialize draws what has more than one dimension; biases stay 0 and the
+// weights of layer norms 1.
+func (m *Model) initialize(random *layers.Random) {
+	for _, p := range layers.Parameters(m) {
+		if len(p.Shape) > 1 {
+			layers.InitNormal(p.Value, m.Config.InitializerRange, random)
+		}
+	}
+}
+
+// Dim is the width of the states.
+func (m *Model) Dim() int { return m.Config.HiddenSize }
+
+// Encode returns the states of each picture, [N, D]. random is the stream
+// for dropout, nil in evaluation.
+func (m *Model) Encode(pictures []vision.Pixels, random *layers.Random) (layers.Packed, error) {
+	x, offsets, err := m.Embeddings.forward(pictures)
+	if err != nil {
+		return layers.Packed{}, err
+	}
+	x = layers.Dropout(x, m.Config.HiddenDropout, random)
+	for _, layer := range m.Layers {
+		x = layer.Forward(x, offsets, random)
+	}
+	return layers.Packed{States: m.LayerNorm.Forward(x), Offsets: offsets}, nil
+}
+
+// HiddenStates returns what enters the first layer and what leaves each, all
+// [N, D], before the final layer norm.
+func (m *Model) HiddenStates(pictures []vision.Pixels) ([]mat.Tensor, error) {
+	x, offsets, err := m.Embeddings.forward(pictures)
+	if err != nil {
+		return nil, err
+	}
+	states := []mat.Tensor{x}
+	for _, layer := range m.Layers {
+		x = layer.Forward(x, offsets, nil)
+		states = append(states, x)
+	}
+	return states, nil
+}
+
+// Forward takes x [N, D] to the same shape.
+func (l *Layer) Forward(x mat.Tensor, offsets layers.Offsets, random *layers.Random) mat.Tensor {
+	h := l.LayerNormBefore.Forward(x)
+	h = l.attend(h, offsets, random)
+	h = layers.Dropout(h, l.Config.HiddenDropout, random)
+	x = layers.Residual(h, x)
+
+	act, err := layers.ParseActivation(l.Config.HiddenAct)
+	if err != nil {
+		panic("vit: " + err.Error())
+	}
+	h = l.LayerNormAfter.Forward(x)
+	h = l.Intermediate.Forward(h, act)
+	h = l.Output.Forward(h, layers.Identity)
+	h = layers.Dropout(h, l.Config.HiddenDropout, random)
+	return layers.Residual(h, x)
+}
+
+// attend is bidirectional self-attention within each picture.
+func (l *Layer) attend(h mat.Tensor, offsets layers.Offsets, random *layers.Random) mat.Tensor {
+	// Queries, keys and values read h; the chain keeps the sum of their
+	// gradients the same from run to run.
+	hk := layers.Share(h)
+	hv := layers.Share(hk)
+	q := l.Query.Forward(h, layers.Identity)
+	k := l.Key.Forward(hk, layers.Identity)
+	v := l.Value.Forward(hv, layers.Identity)
+	spans := offsets.Spans()
+	out := layers.Attention(layers.Columns{X: q}, layers.Columns{X: k}, layers.Columns{X: v}, layers.AttentionOptions{
+		NumHeads: l.Config.NumAttentionHeads, Dim: l.Config.HiddenSize,
+		Query: spans, Source: spans,
+		Dropout: l.Config.AttentionDropout, Random: random,
+	})
+	return l.AttentionOutput.Forward(out, layers.Identity)
+}
