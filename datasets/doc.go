@@ -1,0 +1,2 @@
+// Package datasets reads captioned pictures.
+package datasets
