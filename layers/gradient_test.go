@@ -1,0 +1,131 @@
+package layers_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/ekphrasis-ml/ekphrasis/internal/gradcheck"
+	"github.com/ekphrasis-ml/ekphrasis/internal/kernel"
+	"github.com/ekphrasis-ml/ekphrasis/layers"
+	"github.com/nlpodyssey/spago/mat"
+	"github.com/nlpodyssey/spago/nn"
+)
+
+// param makes a parameter of a tensor without copying it.
+func param(x mat.Tensor) *nn.Param { return &nn.Param{Matrix: x.(mat.Matrix)} }
+
+func TestGradientsOfLinearLayers(t *testing.T) {
+	smooth := []layers.Activation{layers.Identity, kernel.GELU, kernel.GELUTanh, kernel.SiLU, kernel.QuickGELU, kernel.Tanh}
+	for _, rows := range []int{1, 5} {
+		for i, act := range smooth {
+			t.Run(fmt.Sprintf("Linear rows=%d activation=%d", rows, i), func(t *testing.T) {
+				gradcheck.Run(t, []gradcheck.Operand{{"x", rows, 3}, {"weight", 4, 3}, {"bias", 4, 1}}, func(x []mat.Tensor) mat.Tensor {
+					l := layers.Linear{Weight: param(x[1]), Bias: param(x[2])}
+					return l.Forward(x[0], act)
+				})
+			})
+			t.Run(fmt.Sprintf("Conv1D rows=%d activation=%d", rows, i), func(t *testing.T) {
+				gradcheck.Run(t, []gradcheck.Operand{{"x", rows, 3}, {"weight", 3, 4}, {"bias", 4, 1}}, func(x []mat.Tensor) mat.Tensor {
+					l := layers.Conv1D{Weight: param(x[1]), Bias: param(x[2])}
+					return l.Forward(x[0], act)
+				})
+			})
+		}
+	}
+	t.Run("without bias", func(t *testing.T) {
+		gradcheck.Run(t, []gradcheck.Operand{{"x", 2, 3}, {"weight", 4, 3}}, func(x []mat.Tensor) mat.Tensor {
+			return layers.MatMulT(x[0], x[1])
+		})
+	})
+}
+
+func TestGradientsOfLayerNorm(t *testing.T) {
+	gradcheck.Run(t, []gradcheck.Operand{{"x", 3, 5}, {"weight", 5, 1}, {"bias", 5, 1}}, func(x []mat.Tensor) mat.Tensor {
+		l := layers.LayerNorm{Weight: param(x[1]), Bias: param(x[2]), Eps: 1e-5}
+		return l.Forward(x[0])
+	})
+}
+
+func TestGradientsOfEmbeddingWithRepeatedIDs(t *testing.T) {
+	gradcheck.Run(t, []gradcheck.Operand{{"weight", 5, 3}}, func(x []mat.Tensor) mat.Tensor {
+		l := layers.Embedding{Weight: param(x[0])}
+		return l.Forward([]int{4, 0, 4, 2})
+	})
+}
+
+func TestGradientsOfResidualShareAndDropout(t *testing.T) {
+	gradcheck.Run(t, []gradcheck.Operand{{"a", 3, 4}, {"b", 3, 4}}, func(x []mat.Tensor) mat.Tensor {
+		return layers.Residual(layers.Residual(x[0], x[1]), layers.Residual(x[0], x[0]))
+	})
+	gradcheck.Run(t, []gradcheck.Operand{{"x", 3, 4}}, func(x []mat.Tensor) mat.Tensor {
+		return layers.Residual(x[0], layers.Share(layers.Share(x[0])))
+	})
+	gradcheck.Run(t, []gradcheck.Operand{{"x", 6, 4}}, func(x []mat.Tensor) mat.Tensor {
+		return layers.Dropout(x[0], 0.4, layers.NewRandom(3))
+	})
+}
+
+func TestGradientsOfPrependAndInterpolatedPositions(t *testing.T) {
+	// Two pictures of 2×2 patches that share their positions, and one of 3×1
+	// with positions interpolated from them, after two special tokens.
+	ops := []gradcheck.Operand{{"patches", 11, 3}, {"class", 1, 3}, {"distillation", 1, 3}, {"positions", 6, 3}}
+	gradcheck.Run(t, ops, func(x []mat.Tensor) mat.Tensor {
+		other := layers.InterpolatePositions(x[3], 2, 2, 2, 3, 1)
+		y, _, err := layers.Prepend(x[0], layers.OffsetsOf(4, 3, 4), x[1:3], []mat.Tensor{x[3], other, x[3]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return y
+	})
+}
+
+// ragged is a batch with sequences of length 1.
+var ragged = layers.OffsetsOf(3, 1, 4, 1)
+
+func TestGradientsOfAttention(t *testing.T) {
+	const dim, rows = 4, 9
+	for _, tc := range []struct {
+		name    string
+		causal  bool
+		dropout float64
+		scale   float64
+	}{{"bidirectional", false, 0, 0}, {"causal", true, 0, 0.7}, {"causal with dropout", true, 0.3, 0}} {
+		for _, heads := range []int{1, 2} {
+			o := func() layers.AttentionOptions {
+				return layers.AttentionOptions{
+					NumHeads: heads, Dim: dim, Scale: tc.scale, Causal: tc.causal,
+					Query: ragged.Spans(), Source: ragged.Spans(),
+					Dropout: tc.dropout, Random: layers.NewRandom(5),
+				}
+			}
+			t.Run(fmt.Sprintf("%s heads=%d", tc.name, heads), func(t *testing.T) {
+				ops := []gradcheck.Operand{{"q", rows, dim}, {"k", rows, dim}, {"v", rows, dim}}
+				gradcheck.Run(t, ops, func(x []mat.Tensor) mat.Tensor {
+					return layers.Attention(layers.Columns{X: x[0]}, layers.Columns{X: x[1]}, layers.Columns{X: x[2]}, o())
+				})
+			})
+			t.Run(fmt.Sprintf("%s heads=%d side by side", tc.name, heads), func(t *testing.T) {
+				gradcheck.Run(t, []gradcheck.Operand{{"qkv", rows, 3 * dim}}, func(x []mat.Tensor) mat.Tensor {
+					return layers.Attention(layers.Columns{X: x[0]}, layers.Columns{X: x[0], From: dim}, layers.Columns{X: x[0], From: 2 * dim}, o())
+				})
+			})
+		}
+	}
+	t.Run("cross with shared sources", func(t *testing.T) {
+		source := layers.OffsetsOf(2, 5, 1)
+		ops := []gradcheck.Operand{{"q", rows, dim}, {"kv", 8, 2 * dim}}
+		gradcheck.Run(t, ops, func(x []mat.Tensor) mat.Tensor {
+			return layers.Attention(layers.Columns{X: x[0]}, layers.Columns{X: x[1]}, layers.Columns{X: x[1], From: dim}, layers.AttentionOptions{
+				NumHeads: 2, Dim: dim, Query: ragged.Spans(), Source: source.Spans(), Of: []int{1, 0, 1, 2},
+			})
+		})
+	})
+	t.Run("values from the matrix of the queries", func(t *testing.T) {
+		ops := []gradcheck.Operand{{"qv", rows, 2 * dim}, {"k", rows, dim}}
+		gradcheck.Run(t, ops, func(x []mat.Tensor) mat.Tensor {
+			return layers.Attention(layers.Columns{X: x[0]}, layers.Columns{X: x[1]}, layers.Columns{X: x[0], From: dim}, layers.AttentionOptions{
+				NumHeads: 2, Dim: dim, Query: ragged.Spans(), Source: ragged.Spans(),
+			})
+		})
+	})
+}
