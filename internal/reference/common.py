@@ -134,11 +134,12 @@ def floors(golden, golden64):
     return out
 
 
-def write(folder, model, golden, meta=None, drawn=None, golden64=None):
+def write(folder, model, golden, meta, drawn, golden64):
     """Writes a case: config.json, generation_config.json, golden.safetensors, meta.json.
 
-    With drawn (see weights) the parameters are not stored, otherwise model.safetensors is. golden64 holds the same
-    outputs computed in float64; the largest relative difference of each is kept in meta.json as its floor.
+    With drawn (see weights) the parameters are not stored, otherwise model.safetensors is. golden has inputs, and
+    outputs computed in float32; golden64 the same outputs computed in float64. These are what is stored, rounded; the
+    largest relative difference between the two goes to meta.json as the floor.
     """
     path = os.path.join(ROOT, folder)
     shutil.rmtree(path, ignore_errors=True)
@@ -149,19 +150,17 @@ def write(folder, model, golden, meta=None, drawn=None, golden64=None):
         for file in os.listdir(tmp):
             if drawn is None or file != "model.safetensors":
                 shutil.copyfile(os.path.join(tmp, file), os.path.join(path, file))
-    arrays = {k: np.ascontiguousarray(v.detach().numpy() if torch.is_tensor(v) else v) for k, v in golden.items()}
-    for name, a in arrays.items():
-        if a.dtype == np.float64:
-            raise TypeError(f"{folder}: {name} is float64")
-    save_file(arrays, path + "/golden.safetensors")
+    exact = golden | {k: v.float() for k, v in golden64.items()}
+    save_file({k: np.ascontiguousarray(v) for k, v in exact.items()}, path + "/golden.safetensors")
     out = {"transformers": transformers.__version__, "torch": torch.__version__.split("+")[0]}
     if drawn is not None:
         out["weights"] = drawn
         out["parameters"] = [{"name": name, "shape": shapes[name]} for name in sorted(shapes)]
     out |= meta or {}
-    if golden64:
-        out["floor"] = floors(golden, golden64)
-        print(f"{folder}: floor {max(out['floor'].values()):.1e}", file=sys.stderr)
+    if "loss" in golden64:
+        out["loss"] = float(golden64["loss"])
+    out["floor"] = floors(golden, golden64)
+    print(f"{folder}: floor {max(out['floor'].values()):.1e}", file=sys.stderr)
     write_json(path + "/meta.json", out)
 
 
