@@ -15,7 +15,8 @@ type Schedule func(step int) float64
 //	linear    fall in a straight line to 0 at update total
 //	cosine    fall along half a cosine to 0 at update total
 //
-// and stay there.//
+// and stay there.
+//
 // It fails on another name, a negative warmup, and, except for constant, on a total below 1.
 func NewSchedule(name string, warmup, total int) (Schedule, error) {
 	var after func(step int) float64
