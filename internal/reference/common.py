@@ -150,13 +150,16 @@ def write(folder, model, golden, meta, drawn, golden64):
         for file in os.listdir(tmp):
             if drawn is None or file != "model.safetensors":
                 shutil.copyfile(os.path.join(tmp, file), os.path.join(path, file))
-    exact = golden | {k: v.float() for k, v in golden64.items()}
-    save_file({k: np.ascontiguousarray(v) for k, v in exact.items()}, path + "/golden.safetensors")
+    exact = {k: np.ascontiguousarray(v) for k, v in (golden | {k: v.float() for k, v in golden64.items()}).items()}
+    integers = {k: exact.pop(k).tolist() for k in list(exact) if exact[k].dtype == np.int64}
+    save_file(exact, path + "/golden.safetensors")
     out = {"transformers": transformers.__version__, "torch": torch.__version__.split("+")[0]}
     if drawn is not None:
         out["weights"] = drawn
         out["parameters"] = [{"name": name, "shape": shapes[name]} for name in sorted(shapes)]
     out |= meta or {}
+    if integers:
+        out["integers"] = integers
     if "loss" in golden64:
         out["loss"] = float(golden64["loss"])
     out["floor"] = floors(golden, golden64)
