@@ -1,0 +1,79 @@
+package vit
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/ekphrasis-ml/ekphrasis/internal/reference"
+	"github.com/ekphrasis-ml/ekphrasis/layers"
+	"github.com/ekphrasis-ml/ekphrasis/vision"
+	"github.com/nlpodyssey/spago/mat"
+	"github.com/nlpodyssey/spago/mat/float"
+)
+
+func TestStatesEqualThoseOfTransformers(t *testing.T) {
+	reference.Each(t, "testdata/[^c]*", func(t *testing.T, c *reference.Case) {
+		compareStates(t, c, drawn[float32](t, c), 1e-5)
+	})
+}
+
+// The golden numbers are results in float64, rounded to float32.
+func TestStatesInFloat64EqualThoseOfTransformers(t *testing.T) {
+	reference.Each(t, "testdata/[^c]*", func(t *testing.T, c *reference.Case) {
+		compareStates(t, c, drawn[float64](t, c), 2e-7)
+	})
+}
+
+// drawn makes the case's model with drawn weights.
+func drawn[T float.DType](t *testing.T, c *reference.Case) *Model {
+	t.Helper()
+	var config Config
+	c.Config(t, &config)
+	m, err := New[T](config, layers.NewRandom(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range layers.Parameters(m) {
+		data := mat.Data[T](p.Value)
+		for i, w := range c.Meta.Weights.Tensor(p.Name, p.Shape...) {
+			data[i] = T(w)
+		}
+	}
+	return m
+}
+
+func compareStates(t *testing.T, c *reference.Case, m *Model, tolerance float64) {
+	t.Helper()
+	pictures := pictures(t, c)
+	hidden, err := m.HiddenStates(pictures)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := len(c.Names("hidden_states.")); len(hidden) != want {
+		t.Fatalf("%d hidden states, want %d", len(hidden), want)
+	}
+	for i, h := range hidden {
+		reference.Compare(t, c, fmt.Sprintf("hidden_states.%d", i), float64s(h), tolerance)
+	}
+	out, err := m.Encode(pictures, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reference.Compare(t, c, "last_hidden_state", float64s(out.States), tolerance)
+}
+
+// pictures are the case's pixel values.
+func pictures(t *testing.T, c *reference.Case) []vision.Pixels {
+	t.Helper()
+	shape, values := c.Shape(t, "pixel_values"), c.Floats(t, "pixel_values")
+	out := make([]vision.Pixels, shape[0])
+	for i := range out {
+		n := len(values) / len(out)
+		out[i] = vision.Pixels{Height: shape[2], Width: shape[3], Data: values[i*n : (i+1)*n]}
+	}
+	return out
+}
+
+func float64s(x mat.Tensor) []float64 {
+	return x.Value().(mat.Matrix).Data().F64()
+}
