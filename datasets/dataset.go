@@ -3,7 +3,6 @@ package datasets
 import (
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
 
 	"github.com/ekphrasis-ml/ekphrasis/vision"
@@ -66,17 +65,9 @@ func Split(d Dataset, valFraction float64, seed uint64) (train, val Dataset) {
 	if n >= 2 && valFraction > 0 && valFraction < 1 {
 		numVal = min(max(numVal, 1), n-1)
 	}
-	order := rand.New(rand.NewPCG(seed, splitStream)).Perm(n)
+	order := random(seed, splitStream).Perm(n)
 	valIndices, trainIndices := order[:numVal], order[numVal:]
 	slices.Sort(valIndices)
 	slices.Sort(trainIndices)
 	return &subset{d, trainIndices}, &subset{d, valIndices}
 }
-
-// The streams of random numbers that a seed starts: the second word of PCG's
-// seed, so that no two uses of one seed draw the same numbers.
-const (
-	splitStream uint64 = 1 + iota
-	orderStream
-	captionStream
-)
