@@ -7,7 +7,6 @@ import (
 	"github.com/ekphrasis-ml/ekphrasis/internal/reference"
 	"github.com/ekphrasis-ml/ekphrasis/layers"
 	"github.com/ekphrasis-ml/ekphrasis/vision"
-	"github.com/nlpodyssey/spago/mat"
 	"github.com/nlpodyssey/spago/mat/float"
 )
 
@@ -33,12 +32,8 @@ func drawn[T float.DType](t *testing.T, c *reference.Case) *Model {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range layers.Parameters(m) {
-		data := mat.Data[T](p.Value)
-		for i, w := range c.Meta.Weights.Tensor(p.Name, p.Shape...) {
-			data[i] = T(w)
-		}
-	}
+	// A pooler is always there, but transformers need not have made one.
+	reference.Draw[T](t, c, m, "pooler.dense.weight", "pooler.dense.bias")
 	return m
 }
 
@@ -53,13 +48,13 @@ func compareStates(t *testing.T, c *reference.Case, m *Model, tolerance float64)
 		t.Fatalf("%d hidden states, want %d", len(hidden), want)
 	}
 	for i, h := range hidden {
-		reference.Compare(t, c, fmt.Sprintf("hidden_states.%d", i), float64s(h), tolerance)
+		reference.Compare(t, c, fmt.Sprintf("hidden_states.%d", i), reference.Float64s(h), tolerance)
 	}
 	out, err := m.Encode(pictures, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	reference.Compare(t, c, "last_hidden_state", float64s(out.States), tolerance)
+	reference.Compare(t, c, "last_hidden_state", reference.Float64s(out.States), tolerance)
 }
 
 // pictures are the case's pixel values.
@@ -72,8 +67,4 @@ func pictures(t *testing.T, c *reference.Case) []vision.Pixels {
 		out[i] = vision.Pixels{Height: shape[2], Width: shape[3], Data: values[i*n : (i+1)*n]}
 	}
 	return out
-}
-
-func float64s(x mat.Tensor) []float64 {
-	return x.Value().(mat.Matrix).Data().F64()
 }
