@@ -134,30 +134,18 @@ def floors(golden, golden64):
     return out
 
 
-def write(folder, model, golden, meta, drawn, golden64):
-    """Writes a case: config.json, generation_config.json, golden.safetensors, meta.json.
+def save(folder, golden, golden64, meta):
+    """Writes golden.safetensors and meta.json into a folder.
 
-    With drawn (see weights) the parameters are not stored, otherwise model.safetensors is. golden has inputs, and
-    outputs computed in float32; golden64 the same outputs computed in float64. These are what is stored, rounded; the
-    largest relative difference between the two goes to meta.json as the floor.
+    golden has inputs, and outputs computed in float32; golden64 the same outputs computed in float64. These are what
+    is stored, rounded; the largest relative difference between the two goes to meta.json as the floor.
     """
     path = os.path.join(ROOT, folder)
-    shutil.rmtree(path, ignore_errors=True)
-    os.makedirs(path)
-    with tempfile.TemporaryDirectory() as tmp:
-        model.save_pretrained(tmp)
-        shapes = {name: list(t.shape) for name, t in load_file(tmp + "/model.safetensors").items()}
-        for file in os.listdir(tmp):
-            if drawn is None or file != "model.safetensors":
-                shutil.copyfile(os.path.join(tmp, file), os.path.join(path, file))
+    os.makedirs(path, exist_ok=True)
     exact = {k: np.ascontiguousarray(v) for k, v in (golden | {k: v.float() for k, v in golden64.items()}).items()}
     integers = {k: exact.pop(k).tolist() for k in list(exact) if exact[k].dtype == np.int64}
     save_file(exact, path + "/golden.safetensors")
-    out = {"transformers": transformers.__version__, "torch": torch.__version__.split("+")[0]}
-    if drawn is not None:
-        out["weights"] = drawn
-        out["parameters"] = [{"name": name, "shape": shapes[name]} for name in sorted(shapes)]
-    out |= meta or {}
+    out = {"transformers": transformers.__version__, "torch": torch.__version__.split("+")[0]} | meta
     if integers:
         out["integers"] = integers
     if "loss" in golden64:
@@ -165,6 +153,28 @@ def write(folder, model, golden, meta, drawn, golden64):
     out["floor"] = floors(golden, golden64)
     print(f"{folder}: floor {max(out['floor'].values()):.1e}", file=sys.stderr)
     write_json(path + "/meta.json", out)
+
+
+def save_config(folder, model, with_weights):
+    """Writes the model's configuration and, if asked to, its weights; returns the shapes of its parameters."""
+    path = os.path.join(ROOT, folder)
+    shutil.rmtree(path, ignore_errors=True)
+    os.makedirs(path)
+    with tempfile.TemporaryDirectory() as tmp:
+        model.save_pretrained(tmp)
+        for file in os.listdir(tmp):
+            if with_weights or file != "model.safetensors":
+                shutil.copyfile(os.path.join(tmp, file), os.path.join(path, file))
+        tensors = load_file(tmp + "/model.safetensors")
+    return [{"name": name, "shape": list(tensors[name].shape)} for name in sorted(tensors)]
+
+
+def write(folder, model, golden, meta, drawn, golden64):
+    """Writes a case (see save). With drawn (see weights) the parameters are not stored."""
+    parameters = save_config(folder, model, with_weights=drawn is None)
+    if drawn is not None:
+        meta = {"weights": drawn, "parameters": parameters} | (meta or {})
+    save(folder, golden, golden64, meta or {})
 
 
 def write_json(path, value):
