@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -59,10 +58,10 @@ func (m *matcher) split(s string, text func(string), added func(id int)) {
 			continue
 		}
 		if token.LStrip {
-			start = max(done, len(strings.TrimRightFunc(s[:start], unicode.IsSpace)))
+			start = max(done, len(strings.TrimRightFunc(s[:start], isSpace)))
 		}
 		if token.RStrip {
-			stop = len(s) - len(strings.TrimLeftFunc(s[stop:], unicode.IsSpace))
+			stop = len(s) - len(strings.TrimLeftFunc(s[stop:], isSpace))
 		}
 		if done < start {
 			text(s[done:start])
@@ -91,9 +90,4 @@ func endsWithWord(s string) bool {
 func startsWithWord(s string) bool {
 	r, size := utf8.DecodeRuneInString(s)
 	return size > 0 && isWord(r)
-}
-
-// isWord reports whether r is one of \w: alphabetic, a mark, a decimal digit, connecting punctuation or a joiner.
-func isWord(r rune) bool {
-	return unicode.In(r, unicode.L, unicode.Nl, unicode.Other_Alphabetic, unicode.M, unicode.Nd, unicode.Pc, unicode.Join_Control)
 }

@@ -4,22 +4,26 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/ekphrasis-ml/ekphrasis/internal/atomicfile"
 )
 
 // Save writes the files from which transformers' AutoTokenizer and [Load] make the same tokenizer: tokenizer.json,
-// vocab.json, merges.txt, tokenizer_config.json and special_tokens_map.json. It makes dir where needed. Entries of a
-// loaded tokenizer_config.json that mean nothing here, such as model_max_length, are kept.
+// vocab.json, merges.txt, tokenizer_config.json and special_tokens_map.json, each replaced as a whole or not at all. It
+// makes dir where needed. Entries of a loaded tokenizer_config.json that mean nothing here, such as model_max_length,
+// are kept.
 func (t *Tokenizer) Save(dir string) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
-	files := []struct {
+	for _, file := range []struct {
 		name  string
 		value any
 	}{
@@ -27,20 +31,19 @@ func (t *Tokenizer) Save(dir string) error {
 		{vocabFile, orderedVocab(t.vocab)},
 		{configFile, t.configJSON()},
 		{specialTokensFile, t.roles()},
-	}
-	for _, file := range files {
-		var data bytes.Buffer
-		encoder := json.NewEncoder(&data)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "  ")
-		if err := encoder.Encode(file.value); err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(dir, file.name), data.Bytes(), 0o666); err != nil {
+	} {
+		err := atomicfile.Write(filepath.Join(dir, file.name), func(w io.Writer) error {
+			encoder := json.NewEncoder(w)
+			encoder.SetEscapeHTML(false)
+			encoder.SetIndent("", "  ")
+			return encoder.Encode(file.value)
+		})
+		if err != nil {
 			return err
 		}
 	}
-	return os.WriteFile(filepath.Join(dir, mergesFile), []byte("#version: 0.2\n"+strings.Join(t.mergeLines(), "\n")+"\n"), 0o666)
+	merges := "#version: 0.2\n" + strings.Join(t.mergeLines(), "\n") + "\n"
+	return atomicfile.WriteBytes(filepath.Join(dir, mergesFile), []byte(merges))
 }
 
 // mergeLines gives the merges as "left right".

@@ -1,12 +1,12 @@
 package tokenizer
 
 import (
+	"sort"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 )
 
-// A class is what the splitting into words asks of a character.
+// A class is what the splitting into words asks of a character: one of \p{L}, \p{N}, \s or none of them.
 type class uint8
 
 const (
@@ -25,16 +25,18 @@ var asciiClass = func() (classes [utf8.RuneSelf]class) {
 }()
 
 // classOf gives the class of a character.
-func classOf(r rune) class {
-	switch {
-	case unicode.IsLetter(r):
-		return letter
-	case unicode.IsNumber(r):
-		return number
-	case unicode.IsSpace(r):
-		return space
-	}
-	return other
+func classOf(r rune) class { return class(properties(r) & 3) }
+
+// isSpace reports whether r is one of \s.
+func isSpace(r rune) bool { return classOf(r) == space }
+
+// isWord reports whether r is one of \w: alphabetic, a mark, a decimal digit, connecting punctuation or a joiner.
+func isWord(r rune) bool { return properties(r)&4 != 0 }
+
+// properties looks a character up in classStarts.
+func properties(r rune) uint32 {
+	after := sort.Search(len(classStarts), func(i int) bool { return classStarts[i]>>3 > uint32(r) })
+	return classStarts[after-1] & 7
 }
 
 // next gives the class and the length in bytes of the first character of s, which is not empty.

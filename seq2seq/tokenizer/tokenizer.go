@@ -99,18 +99,15 @@ func build(r recipe) (*Tokenizer, error) {
 	}
 
 	t := &Tokenizer{recipe: r, ids: maps.Clone(r.vocab), words: newCache()}
-	next := len(r.vocab)
-	for _, id := range r.vocab {
-		next = max(next, id+1)
-	}
+	last := len(r.vocab) - 1 // of the ids of added tokens, and of a vocabulary without gaps
 	for _, added := range r.added {
 		if added.Content == "" {
 			return nil, fmt.Errorf("an added token is empty")
 		}
 		if _, ok := t.ids[added.Content]; !ok {
-			t.ids[added.Content] = next
-			next++
+			t.ids[added.Content] = last + 1
 		}
+		last = max(last, t.ids[added.Content])
 	}
 	if err := t.index(); err != nil {
 		return nil, err
