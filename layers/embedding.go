@@ -26,10 +26,7 @@ func (l *Embedding) Forward(ids []int) mat.Tensor {
 	if err := l.Check(ids); err != nil {
 		panic("layers: " + err.Error())
 	}
-	if isFloat64(l.Weight) {
-		return apply(&embeddingOp[float64]{l.Weight, ids})
-	}
-	return apply(&embeddingOp[float32]{l.Weight, ids})
+	return Gather(l.Weight, ids)
 }
 
 // Check returns an error that names the first id outside the table.
@@ -43,14 +40,23 @@ func (l *Embedding) Check(ids []int) error {
 	return nil
 }
 
-type embeddingOp[T kernel.Float] struct {
+// Gather returns the given rows of x [n, dim], which may repeat:
+// [len(rows), dim].
+func Gather(x mat.Tensor, rows []int) mat.Tensor {
+	if isFloat64(x) {
+		return apply(&gatherOp[float64]{x, rows})
+	}
+	return apply(&gatherOp[float32]{x, rows})
+}
+
+type gatherOp[T kernel.Float] struct {
 	w   mat.Tensor
 	ids []int
 }
 
-func (f *embeddingOp[T]) Operands() []mat.Tensor { return []mat.Tensor{f.w} }
+func (f *gatherOp[T]) Operands() []mat.Tensor { return []mat.Tensor{f.w} }
 
-func (f *embeddingOp[T]) Forward() (mat.Tensor, error) {
+func (f *gatherOp[T]) Forward() (mat.Tensor, error) {
 	_, dim := dims(f.w)
 	w, y := values[T](f.w), make([]T, len(f.ids)*dim)
 	for i, id := range f.ids {
@@ -59,7 +65,7 @@ func (f *embeddingOp[T]) Forward() (mat.Tensor, error) {
 	return matrix(y, len(f.ids), dim), nil
 }
 
-func (f *embeddingOp[T]) Backward(gy mat.Tensor) error {
+func (f *gatherOp[T]) Backward(gy mat.Tensor) error {
 	_, dim := dims(f.w)
 	g, dw := values[T](gy), gradient[T](f.w)
 	for i, id := range f.ids {

@@ -19,13 +19,13 @@ func TestGradientsOfLinearLayers(t *testing.T) {
 	for _, rows := range []int{1, 5} {
 		for i, act := range smooth {
 			t.Run(fmt.Sprintf("Linear rows=%d activation=%d", rows, i), func(t *testing.T) {
-				gradcheck.Run(t, []gradcheck.Operand{{"x", rows, 3}, {"weight", 4, 3}, {"bias", 4, 1}}, func(x []mat.Tensor) mat.Tensor {
+				gradcheck.Run(t, []gradcheck.Operand{gradcheck.Matrix("x", rows, 3), gradcheck.Matrix("weight", 4, 3), gradcheck.Matrix("bias", 4, 1)}, func(x []mat.Tensor) mat.Tensor {
 					l := layers.Linear{Weight: param(x[1]), Bias: param(x[2])}
 					return l.Forward(x[0], act)
 				})
 			})
 			t.Run(fmt.Sprintf("Conv1D rows=%d activation=%d", rows, i), func(t *testing.T) {
-				gradcheck.Run(t, []gradcheck.Operand{{"x", rows, 3}, {"weight", 3, 4}, {"bias", 4, 1}}, func(x []mat.Tensor) mat.Tensor {
+				gradcheck.Run(t, []gradcheck.Operand{gradcheck.Matrix("x", rows, 3), gradcheck.Matrix("weight", 3, 4), gradcheck.Matrix("bias", 4, 1)}, func(x []mat.Tensor) mat.Tensor {
 					l := layers.Conv1D{Weight: param(x[1]), Bias: param(x[2])}
 					return l.Forward(x[0], act)
 				})
@@ -33,34 +33,34 @@ func TestGradientsOfLinearLayers(t *testing.T) {
 		}
 	}
 	t.Run("without bias", func(t *testing.T) {
-		gradcheck.Run(t, []gradcheck.Operand{{"x", 2, 3}, {"weight", 4, 3}}, func(x []mat.Tensor) mat.Tensor {
+		gradcheck.Run(t, []gradcheck.Operand{gradcheck.Matrix("x", 2, 3), gradcheck.Matrix("weight", 4, 3)}, func(x []mat.Tensor) mat.Tensor {
 			return layers.MatMulT(x[0], x[1])
 		})
 	})
 }
 
 func TestGradientsOfLayerNorm(t *testing.T) {
-	gradcheck.Run(t, []gradcheck.Operand{{"x", 3, 5}, {"weight", 5, 1}, {"bias", 5, 1}}, func(x []mat.Tensor) mat.Tensor {
+	gradcheck.Run(t, []gradcheck.Operand{gradcheck.Matrix("x", 3, 5), gradcheck.Matrix("weight", 5, 1), gradcheck.Matrix("bias", 5, 1)}, func(x []mat.Tensor) mat.Tensor {
 		l := layers.LayerNorm{Weight: param(x[1]), Bias: param(x[2]), Eps: 1e-5}
 		return l.Forward(x[0])
 	})
 }
 
 func TestGradientsOfEmbeddingWithRepeatedIDs(t *testing.T) {
-	gradcheck.Run(t, []gradcheck.Operand{{"weight", 5, 3}}, func(x []mat.Tensor) mat.Tensor {
+	gradcheck.Run(t, []gradcheck.Operand{gradcheck.Matrix("weight", 5, 3)}, func(x []mat.Tensor) mat.Tensor {
 		l := layers.Embedding{Weight: param(x[0])}
 		return l.Forward([]int{4, 0, 4, 2})
 	})
 }
 
 func TestGradientsOfResidualShareAndDropout(t *testing.T) {
-	gradcheck.Run(t, []gradcheck.Operand{{"a", 3, 4}, {"b", 3, 4}}, func(x []mat.Tensor) mat.Tensor {
+	gradcheck.Run(t, []gradcheck.Operand{gradcheck.Matrix("a", 3, 4), gradcheck.Matrix("b", 3, 4)}, func(x []mat.Tensor) mat.Tensor {
 		return layers.Residual(layers.Residual(x[0], x[1]), layers.Residual(x[0], x[0]))
 	})
-	gradcheck.Run(t, []gradcheck.Operand{{"x", 3, 4}}, func(x []mat.Tensor) mat.Tensor {
+	gradcheck.Run(t, []gradcheck.Operand{gradcheck.Matrix("x", 3, 4)}, func(x []mat.Tensor) mat.Tensor {
 		return layers.Residual(x[0], layers.Share(layers.Share(x[0])))
 	})
-	gradcheck.Run(t, []gradcheck.Operand{{"x", 6, 4}}, func(x []mat.Tensor) mat.Tensor {
+	gradcheck.Run(t, []gradcheck.Operand{gradcheck.Matrix("x", 6, 4)}, func(x []mat.Tensor) mat.Tensor {
 		return layers.Dropout(x[0], 0.4, layers.NewRandom(3))
 	})
 }
@@ -68,7 +68,7 @@ func TestGradientsOfResidualShareAndDropout(t *testing.T) {
 func TestGradientsOfPrependAndInterpolatedPositions(t *testing.T) {
 	// Two pictures of 2×2 patches that share their positions, and one of 3×1
 	// with positions interpolated from them, after two special tokens.
-	ops := []gradcheck.Operand{{"patches", 11, 3}, {"class", 1, 3}, {"distillation", 1, 3}, {"positions", 6, 3}}
+	ops := []gradcheck.Operand{gradcheck.Matrix("patches", 11, 3), gradcheck.Matrix("class", 1, 3), gradcheck.Matrix("distillation", 1, 3), gradcheck.Matrix("positions", 6, 3)}
 	gradcheck.Run(t, ops, func(x []mat.Tensor) mat.Tensor {
 		other := layers.InterpolatePositions(x[3], 2, 2, 2, 3, 1)
 		y, _, err := layers.Prepend(x[0], layers.OffsetsOf(4, 3, 4), x[1:3], []mat.Tensor{x[3], other, x[3]})
@@ -99,13 +99,13 @@ func TestGradientsOfAttention(t *testing.T) {
 				}
 			}
 			t.Run(fmt.Sprintf("%s heads=%d", tc.name, heads), func(t *testing.T) {
-				ops := []gradcheck.Operand{{"q", rows, dim}, {"k", rows, dim}, {"v", rows, dim}}
+				ops := []gradcheck.Operand{gradcheck.Matrix("q", rows, dim), gradcheck.Matrix("k", rows, dim), gradcheck.Matrix("v", rows, dim)}
 				gradcheck.Run(t, ops, func(x []mat.Tensor) mat.Tensor {
 					return layers.Attention(layers.Columns{X: x[0]}, layers.Columns{X: x[1]}, layers.Columns{X: x[2]}, o())
 				})
 			})
 			t.Run(fmt.Sprintf("%s heads=%d side by side", tc.name, heads), func(t *testing.T) {
-				gradcheck.Run(t, []gradcheck.Operand{{"qkv", rows, 3 * dim}}, func(x []mat.Tensor) mat.Tensor {
+				gradcheck.Run(t, []gradcheck.Operand{gradcheck.Matrix("qkv", rows, 3*dim)}, func(x []mat.Tensor) mat.Tensor {
 					return layers.Attention(layers.Columns{X: x[0]}, layers.Columns{X: x[0], From: dim}, layers.Columns{X: x[0], From: 2 * dim}, o())
 				})
 			})
@@ -113,7 +113,7 @@ func TestGradientsOfAttention(t *testing.T) {
 	}
 	t.Run("cross with shared sources", func(t *testing.T) {
 		source := layers.OffsetsOf(2, 5, 1)
-		ops := []gradcheck.Operand{{"q", rows, dim}, {"kv", 8, 2 * dim}}
+		ops := []gradcheck.Operand{gradcheck.Matrix("q", rows, dim), gradcheck.Matrix("kv", 8, 2*dim)}
 		gradcheck.Run(t, ops, func(x []mat.Tensor) mat.Tensor {
 			return layers.Attention(layers.Columns{X: x[0]}, layers.Columns{X: x[1]}, layers.Columns{X: x[1], From: dim}, layers.AttentionOptions{
 				NumHeads: 2, Dim: dim, Query: ragged.Spans(), Source: source.Spans(), Of: []int{1, 0, 1, 2},
@@ -121,7 +121,7 @@ func TestGradientsOfAttention(t *testing.T) {
 		})
 	})
 	t.Run("values from the matrix of the queries", func(t *testing.T) {
-		ops := []gradcheck.Operand{{"qv", rows, 2 * dim}, {"k", rows, dim}}
+		ops := []gradcheck.Operand{gradcheck.Matrix("qv", rows, 2*dim), gradcheck.Matrix("k", rows, dim)}
 		gradcheck.Run(t, ops, func(x []mat.Tensor) mat.Tensor {
 			return layers.Attention(layers.Columns{X: x[0]}, layers.Columns{X: x[1]}, layers.Columns{X: x[0], From: dim}, layers.AttentionOptions{
 				NumHeads: 2, Dim: dim, Query: ragged.Spans(), Source: ragged.Spans(),

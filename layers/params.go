@@ -260,3 +260,29 @@ func fill[T kernel.Float](x []T, f func(i int) float64) {
 		x[i] = T(f(i))
 	}
 }
+
+// Freeze makes no parameter of model trained.
+func Freeze(model any) {
+	for _, p := range Parameters(model) {
+		p.Value.SetRequiresGrad(false)
+	}
+}
+
+// WithoutGradients runs f with all parameters of model frozen, so that no
+// graph is kept, and then makes those trained again that were. With a model
+// that is frozen anyway it changes nothing, and may run concurrently.
+func WithoutGradients(model any, f func() error) error {
+	var trained []*nn.Param
+	for _, p := range Parameters(model) {
+		if p.Value.RequiresGrad() {
+			trained = append(trained, p.Value)
+			p.Value.SetRequiresGrad(false)
+		}
+	}
+	defer func() {
+		for _, p := range trained {
+			p.SetRequiresGrad(true)
+		}
+	}()
+	return f()
+}

@@ -17,7 +17,7 @@ var labels = []int{2, losses.IgnoreIndex, 0, 6, losses.IgnoreIndex}
 func TestGradientsOfLinearCrossEntropy(t *testing.T) {
 	for _, o := range []losses.Options{{}, {LabelSmoothing: 0.1}, {Normalizer: 17}} {
 		t.Run(fmt.Sprintf("%+v", o), func(t *testing.T) {
-			gradcheck.Run(t, []gradcheck.Operand{{"hidden", 5, 4}, {"head", 7, 4}}, func(x []mat.Tensor) mat.Tensor {
+			gradcheck.Run(t, []gradcheck.Operand{gradcheck.Matrix("hidden", 5, 4), gradcheck.Matrix("head", 7, 4)}, func(x []mat.Tensor) mat.Tensor {
 				r, err := losses.LinearCrossEntropy(x[0], x[1], labels, o)
 				if err != nil {
 					t.Fatal(err)

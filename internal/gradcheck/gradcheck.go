@@ -17,6 +17,9 @@ type Operand struct {
 	Rows, Cols int
 }
 
+// Matrix names an operand of rows × cols elements.
+func Matrix(name string, rows, cols int) Operand { return Operand{Name: name, Rows: rows, Cols: cols} }
+
 // Run checks the gradient of a weighted sum of f's result with respect to
 // every operand: once with all of them asking for a gradient, and once for
 // every non-empty subset, where the others must get none. f must be smooth

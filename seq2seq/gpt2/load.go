@@ -1,0 +1,77 @@
+package gpt2
+
+import (
+	"io/fs"
+	"regexp"
+	"strings"
+
+	"github.com/ekphrasis-ml/ekphrasis/internal/hfconfig"
+	"github.com/ekphrasis-ml/ekphrasis/internal/weights"
+	"github.com/ekphrasis-ml/ekphrasis/layers"
+)
+
+// LoadOption changes how a checkpoint is read.
+type LoadOption func(*loadOptions)
+
+type loadOptions struct {
+	cross  bool
+	random *layers.Random
+}
+
+// WithCrossAttention gives every block a cross-attention. Where the
+// checkpoint has none, it is drawn from random as Hugging Face draws it:
+// normal with initializer_range, c_proj scaled by depth, biases 0.
+func WithCrossAttention(random *layers.Random) LoadOption {
+	return func(o *loadOptions) { o.cross, o.random = true, random }
+}
+
+// Load reads a GPT-2 from a Hugging Face folder: config.json and its weights.
+// Every tensor must be there in its shape; the error lists those that are not. All
+// parameters come frozen: see [layers.Trainable].
+func Load(fsys fs.FS, options ...LoadOption) (*Model, error) {
+	o := loadOptions{random: layers.NewRandom(0)}
+	for _, f := range options {
+		f(&o)
+	}
+	var c Config
+	if err := hfconfig.Read(fsys, "config.json", &c); err != nil {
+		return nil, err
+	}
+	if o.cross {
+		c.AddCrossAttention, c.IsDecoder = true, true
+	}
+	m, err := New[float32](c, o.random)
+	if err != nil {
+		return nil, err
+	}
+	mayLack := func(name string) bool { return o.cross && isCross.MatchString(name) }
+	if _, err := weights.Load(fsys, m, mayLack); err != nil {
+		return nil, err
+	}
+	layers.Freeze(m)
+	return m, nil
+}
+
+// ModelConfig is what config.json says of the model.
+func (m *Model) ModelConfig() any { return m.Config }
+
+var (
+	isCross = regexp.MustCompile(`\.(crossattention|ln_cross_attn)\.`)
+	// Attention masks, which old checkpoints keep beside the weights.
+	maskBuffer = regexp.MustCompile(`\.(attn|crossattention)\.(bias|masked_bias)$`)
+)
+
+// CheckpointName maps a tensor of a checkpoint to the parameter that it is;
+// false means that it is passed over.
+func (m *Model) CheckpointName(tensor string) (string, bool) {
+	if maskBuffer.MatchString(tensor) || strings.HasPrefix(tensor, "score.") {
+		return tensor, false
+	}
+	if strings.HasPrefix(tensor, "lm_head.") {
+		return tensor, m.LMHead != nil
+	}
+	if !strings.HasPrefix(tensor, "transformer.") {
+		return "transformer." + tensor, true
+	}
+	return tensor, true
+}

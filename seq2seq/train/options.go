@@ -1,0 +1,89 @@
+package train
+
+import (
+	"fmt"
+
+	"github.com/ekphrasis-ml/ekphrasis/layers"
+	"github.com/ekphrasis-ml/ekphrasis/losses"
+	"github.com/ekphrasis-ml/ekphrasis/optim"
+)
+
+// Options of a run, with Hugging Face's names and meanings.
+type Options struct {
+	Epochs                    int     `json:"num_train_epochs"`
+	MaxSteps                  int     `json:"max_steps"` // stop after so many updates; 0: after the epochs
+	Optimizer                 string  `json:"optim"`     // adamw, adam or sgd
+	LearningRate              float64 `json:"learning_rate"`
+	WeightDecay               float64 `json:"weight_decay"`
+	LRScheduler               string  `json:"lr_scheduler_type"` // constant, linear or cosine
+	WarmupSteps               int     `json:"warmup_steps"`
+	MaxGradNorm               float64 `json:"max_grad_norm"` // 0: gradients are not clipped
+	GradientAccumulationSteps int     `json:"gradient_accumulation_steps"`
+	LabelSmoothing            float64 `json:"label_smoothing_factor"`
+	Seed                      uint64  `json:"seed"` // of dropout; the data has its own
+	// CacheBytes is how much of a frozen encoder's output is kept in memory.
+	CacheBytes int64 `json:"cache_bytes"`
+}
+
+// DefaultOptions are a learning rate of 1e-3 with AdamW, warmed up over 100
+// steps and then falling along a cosine, and gradients clipped at norm 1.
+func DefaultOptions() Options {
+	return Options{
+		Epochs: 3, Optimizer: "adamw", LearningRate: 1e-3, WeightDecay: 0.01, LRScheduler: "cosine",
+		WarmupSteps: 100, MaxGradNorm: 1, GradientAccumulationSteps: 1, CacheBytes: 2 << 30,
+	}
+}
+
+// Check returns an error that names the first option that makes no sense.
+func (o Options) Check() error {
+	for _, f := range []struct {
+		name string
+		bad  bool
+		what string
+	}{
+		{"num_train_epochs", o.Epochs < 1, "must be at least 1"},
+		{"max_steps", o.MaxSteps < 0, "must not be negative"},
+		{"learning_rate", !(o.LearningRate > 0), "must be positive"},
+		{"weight_decay", !(o.WeightDecay >= 0), "must not be negative"},
+		{"warmup_steps", o.WarmupSteps < 0, "must not be negative"},
+		{"max_grad_norm", !(o.MaxGradNorm >= 0), "must not be negative"},
+		{"gradient_accumulation_steps", o.GradientAccumulationSteps < 1, "must be at least 1"},
+		{"label_smoothing_factor", !(o.LabelSmoothing >= 0 && o.LabelSmoothing < 1), "must be in [0, 1)"},
+	} {
+		if f.bad {
+			return fmt.Errorf("%s %s", f.name, f.what)
+		}
+	}
+	return nil
+}
+
+func (o Options) loss() losses.Options { return losses.Options{LabelSmoothing: o.LabelSmoothing} }
+
+// newOptimizer makes the optimiser of all trained parameters of model.
+func (o Options) newOptimizer(params []optim.Param, steps int) (optim.Optimizer, error) {
+	schedule, err := optim.NewSchedule(o.LRScheduler, o.WarmupSteps, steps)
+	if err != nil {
+		return nil, err
+	}
+	groups := []*optim.Group{{Params: params, LearningRate: o.LearningRate, WeightDecay: o.WeightDecay, Schedule: schedule}}
+	switch o.Optimizer {
+	case "adamw":
+		return optim.NewAdamW(groups, optim.DefaultAdam())
+	case "adam":
+		return optim.NewAdam(groups, optim.DefaultAdam())
+	case "sgd":
+		return optim.NewSGD(groups, optim.SGDOptions{})
+	}
+	return nil, fmt.Errorf("optim is %q; known are adamw, adam, sgd", o.Optimizer)
+}
+
+// trained lists the parameters of model that require a gradient.
+func trained(model any) []optim.Param {
+	var out []optim.Param
+	for _, p := range layers.Parameters(model) {
+		if p.Value.RequiresGrad() {
+			out = append(out, optim.Param{Name: p.Name, Value: p.Value})
+		}
+	}
+	return out
+}

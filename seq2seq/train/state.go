@@ -1,0 +1,229 @@
+package train
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/ekphrasis-ml/ekphrasis/internal/checkpoint"
+	"github.com/ekphrasis-ml/ekphrasis/internal/hfconfig"
+	"github.com/ekphrasis-ml/ekphrasis/internal/weights"
+	"github.com/ekphrasis-ml/ekphrasis/layers"
+	"github.com/ekphrasis-ml/ekphrasis/optim"
+)
+
+// A state is a folder state-0000120 for the state after 120 updates, which
+// holds the trained weights, the optimiser's moments and where the run was.
+// What is frozen is not in it, but its fingerprint is.
+const (
+	statePrefix = "state-"
+	stateFile   = "state.json"
+	weightsDir  = "weights"
+	momentsDir  = "moments"
+)
+
+type savedState struct {
+	Options    Options        `json:"options"`
+	Epoch      int            `json:"epoch"`
+	Batch      int            `json:"batch"`
+	Step       int            `json:"step"`
+	LossSum    string         `json:"loss_sum"` // hexadecimal, so that no bit is lost
+	Tokens     int            `json:"tokens"`
+	Updates    map[string]int `json:"optimizer_updates"` // of each parameter
+	Frozen     string         `json:"frozen_sha256"`
+	NumBatches int            `json:"num_batches"`
+}
+
+// SaveState writes the state of the run to a new folder inside dir, and
+// removes all but the newest keep ones. The folder appears under its name only
+// when it is complete, so a run can be killed at any moment.
+func (t *Trainer[In]) SaveState(dir string, keep int) error {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	temp, err := os.MkdirTemp(dir, ".unfinished-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temp)
+	opt := t.Optimizer.State()
+	if err := checkpoint.Save(filepath.Join(temp, weightsDir), t.trainedWeights(), checkpoint.SaveOptions{}); err != nil {
+		return err
+	}
+	if m := moments(opt); len(m) > 0 {
+		if err := checkpoint.Save(filepath.Join(temp, momentsDir), m, checkpoint.SaveOptions{}); err != nil {
+			return err
+		}
+	}
+	if err := hfconfig.Write(temp, stateFile, savedState{
+		Options: t.options, Epoch: t.epoch, Batch: t.batch, Step: t.step,
+		LossSum: fmt.Sprintf("%x", math.Float64bits(t.lossSum)), Tokens: t.tokens,
+		Updates: opt.Updates,
+		Frozen:  t.fingerprint(), NumBatches: t.train.NumBatches(),
+	}); err != nil {
+		return err
+	}
+	final := filepath.Join(dir, fmt.Sprintf("%s%07d", statePrefix, t.step))
+	if err := os.RemoveAll(final); err != nil {
+		return err
+	}
+	if err := os.Rename(temp, final); err != nil {
+		return err
+	}
+	all, err := States(dir)
+	if err != nil {
+		return err
+	}
+	for _, old := range all[:max(0, len(all)-keep)] {
+		if err := os.RemoveAll(old); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// States lists the states in a folder, oldest first. A folder that is not
+// there has none.
+func States(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, e := range entries {
+		if e.IsDir() && strings.HasPrefix(e.Name(), statePrefix) {
+			out = append(out, filepath.Join(dir, e.Name()))
+		}
+	}
+	sort.Strings(out)
+	return out, nil
+}
+
+// LoadState goes on where SaveState was called. The model, the data and the
+// options must be those of the saved run; the error says what is not.
+func (t *Trainer[In]) LoadState(dir string) error {
+	fsys, err := hfconfig.FS(dir)
+	if err != nil {
+		return err
+	}
+	var s savedState
+	if err := hfconfig.Read(fsys, stateFile, &s); err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
+	switch {
+	case s.Options != t.options:
+		return fmt.Errorf("%s was saved with other options: %+v, now %+v", dir, s.Options, t.options)
+	case s.Frozen != t.fingerprint():
+		return fmt.Errorf("%s belongs to another model: the frozen weights differ", dir)
+	case s.NumBatches != t.train.NumBatches():
+		return fmt.Errorf("%s belongs to other data: %d batches an epoch, now %d", dir, s.NumBatches, t.train.NumBatches())
+	}
+	var bits uint64
+	if _, err := fmt.Sscanf(s.LossSum, "%x", &bits); err != nil {
+		return fmt.Errorf("%s: %s: loss_sum %q is not a number", dir, stateFile, s.LossSum)
+	}
+	opt := optim.State{Steps: s.Step, Updates: s.Updates, Moments: map[string][]float32{}}
+	if _, err := fs.Stat(fsys, momentsDir); err == nil {
+		if err := readMoments(fsys, opt.Moments); err != nil {
+			return fmt.Errorf("%s: %w", dir, err)
+		}
+	}
+	if err := readAll(fsys, weightsDir, t.trainedWeights()); err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
+	if err := t.Optimizer.LoadState(opt); err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
+	t.epoch, t.batch, t.step = s.Epoch, s.Batch, s.Step
+	t.lossSum, t.tokens = math.Float64frombits(bits), s.Tokens
+	return nil
+}
+
+func (t *Trainer[In]) trainedWeights() []checkpoint.Param {
+	var params []layers.Parameter
+	for _, p := range layers.Parameters(t.Model) {
+		if p.Value.RequiresGrad() {
+			params = append(params, p)
+		}
+	}
+	return weights.Params(params)
+}
+
+// fingerprint is the hash of the names and elements of all frozen parameters.
+func (t *Trainer[In]) fingerprint() string {
+	h := sha256.New()
+	for _, p := range layers.Parameters(t.Model) {
+		if !p.Value.RequiresGrad() {
+			h.Write([]byte(p.Name))
+			hashFloats(h, weights.Params([]layers.Parameter{p})[0].Data)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func hashFloats(h interface{ Write([]byte) (int, error) }, x []float32) {
+	var buf [4096]byte
+	for len(x) > 0 {
+		n := min(len(x), len(buf)/4)
+		for i, v := range x[:n] {
+			bits := math.Float32bits(v)
+			buf[4*i], buf[4*i+1], buf[4*i+2], buf[4*i+3] = byte(bits), byte(bits>>8), byte(bits>>16), byte(bits>>24)
+		}
+		h.Write(buf[:4*n])
+		x = x[n:]
+	}
+}
+
+func moments(s optim.State) []checkpoint.Param {
+	var out []checkpoint.Param
+	for name, x := range s.Moments {
+		out = append(out, checkpoint.Param{Name: name, Shape: []int{len(x)}, Data: x})
+	}
+	slices.SortFunc(out, func(a, b checkpoint.Param) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+func readMoments(fsys fs.FS, into map[string][]float32) error {
+	sub, err := fs.Sub(fsys, momentsDir)
+	if err != nil {
+		return err
+	}
+	ck, err := checkpoint.Open(sub)
+	if err != nil {
+		return err
+	}
+	defer ck.Close()
+	for _, name := range ck.Names() {
+		info, _ := ck.Info(name)
+		into[name] = make([]float32, info.Elements())
+		if err := ck.Read(name, into[name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func readAll(fsys fs.FS, dir string, params []checkpoint.Param) error {
+	sub, err := fs.Sub(fsys, dir)
+	if err != nil {
+		return err
+	}
+	ck, err := checkpoint.Open(sub)
+	if err != nil {
+		return err
+	}
+	defer ck.Close()
+	_, err = checkpoint.Load(ck, params, checkpoint.Options{})
+	return err
+}

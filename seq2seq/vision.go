@@ -1,0 +1,249 @@
+package seq2seq
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/ekphrasis-ml/ekphrasis/internal/hfconfig"
+	"github.com/ekphrasis-ml/ekphrasis/internal/safetensors"
+	"github.com/ekphrasis-ml/ekphrasis/internal/weights"
+	"github.com/ekphrasis-ml/ekphrasis/layers"
+	"github.com/ekphrasis-ml/ekphrasis/seq2seq/generate"
+	"github.com/ekphrasis-ml/ekphrasis/seq2seq/tokenizer"
+	"github.com/ekphrasis-ml/ekphrasis/vision"
+)
+
+// VisionEncoderDecoder puts pictures into words: an image processor, an
+// encoder, a decoder and a tokenizer. In Hugging Face's terms it is a
+// VisionEncoderDecoderModel with all the files of its folder.
+type VisionEncoderDecoder struct {
+	EncoderDecoder[vision.Pixels] `param:""`
+	Processor                     *vision.Processor
+	Tokenizer                     *tokenizer.Tokenizer
+	// Generation are the model's own settings, from generation_config.json.
+	Generation generate.Options
+
+	raw hfconfig.Raw // fields of config.json that are not used here
+}
+
+// config is the config.json of a VisionEncoderDecoderModel.
+type config struct {
+	Architectures       []string        `json:"architectures"`
+	ModelType           string          `json:"model_type"`
+	IsEncoderDecoder    bool            `json:"is_encoder_decoder"`
+	TieWordEmbeddings   bool            `json:"tie_word_embeddings"`
+	Encoder             json.RawMessage `json:"encoder"`
+	Decoder             json.RawMessage `json:"decoder"`
+	DecoderStartTokenID *int            `json:"decoder_start_token_id,omitempty"`
+	EOSTokenID          *int            `json:"eos_token_id,omitempty"`
+	PadTokenID          *int            `json:"pad_token_id,omitempty"`
+}
+
+// Join makes a captioner of two pretrained models. A projection between
+// different widths is drawn from random. Which parameters are trained stays
+// as it was, but the projection is, being new.
+func Join(encoder Encoder[vision.Pixels], decoder Decoder, processor *vision.Processor, tok *tokenizer.Tokenizer, random *layers.Random) (*VisionEncoderDecoder, error) {
+	if n := tok.VocabSize(); n > decoder.VocabSize() {
+		return nil, fmt.Errorf("the tokenizer has %d tokens, the decoder only %d", n, decoder.VocabSize())
+	}
+	o := generate.DefaultOptions()
+	o.DecoderStartTokenID, o.EOSTokenID, o.PadTokenID = tok.BOS(), generate.IDs{tok.EOS()}, tok.Pad()
+	return &VisionEncoderDecoder{
+		EncoderDecoder: *NewEncoderDecoder[float32](encoder, decoder, random),
+		Processor:      processor, Tokenizer: tok, Generation: o,
+	}, nil
+}
+
+// LoadFS reads a captioner from a Hugging Face folder: config.json, weights,
+// preprocessor_config.json, tokenizer files and, if there, generation_config.json.
+// Every tensor must be there in its shape; the error lists those that are
+// not. All parameters come frozen: see [layers.Trainable].
+func LoadFS(fsys fs.FS) (*VisionEncoderDecoder, error) {
+	var c config
+	var raw hfconfig.Raw
+	if err := hfconfig.Read(fsys, "config.json", &raw); err != nil {
+		return nil, err
+	}
+	if err := hfconfig.Read(fsys, "config.json", &c); err != nil {
+		return nil, err
+	}
+	if c.ModelType != "vision-encoder-decoder" {
+		return nil, fmt.Errorf("config.json: model_type is %q, expected %q; for an encoder and a decoder of their own, join two folders", c.ModelType, "vision-encoder-decoder")
+	}
+	m := &VisionEncoderDecoder{raw: raw}
+	if err := m.build(c); err != nil {
+		return nil, fmt.Errorf("config.json: %w", err)
+	}
+	if _, err := weights.Load(fsys, m, m.mayLack); err != nil {
+		return nil, err
+	}
+	layers.Freeze(m)
+	var err error
+	if m.Processor, err = vision.LoadProcessor(fsys); err != nil {
+		return nil, err
+	}
+	if m.Tokenizer, err = tokenizer.Load(fsys); err != nil {
+		return nil, err
+	}
+	if n := m.Tokenizer.VocabSize(); n > m.Decoder.VocabSize() {
+		return nil, fmt.Errorf("the tokenizer has %d tokens, the decoder only %d", n, m.Decoder.VocabSize())
+	}
+	return m, m.loadGeneration(fsys, c)
+}
+
+// build makes the two models, with weights yet to be read.
+func (m *VisionEncoderDecoder) build(c config) error {
+	encoder, err := newEncoder(c.Encoder)
+	if err != nil {
+		return fmt.Errorf("encoder: %w", err)
+	}
+	decoder, err := newDecoder(c.Decoder)
+	if err != nil {
+		return fmt.Errorf("decoder: %w", err)
+	}
+	m.EncoderDecoder = *NewEncoderDecoder[float32](encoder, decoder, layers.NewRandom(0))
+	return nil
+}
+
+// loadGeneration reads generation_config.json; where it or config.json do not
+// name a token, the tokenizer's is used.
+func (m *VisionEncoderDecoder) loadGeneration(fsys fs.FS, c config) (err error) {
+	o := generate.DefaultOptions()
+	o.DecoderStartTokenID, o.EOSTokenID, o.PadTokenID = m.Tokenizer.BOS(), generate.IDs{m.Tokenizer.EOS()}, m.Tokenizer.Pad()
+	if c.DecoderStartTokenID != nil {
+		o.DecoderStartTokenID = *c.DecoderStartTokenID
+	}
+	if c.EOSTokenID != nil {
+		o.EOSTokenID = generate.IDs{*c.EOSTokenID}
+	}
+	if c.PadTokenID != nil {
+		o.PadTokenID = *c.PadTokenID
+	}
+	m.Generation, err = generate.LoadOptions(fsys, o)
+	return err
+}
+
+// CheckpointName maps a tensor of a checkpoint to the parameter that it is,
+// as the encoder and the decoder do theirs.
+func (m *VisionEncoderDecoder) CheckpointName(tensor string) (string, bool) {
+	for _, part := range []struct {
+		prefix string
+		model  any
+	}{{"encoder.", m.Encoder}, {"decoder.", m.Decoder}} {
+		rest, ok := strings.CutPrefix(tensor, part.prefix)
+		if !ok {
+			continue
+		}
+		if r, ok := part.model.(weights.Renamer); ok {
+			name, used := r.CheckpointName(rest)
+			return part.prefix + name, used
+		}
+	}
+	return tensor, true
+}
+
+func (m *VisionEncoderDecoder) mayLack(name string) bool {
+	rest, ok := strings.CutPrefix(name, "encoder.")
+	l, lacks := m.Encoder.(interface{ MayLack(string) bool })
+	return ok && lacks && l.MayLack(rest)
+}
+
+// configured is implemented by models that can be saved.
+type configured interface {
+	// ModelConfig is what config.json says of the model; it must marshal to a
+	// JSON object with a model_type.
+	ModelConfig() any
+}
+
+// SaveOptions say how a model is stored.
+type SaveOptions struct {
+	DType string // "F32" (the default, ""), "F16" or "BF16"
+}
+
+// Save writes a folder that transformers loads with no missing and no
+// unexpected keys, and [Load] as well: weights, configurations and tokenizer.
+// Each file replaces its predecessor only when it is complete.
+func (m *VisionEncoderDecoder) Save(dir string, o SaveOptions) error {
+	encoder, ok1 := m.Encoder.(configured)
+	decoder, ok2 := m.Decoder.(configured)
+	if !ok1 || !ok2 {
+		return errors.New("seq2seq: a model without ModelConfig cannot be saved")
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	if err := weights.Save(dir, m, safetensors.DType(o.DType)); err != nil {
+		return err
+	}
+	c := config{
+		Architectures: []string{"VisionEncoderDecoderModel"}, ModelType: "vision-encoder-decoder", IsEncoderDecoder: true,
+		DecoderStartTokenID: &m.Generation.DecoderStartTokenID, PadTokenID: &m.Generation.PadTokenID,
+	}
+	if len(m.Generation.EOSTokenID) > 0 {
+		c.EOSTokenID = &m.Generation.EOSTokenID[0]
+	}
+	var err error
+	if c.Encoder, err = json.Marshal(encoder.ModelConfig()); err != nil {
+		return err
+	}
+	if c.Decoder, err = json.Marshal(decoder.ModelConfig()); err != nil {
+		return err
+	}
+	merged, err := m.raw.With(c)
+	if err != nil {
+		return err
+	}
+	if err := hfconfig.Write(dir, "config.json", merged); err != nil {
+		return err
+	}
+	if err := m.Processor.Save(dir); err != nil {
+		return err
+	}
+	if err := m.Tokenizer.Save(dir); err != nil {
+		return err
+	}
+	return m.Generation.Save(dir)
+}
+
+// Caption is what a model says of a picture.
+type Caption struct {
+	Text     string
+	TokenIDs []int   // without start and end
+	Score    float64 // log-probability, as generate.Sequence has it
+}
+
+// Generate puts each picture into words; with o.NumReturnSequences above 1,
+// as many captions of the first picture come first, and so on. Start from the
+// model's own settings, [VisionEncoderDecoder.Generation].
+func (m *VisionEncoderDecoder) Generate(ctx context.Context, pictures []vision.Image, o generate.Options) ([]Caption, error) {
+	pixels := make([]vision.Pixels, len(pictures))
+	for i, p := range pictures {
+		var err error
+		if pixels[i], err = m.Processor.Process(p); err != nil {
+			return nil, fmt.Errorf("picture %d: %w", i, err)
+		}
+	}
+	return m.GenerateFromPixels(ctx, pixels, o)
+}
+
+// GenerateFromPixels is [VisionEncoderDecoder.Generate] for pictures that the
+// processor has prepared.
+func (m *VisionEncoderDecoder) GenerateFromPixels(ctx context.Context, pixels []vision.Pixels, o generate.Options) (captions []Caption, err error) {
+	err = layers.WithoutGradients(m, func() error {
+		states, err := m.Encode(pixels, nil)
+		if err != nil {
+			return err
+		}
+		sequences, err := generate.Generate(ctx, m.Decoder, layers.Source{Packed: states}, o)
+		for _, s := range sequences {
+			captions = append(captions, Caption{Text: strings.TrimSpace(m.Tokenizer.Decode(s.Tokens, true)), TokenIDs: s.Tokens, Score: s.Score})
+		}
+		return err
+	})
+	return captions, err
+}
