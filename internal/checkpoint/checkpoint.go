@@ -23,12 +23,15 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ekphrasis-ml/ekphrasis/internal/pytorch"
 	"github.com/ekphrasis-ml/ekphrasis/internal/safetensors"
 )
 
 const (
-	singleFile = "model.safetensors"
-	indexFile  = "model.safetensors.index.json"
+	singleFile   = "model.safetensors"
+	indexFile    = "model.safetensors.index.json"
+	pytorchFile  = "pytorch_model.bin"
+	pytorchIndex = "pytorch_model.bin.index.json"
 )
 
 // Checkpoint is the open weights of a folder. Its methods may be called by several goroutines at once.
@@ -46,7 +49,8 @@ type tensors interface {
 }
 
 // Open opens the weights of a model's folder. It takes the first of these, the order of Hugging Face's from_pretrained:
-// model.safetensors, model.safetensors.index.json with its shards.
+// model.safetensors, model.safetensors.index.json with its shards, pytorch_model.bin, pytorch_model.bin.index.json with
+// its shards.
 //
 // It is an error if there is none, or if a shard is missing, damaged, or lacks a tensor that the index promises.
 func Open(fsys fs.FS) (*Checkpoint, error) {
@@ -56,6 +60,8 @@ func Open(fsys fs.FS) (*Checkpoint, error) {
 	}{
 		{singleFile, (*Checkpoint).openSingle},
 		{indexFile, (*Checkpoint).openShards},
+		{pytorchFile, (*Checkpoint).openSingle},
+		{pytorchIndex, (*Checkpoint).openShards},
 	} {
 		if _, err := fs.Stat(fsys, candidate.file); errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -67,7 +73,7 @@ func Open(fsys fs.FS) (*Checkpoint, error) {
 		}
 		return c, nil
 	}
-	return nil, fmt.Errorf("no weights: expected %s or %s", singleFile, indexFile)
+	return nil, fmt.Errorf("no weights: expected %s, %s, %s or %s", singleFile, indexFile, pytorchFile, pytorchIndex)
 }
 
 func (c *Checkpoint) openSingle(fsys fs.FS, file string) error {
@@ -118,7 +124,10 @@ func (c *Checkpoint) openFile(fsys fs.FS, name string) (tensors, error) {
 	if err != nil {
 		return nil, err
 	}
-	return safetensors.New(name, r, size)
+	if strings.HasSuffix(name, ".safetensors") {
+		return safetensors.New(name, r, size)
+	}
+	return pytorch.New(name, r, size)
 }
 
 // lfsPointer is how the text starts that git leaves in place of a large file when git-lfs is not installed.

@@ -214,17 +214,31 @@ func TestAFailedSaveLeavesTheOldWeights(t *testing.T) {
 
 func TestTheFirstKindOfWeightsInHuggingFacesOrderIsTaken(t *testing.T) {
 	single, shard := param("single", 0, 1), param("sharded", 0, 1)
+	bin, err := os.ReadFile("testdata/pytorch_model.bin")
+	if err != nil {
+		t.Fatal(err)
+	}
 	all := map[string][]byte{
 		singleFile:      bytesOf(t, single),
 		indexFile:       []byte(`{"weight_map":{"sharded":"a.safetensors"}}`),
+		pytorchFile:     bin,
+		pytorchIndex:    []byte(`{"weight_map":{"bias":"b.bin"}}`),
 		"a.safetensors": bytesOf(t, shard),
+		"b.bin":         bin,
 	}
-	if got := open(t, folder(all)).Names(); !slices.Equal(got, []string{"single"}) {
-		t.Errorf("names %v", got)
-	}
-	delete(all, singleFile)
-	if got := open(t, folder(all)).Names(); !slices.Equal(got, []string{"sharded"}) {
-		t.Errorf("names %v", got)
+	for _, step := range []struct{ file, name string }{
+		{singleFile, "single"}, {indexFile, "sharded"}, {pytorchFile, "weight"}, {pytorchIndex, "bias"},
+	} {
+		c := open(t, folder(all))
+		names := c.Names()
+		if !slices.Contains(names, step.name) {
+			t.Errorf("with %s first, names are %v", step.file, names)
+		}
+		info, _ := c.Info(names[0])
+		if err := c.Read(names[0], make([]float32, info.Elements())); err != nil {
+			t.Error(err)
+		}
+		delete(all, step.file)
 	}
 }
 
@@ -242,10 +256,11 @@ func TestWeightsThatCannotBeOpenedAreNamed(t *testing.T) {
 		{"git-lfs pointer", map[string][]byte{singleFile: []byte(lfsPointer + "oid sha256:4d7a\nsize 12345\n")}, "git lfs pull"},
 		{"index that is no JSON", map[string][]byte{indexFile: index("x")}, indexFile + ": invalid"},
 		{"index without a map", map[string][]byte{indexFile: index("{}")}, indexFile + ": no weight_map"},
-		{"missing shard", map[string][]byte{indexFile: index(`{"weight_map":{"w":"a","v":"b"}}`), "a": w}, "open b"},
+		{"missing shard", map[string][]byte{indexFile: index(`{"weight_map":{"w":"z.safetensors","v":"b"}}`), "z.safetensors": w}, "open b"},
 		{"shard outside of the folder", map[string][]byte{indexFile: index(`{"weight_map":{"w":"../a"}}`)}, "open ../a"},
-		{"damaged shard", map[string][]byte{indexFile: index(`{"weight_map":{"w":"a"}}`), "a": w[:9]}, "a: truncated"},
-		{"tensor that is not in its shard", map[string][]byte{indexFile: index(`{"weight_map":{"w":"a","v":"a"}}`), "a": w}, indexFile + `: tensor "v" is not in a`},
+		{"damaged shard", map[string][]byte{indexFile: index(`{"weight_map":{"w":"a.safetensors"}}`), "a.safetensors": w[:9]}, "a.safetensors: truncated"},
+		{"tensor that is not in its shard", map[string][]byte{indexFile: index(`{"weight_map":{"w":"a.safetensors","v":"a.safetensors"}}`), "a.safetensors": w}, indexFile + `: tensor "v" is not in a.safetensors`},
+		{"damaged pytorch_model.bin", map[string][]byte{pytorchFile: w}, "pytorch_model.bin: no PyTorch file"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
