@@ -64,9 +64,7 @@ def classes():
         joins = [len(split(x + char + x)) == 1 for x in "!a1"]
         assert sum(joins) <= 1, hex(c)
         kind = joins.index(True) if any(joins) else 3
-        before, after = len(tokenizer.encode(char + "#")) == 0, len(tokenizer.encode("#" + char)) == 0
-        if char == "#":
-            before = after = False
+        before, after = ("#" not in tokenizer.encode(text).tokens for text in [char + "#", "#" + char])
         assert before == after, hex(c)
         stripped = stripping.encode(char + "#").offsets[-1][0] == 0
         assert stripped == (kind == 3), hex(c)
