@@ -91,12 +91,17 @@ def joined(encoder=None, **decoder_options):
     return model
 
 
+def fuse(model):
+    """Switches to fused attention; an encoder-decoder's set_attn_implementation does not reach its parts."""
+    for module in model.modules():
+        if hasattr(module, "config"):
+            module.config._attn_implementation = "sdpa"
+
+
 def double(model):
     """A float64 twin. Its attention is the fused one: ViT's eager softmax is float32 whatever the model's type."""
     twin = copy.deepcopy(model).double()
-    for module in twin.modules():  # an encoder-decoder's set_attn_implementation does not reach its parts
-        if hasattr(module, "config"):
-            module.config._attn_implementation = "sdpa"
+    fuse(twin)
     return twin
 
 
@@ -126,10 +131,10 @@ def zero_vanishing_gradients(golden, golden64):
 
 
 def floors(golden, golden64):
-    """The relative difference of float32 from float64 of each output; of the gradients, the largest."""
+    """The relative difference of float32 from float64 of each output; of the gradients, and of final weights, the largest."""
     out = {}
     for k, v in golden64.items():
-        group = k.split(".")[0] if k.startswith("grad.") else k
+        group = k.split(".")[0] if k.startswith(("grad.", "final.")) else k
         out[group] = max(out.get(group, 0), float(f"{relative(golden[k].detach(), v.detach()):.1e}"))
     return out
 

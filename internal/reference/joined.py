@@ -15,15 +15,17 @@ from vit import deit
 
 
 def captions(name, lengths, vocabulary, seed):
-    """labels [batch, longest] as the recipe makes them: BOS + ids + EOS, -100 behind.
-
-    lengths counts the ids between BOS and EOS. BOS, EOS and PAD are the last token.
-    """
+    """Token sequences BOS + ids + EOS; lengths counts the ids. BOS, EOS and PAD are the last token."""
     special = vocabulary - 1
-    labels = np.full((len(lengths), max(lengths) + 2), -100, np.int64)
-    for i, n in enumerate(lengths):
-        ids = prng.integers(f"{name}.caption.{i}", n, 0, special, seed)
-        labels[i, :n + 2] = np.concatenate([[special], ids, [special]])
+    return [np.concatenate([[special], prng.integers(f"{name}.caption.{i}", n, 0, special, seed), [special]])
+            for i, n in enumerate(lengths)]
+
+
+def padded(sequences):
+    """labels [batch, longest] for transformers: -100 where the attention mask is 0."""
+    labels = np.full((len(sequences), max(map(len, sequences))), -100, np.int64)
+    for row, ids in zip(labels, sequences):
+        row[:len(ids)] = ids
     return labels
 
 
@@ -57,7 +59,8 @@ def outputs(model, x, labels, label_smoothing=0.0):
     return {name: t.detach() for name, t in results.items()}
 
 
-def case(name, model, lengths, seed, stored=False, trainable="", keep=lambda name: True, x=None, **options):
+def case(name, model, lengths, seed, stored=False, trainable="", bos_in_labels=False, x=None,
+         **options):
     """trainable is a part of the names of the parameters that are trained; the others are frozen."""
     drawn = common.weights(seed)
     common.draw(model, drawn)
@@ -67,14 +70,14 @@ def case(name, model, lengths, seed, stored=False, trainable="", keep=lambda nam
     size = config.encoder.image_size
     if x is None:
         x = common.pixels(name, len(lengths), config.encoder.num_channels, size, size, seed)
-    labels = captions(name, lengths, config.decoder.vocab_size, seed)
+    sequences = captions(name, lengths, config.decoder.vocab_size, seed)
+    labels = padded(sequences if bos_in_labels else [ids[1:] for ids in sequences])
     shifted = model.prepare_decoder_input_ids_from_labels(torch.from_numpy(labels)).numpy()
     kept = labels != -100
     golden = {"pixel_values": x, "labels": labels, "decoder_input_ids": shifted, "input_ids": shifted[kept],
               "targets": labels[kept], "offsets": common.offsets(kept.sum(1))}
     out32, out64 = (outputs(m, x, labels, **options) for m in (model, common.double(model)))
     common.zero_vanishing_gradients(out32, out64)
-    out32, out64 = ({k: v for k, v in out.items() if keep(k)} for out in (out32, out64))
     meta = {"trainable": trainable, "label_smoothing": options.get("label_smoothing", 0.0)}
     common.write(f"seq2seq/testdata/{name}", model, golden | out32, meta, None if stored else drawn, out64)
 
@@ -109,6 +112,7 @@ def main():
     case("smoothed", tiny(), [3, 0, 6], 9, label_smoothing=0.1)
     case("deit", tiny(deit()), [2, 4], 10)
     case("one_caption", tiny(), [0], 11)
+    case("bos_in_labels", tiny(), [3, 5], 13, bos_in_labels=True)
     case("checkpoint", with_pooler(), [3, 5, 2], 12, stored=True, x=emoji(3, 16))
 
 
