@@ -103,3 +103,15 @@ func activationSlope(act Activation, x float64) float64 {
 	}
 	panic("kernel: no such activation: " + act.String())
 }
+
+// biasActivate sets dst[i] = act(x[i]+bias[i]) and pre[i] = x[i]+bias[i]. bias and pre may be nil, dst may be x.
+func biasActivate[T Float](act Activation, dst, x, bias, pre []T) {
+	if bias != nil {
+		Add(dst, x, bias)
+		x = dst
+	}
+	if pre != nil {
+		copy(pre, x)
+	}
+	Activate(act, dst, x)
+}

@@ -1,6 +1,9 @@
 package kernel
 
-import "fmt"
+import (
+	"fmt"
+	"sync"
+)
 
 // Epilogue is what Gemm does to each element of its result before it leaves the cache.
 type Epilogue[T Float] struct {
@@ -13,7 +16,8 @@ type Epilogue[T Float] struct {
 // is m×k and op(B) is k×n; op transposes when its flag is set, so with transA the slice a holds a k×m matrix. With k = 0
 // the product is zero.
 //
-// Each element of C is one running sum over k in ascending order, starting from zero, or from C when accumulating.
+// Each element of C is one running sum over k in ascending order, of fused multiply-adds where the machine has them,
+// starting from zero, or from C when accumulating. So it does not depend on the rows and columns computed beside it.
 func Gemm[T Float](transA, transB bool, m, n, k int, a []T, lda int, b []T, ldb int, c []T, ldc int, accumulate bool, e *Epilogue[T]) {
 	checkMatrix("A", a, lda, m, k, transA)
 	checkMatrix("B", b, ldb, k, n, transB)
@@ -29,53 +33,296 @@ func Gemm[T Float](transA, transB bool, m, n, k int, a []T, lda int, b []T, ldb 
 	if m == 0 || n == 0 {
 		return
 	}
-	Parallel(m, 1+(1<<15)/max(1, n*k), func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			gemmRow(transA, transB, i, n, k, a, lda, b, ldb, c[i*ldc:i*ldc+n], accumulate)
-			if e != nil {
-				applyEpilogue(e, i, n, c[i*ldc:i*ldc+n])
+	g := product[T]{m: m, n: n, k: k, a: operand[T]{a, lda, transA}, b: operand[T]{b, ldb, !transB}, c: c, ldc: ldc, accumulate: accumulate, e: e}
+	g.rows, g.cols = tileShape[T]()
+	switch {
+	case k == 0:
+		if !accumulate {
+			for i := range m {
+				clear(c[i*ldc : i*ldc+n])
 			}
 		}
+		g.finish(0, m, 0, n)
+	case m <= g.rows:
+		g.few()
+	default:
+		g.many()
+	}
+}
+
+// product is one call of Gemm. It follows Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication"
+// (2008): both operands are packed into panels that the inner kernel, one tile of C wide, reads in order.
+type product[T Float] struct {
+	m, n, k    int
+	a, b       operand[T]
+	c          []T
+	ldc        int
+	accumulate bool
+	e          *Epilogue[T]
+	rows, cols int // of a tile
+}
+
+// An operand is seen as lanes of k steps: the rows of op(A), the columns of op(B). Panels of as many lanes as a tile is high
+// or wide hold, for each step, that step of each lane.
+type operand[T Float] struct {
+	x    []T
+	ld   int
+	side bool // lanes lie side by side in memory, steps ld apart; otherwise the other way round
+}
+
+const (
+	depth      = 256     // steps that a tile does before it puts C back; a panel of B that deep stays in the first-level cache
+	maxDepth   = 4096    // steps packed at a time
+	maxPacked  = 1 << 22 // elements of an operand packed at a time, about
+	blockRows  = 16      // panels of A in a block of C, which with its panels of A stays in the second-level cache
+	blockCols  = 8       // panels of B in it
+	serialWork = 1 << 19 // multiplications not worth a second goroutine
+)
+
+// few multiplies when op(A) is one panel: B is read once, so it is packed only if its lanes are not side by side.
+func (g *product[T]) few() {
+	packed := borrow[T](g.rows * g.k)
+	defer packed.giveBack()
+	g.a.pack(packed.x, g.rows, 0, g.m, 0, g.k)
+	panels := (g.n + g.cols - 1) / g.cols
+	Parallel(panels, 1+serialWork/(g.m*g.cols*g.k), func(lo, hi int) {
+		const rowsOfB = 16 // read side by side
+		step := rowsOfB
+		if !g.b.side {
+			step = depth
+		}
+		panel := borrow[T](step * g.cols)
+		defer panel.giveBack()
+		for p := 0; p < g.k; p += step {
+			steps := min(step, g.k-p)
+			for j := lo * g.cols; j < min(hi*g.cols, g.n); j += g.cols {
+				width := min(g.cols, g.n-j)
+				b, ldb := panel.x, g.cols
+				if g.b.side && width == g.cols {
+					b, ldb = g.b.x[p*g.b.ld+j:], g.b.ld
+				} else {
+					g.b.pack(b, g.cols, j, width, p, steps)
+				}
+				tile(g.m, steps, packed.x[p*g.rows:], b, ldb, g.c[j:], g.ldc, width, g.accumulate || p > 0)
+			}
+		}
+		g.finish(0, g.m, lo*g.cols, min(hi*g.cols, g.n))
 	})
 }
 
-func gemmRow[T Float](transA, transB bool, i, n, k int, a []T, lda int, b []T, ldb int, c []T, accumulate bool) {
-	if !accumulate {
-		clear(c)
-	}
-	at := func(p int) T {
-		if transA {
-			return a[p*lda+i]
-		}
-		return a[i*lda+p]
-	}
-	if transB {
-		for j := range c {
-			sum := c[j]
-			for p, w := range b[j*ldb : j*ldb+k] {
-				sum += at(p) * w
+// many multiplies in blocks of C. The steps and the columns, and then the rows, are divided so that what is packed is bounded.
+func (g *product[T]) many() {
+	steps := min(g.k, maxDepth)
+	cols := roundUp(min(g.n, maxPacked/steps), g.cols)
+	rows := roundUp(min(g.m, maxPacked/steps), g.rows)
+	packedA, packedB := borrow[T](rows*steps), borrow[T](cols*steps)
+	defer packedA.giveBack()
+	defer packedB.giveBack()
+	for p := 0; p < g.k; p += steps {
+		for j := 0; j < g.n; j += cols {
+			for i := 0; i < g.m; i += rows {
+				g.part(span{i, min(i+rows, g.m)}, span{j, min(j+cols, g.n)}, span{p, min(p+steps, g.k)}, packedA.x, packedB.x, i == 0)
 			}
-			c[j] = sum
-		}
-		return
-	}
-	for p := range k {
-		x := at(p)
-		for j, w := range b[p*ldb : p*ldb+n] {
-			c[j] += x * w
 		}
 	}
 }
 
-func applyEpilogue[T Float](e *Epilogue[T], row, n int, c []T) {
-	if e.Bias != nil {
-		Add(c, c, e.Bias[:n])
+type span struct{ lo, hi int }
+
+func (s span) len() int { return s.hi - s.lo }
+
+// part adds the product over some steps to some rows and columns of C: first all is packed, B only when asked, then the blocks
+// of C are computed.
+func (g *product[T]) part(rows, cols, steps span, packedA, packedB []T, packB bool) {
+	k := steps.len()
+	perTask := max(1, (1<<16)/(k*g.cols)) // panels packed by a task
+	panelsA, panelsB := divide(rows.len(), g.rows), divide(cols.len(), g.cols)
+	tasksA, tasksB := divide(panelsA, 2*perTask), 0
+	if packB {
+		tasksB = divide(panelsB, perTask)
 	}
-	if e.Pre != nil {
-		copy(e.Pre[row*n:(row+1)*n], c)
+	high, wide := blockRows, blockCols
+	for want := 3 * Threads(); divide(panelsA, high)*divide(panelsB, wide) < want && high*wide > 4; {
+		if high*g.rows >= wide*g.cols {
+			high = divide(high, 2)
+		} else {
+			wide = divide(wide, 2)
+		}
 	}
-	Activate(e.Activation, c, c)
+	high, wide = divide(panelsA, divide(panelsA, high)), divide(panelsB, divide(panelsB, wide))
+	down, across := divide(panelsA, high), divide(panelsB, wide)
+
+	var packing sync.WaitGroup
+	packing.Add(tasksA + tasksB)
+	task := func(t int) {
+		switch {
+		case t < tasksA:
+			lo := t * 2 * perTask * g.rows
+			n := min(2*perTask*g.rows, rows.len()-lo)
+			g.a.pack(packedA[lo*k:], g.rows, rows.lo+lo, n, steps.lo, k)
+			packing.Done()
+		case t < tasksA+tasksB:
+			lo := (t - tasksA) * perTask * g.cols
+			n := min(perTask*g.cols, cols.len()-lo)
+			g.b.pack(packedB[lo*k:], g.cols, cols.lo+lo, n, steps.lo, k)
+			packing.Done()
+		default:
+			packing.Wait()
+			block := t - tasksA - tasksB
+			i, j := block/across*high*g.rows, block%across*wide*g.cols
+			height, width := min(high*g.rows, rows.len()-i), min(wide*g.cols, cols.len()-j)
+			multiplyPanels(height, width, k, packedA[i*k:], packedB[j*k:], g.c[(rows.lo+i)*g.ldc+cols.lo+j:], g.ldc, g.accumulate || steps.lo > 0)
+			if steps.hi == g.k {
+				g.finish(rows.lo+i, rows.lo+i+height, cols.lo+j, cols.lo+j+width)
+			}
+		}
+	}
+	tasks := tasksA + tasksB + down*across
+	if rows.len()*cols.len()*k < serialWork {
+		for t := range tasks {
+			task(t)
+		}
+		return
+	}
+	inOrder(tasks, task)
 }
+
+// finish applies the epilogue to the rows [i0, i1) and columns [j0, j1) of C.
+func (g *product[T]) finish(i0, i1, j0, j1 int) {
+	if g.e == nil {
+		return
+	}
+	var bias, pre []T
+	if g.e.Bias != nil {
+		bias = g.e.Bias[j0:j1]
+	}
+	for i := i0; i < i1; i++ {
+		if g.e.Pre != nil {
+			pre = g.e.Pre[i*g.n+j0 : i*g.n+j1]
+		}
+		row := g.c[i*g.ldc+j0 : i*g.ldc+j1]
+		biasActivate(g.e.Activation, row, row, bias, pre)
+	}
+}
+
+// multiplyPanels computes or adds to the m×n matrix c the product of packed operands with k steps.
+func multiplyPanels[T Float](m, n, k int, a, b []T, c []T, ldc int, accumulate bool) {
+	rows, cols := tileShape[T]()
+	for p := 0; p < k; p += depth {
+		steps := min(depth, k-p)
+		for j := 0; j < n; j += cols {
+			panel := b[j*k+p*cols:]
+			for i := 0; i < m; i += rows {
+				tile(min(rows, m-i), steps, a[i*k+p*rows:], panel, cols, c[i*ldc+j:], ldc, min(cols, n-j), accumulate || p > 0)
+			}
+		}
+	}
+}
+
+// pack fills panels of the given width with n lanes from the given one on, and k steps from the given one on. The last panel's
+// missing lanes are left undefined but for B, whose tiles read them: there they are finite whenever B is.
+func (o operand[T]) pack(dst []T, width, lane, n, step, k int) {
+	const block = 32 // steps done for all panels before the next, for locality where lanes are side by side
+	s := vectorised[T]()
+	for p := 0; p < k; p += block {
+		steps := min(block, k-p)
+		if !o.side {
+			steps = k
+		}
+		for i := 0; i < n; i += width {
+			panel, lanes := dst[i*k+p*width:], min(width, n-i)
+			if o.side {
+				src := o.x[(step+p)*o.ld+lane+i:]
+				if s == nil {
+					packCopy(panel, width, src, o.ld, lanes, steps)
+					continue
+				}
+				for l := 0; l < lanes; l += s.lanes {
+					s.packCopy(single(panel[l:]), width, single(src[l:]), o.ld, min(s.lanes, lanes-l), steps)
+				}
+			} else {
+				src := o.x[(lane+i)*o.ld+step:]
+				if s == nil {
+					packTranspose(panel, width, src, o.ld, lanes, steps)
+					continue
+				}
+				for l := 0; l < lanes; l += s.lanes {
+					s.packTranspose(single(panel[l:]), width, single(src[l*o.ld:]), o.ld, min(s.lanes, lanes-l), steps)
+				}
+			}
+		}
+		if !o.side {
+			return
+		}
+	}
+}
+
+func packCopy[T Float](dst []T, width int, src []T, ld, lanes, k int) {
+	for p := range k {
+		copy(dst[p*width:p*width+lanes], src[p*ld:])
+	}
+}
+
+func packTranspose[T Float](dst []T, width int, src []T, ld, lanes, k int) {
+	for i := range lanes {
+		for p, x := range src[i*ld : i*ld+k] {
+			dst[p*width+i] = x
+		}
+	}
+}
+
+// The tile in plain Go, small enough for the registers.
+const (
+	genericRows = 2
+	genericCols = 4
+)
+
+func tileShape[T Float]() (rows, cols int) {
+	if s := vectorised[T](); s != nil {
+		return s.rows, s.cols
+	}
+	return genericRows, genericCols
+}
+
+// tile adds to, or sets, the first cols columns of some rows of c: the product of a panel of A and of k rows of b, ldb apart, that
+// hold as many columns as a tile, whether needed or not.
+func tile[T Float](rows, k int, a, b []T, ldb int, c []T, ldc, cols int, accumulate bool) {
+	if s := vectorised[T](); s != nil {
+		s.tile[rows-1](k, single(a), single(b), ldb, single(c), ldc, cols, accumulate)
+		return
+	}
+	var old, sum [genericRows][genericCols]T
+	if accumulate {
+		for i := range rows {
+			copy(old[i][:cols], c[i*ldc:])
+		}
+	}
+	x00, x01, x02, x03 := old[0][0], old[0][1], old[0][2], old[0][3]
+	x10, x11, x12, x13 := old[1][0], old[1][1], old[1][2], old[1][3]
+	for p := range k {
+		y, z := a[:2:2], b[:4:4]
+		x00 += y[0] * z[0]
+		x01 += y[0] * z[1]
+		x02 += y[0] * z[2]
+		x03 += y[0] * z[3]
+		x10 += y[1] * z[0]
+		x11 += y[1] * z[1]
+		x12 += y[1] * z[2]
+		x13 += y[1] * z[3]
+		if p < k-1 {
+			a, b = a[genericRows:], b[ldb:]
+		}
+	}
+	sum[0] = [4]T{x00, x01, x02, x03}
+	sum[1] = [4]T{x10, x11, x12, x13}
+	for i := range rows {
+		copy(c[i*ldc:i*ldc+cols], sum[i][:])
+	}
+}
+
+func divide(n, by int) int { return (n + by - 1) / by }
+
+func roundUp(n, to int) int { return divide(n, to) * to }
 
 func checkMatrix[T Float](name string, x []T, ld, rows, cols int, transposed bool) {
 	if transposed {

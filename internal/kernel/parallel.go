@@ -23,34 +23,47 @@ func Threads() int { return int(threads.Load()) }
 
 // Parallel calls f for consecutive ranges [lo, hi) that together cover [0, n), each at least grain long (but for the
 // last), on up to Threads() goroutines, and returns when all have returned. The ranges are handed out as goroutines
-// become free, so f must not depend on which range it gets with which. Calls may be nested.
+// become free, so what f computes must not depend on where they begin and end. Calls may be nested.
 func Parallel(n, grain int, f func(lo, hi int)) {
 	if n <= 0 {
 		return
 	}
-	grain = max(grain, 1)
-	workers := min(Threads(), (n+grain-1)/grain)
+	// A few ranges a goroutine even out their speeds.
+	size := max(grain, 1)
+	if workers := Threads(); workers > 1 {
+		size = max(size, (n+4*workers-1)/(4*workers))
+	} else {
+		size = n
+	}
+	inOrder((n+size-1)/size, func(i int) { f(i*size, min((i+1)*size, n)) })
+}
+
+// inOrder calls f(0), …, f(n-1) on up to Threads() goroutines, starting them in that order, so a call may wait for what
+// earlier ones do. It returns when all have returned, without waiting for goroutines that came too late to get any.
+func inOrder(n int, f func(i int)) {
+	workers := min(Threads(), n)
 	if workers <= 1 {
-		f(0, n)
+		for i := range n {
+			f(i)
+		}
 		return
 	}
-	// A few ranges a worker even out their speeds.
-	size := max(grain, (n+4*workers-1)/(4*workers))
 	var next atomic.Int64
+	var done sync.WaitGroup
+	done.Add(n)
 	work := func() {
 		for {
-			hi := int(next.Add(int64(size)))
-			lo := hi - size
-			if lo >= n {
+			i := int(next.Add(1)) - 1
+			if i >= n {
 				return
 			}
-			f(lo, min(hi, n))
+			f(i)
+			done.Done()
 		}
 	}
-	var wait sync.WaitGroup
 	for range workers - 1 {
-		wait.Go(work)
+		go work()
 	}
 	work()
-	wait.Wait()
+	done.Wait()
 }

@@ -1,0 +1,58 @@
+package kernel
+
+import (
+	"fmt"
+	"os"
+	"strings"
+)
+
+// simd is the assembly of one instruction set. Matrices are given by their first element and leading dimension, vectors by their
+// first element and length n ≥ 1. Each function has a twin in plain Go.
+type simd struct {
+	name       string
+	rows, cols int // of a tile of Gemm
+	lanes      int // float32 in a vector
+
+	// tile[rows-1] is one tile of a product; see tile.
+	tile []func(k int, a, b *float32, ldb int, c *float32, ldc, cols int, accumulate bool)
+	// packCopy and packTranspose pack up to lanes rows or columns; see pack.
+	packCopy, packTranspose func(dst *float32, width int, src *float32, ld, lanes, k int)
+}
+
+// cpu is the instruction set in use; nil is plain Go.
+var cpu *simd
+
+// EKPHRASIS_CPU names the instruction set to use: generic, or one that the machine has. Without it, the best.
+func init() {
+	name := os.Getenv("EKPHRASIS_CPU")
+	chosen, err := choose(name)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "ekphrasis:", err)
+		os.Exit(2)
+	}
+	cpu = chosen
+}
+
+// choose returns the instruction set of that name, and the best one for an empty name.
+func choose(name string) (*simd, error) {
+	all := available() // best first
+	names := make([]string, 0, len(all)+1)
+	for _, s := range all {
+		if name == s.name || name == "" {
+			return s, nil
+		}
+		names = append(names, s.name)
+	}
+	if name == "generic" || name == "" {
+		return nil, nil
+	}
+	return nil, fmt.Errorf("EKPHRASIS_CPU=%s: this machine has %s", name, strings.Join(append(names, "generic"), ", "))
+}
+
+// CPU is the name of the instruction set in use: generic, avx2 or avx512.
+func CPU() string {
+	if cpu == nil {
+		return "generic"
+	}
+	return cpu.name
+}

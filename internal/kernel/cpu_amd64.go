@@ -1,0 +1,37 @@
+package kernel
+
+import sys "golang.org/x/sys/cpu"
+
+//go:generate go -C gen run . -isa avx512 -out ../kernel_avx512_amd64.s -stubs ../kernel_avx512_amd64.go -pkg kernel
+//go:generate go -C gen run . -isa avx2 -out ../kernel_avx2_amd64.s -stubs ../kernel_avx2_amd64.go -pkg kernel
+
+// available lists the machine's instruction sets, best first.
+func available() []*simd {
+	var all []*simd
+	if sys.X86.HasAVX2 && sys.X86.HasFMA && sys.X86.HasBMI2 {
+		if sys.X86.HasAVX512F && sys.X86.HasAVX512DQ && sys.X86.HasAVX512BW && sys.X86.HasAVX512VL {
+			all = append(all, &avx512)
+		}
+		all = append(all, &avx2)
+	}
+	return all
+}
+
+var avx512 = simd{
+	name: "avx512", rows: 14, cols: 32, lanes: 16,
+	tile: []func(k int, a, b *float32, ldb int, c *float32, ldc, cols int, accumulate bool){
+		tile1AVX512, tile2AVX512, tile3AVX512, tile4AVX512, tile5AVX512, tile6AVX512, tile7AVX512,
+		tile8AVX512, tile9AVX512, tile10AVX512, tile11AVX512, tile12AVX512, tile13AVX512, tile14AVX512,
+	},
+	packCopy:      packCopyAVX512,
+	packTranspose: packTransposeAVX512,
+}
+
+var avx2 = simd{
+	name: "avx2", rows: 6, cols: 16, lanes: 8,
+	tile: []func(k int, a, b *float32, ldb int, c *float32, ldc, cols int, accumulate bool){
+		tile1AVX2, tile2AVX2, tile3AVX2, tile4AVX2, tile5AVX2, tile6AVX2,
+	},
+	packCopy:      packCopyAVX2,
+	packTranspose: packTransposeAVX2,
+}

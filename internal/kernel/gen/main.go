@@ -1,0 +1,32 @@
+// Command gen writes the assembly of package kernel for one instruction set, and the Go declarations of its functions:
+//
+//	go run . -isa avx512 -out ../kernel_avx512_amd64.s -stubs ../kernel_avx512_amd64.go -pkg kernel
+//
+// Every function is written once, for vectors of isa.lanes float32; what differs between AVX2 and AVX-512 (masks, broadcast
+// operands, transposition, powers of two) is in isa.go.
+package main
+
+import (
+	"flag"
+	"log"
+
+	. "github.com/mmcloughlin/avo/build"
+)
+
+func main() {
+	name := flag.String("isa", "avx512", "avx2 or avx512")
+	flag.Parse()
+	g, ok := isas[*name]
+	if !ok {
+		log.Fatalf("gen: no instruction set %q", *name)
+	}
+	ConstraintExpr("amd64")
+	g.tiles()
+	g.packs()
+	g.vectors()
+	g.activations()
+	g.softmax()
+	g.norms()
+	g.adam()
+	Generate()
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+func (g *isa) packs() {
+	g.packCopy()
+	g.packTranspose()
+}
+
+// packCopy packs lanes that lie side by side in memory.
+func (g *isa) packCopy() {
+	g.function("packCopy", "(dst *float32, width int, src *float32, ld, lanes, k int)",
+		"sets dst[p*width+i] = src[p*ld+i] for p < k and i < lanes, lanes at most the vector's.")
+	dst, width, src, ld, lanes, k := pointer("dst"), integer("width"), pointer("src"), integer("ld"), integer("lanes"), integer("k")
+	SHLQ(U8(2), width)
+	SHLQ(U8(2), ld)
+	CMPQ(lanes, U8(g.lanes))
+	JE(LabelRef("full"))
+	g.setMask(lanes)
+	for _, masked := range []bool{true, false} {
+		label := map[bool]string{true: "masked", false: "full"}[masked]
+		Label(label)
+		g.store(g.load(at(src), masked), at(dst), masked)
+		ADDQ(ld, src)
+		ADDQ(width, dst)
+		DECQ(k)
+		JNE(LabelRef(label))
+		VZEROUPPER()
+		RET()
+	}
+}
+
+// packTranspose packs lanes that lie a leading dimension apart, a square of vectors at a time.
+func (g *isa) packTranspose() {
+	g.function("packTranspose", "(dst *float32, width int, src *float32, ld, lanes, k int)",
+		"sets dst[p*width+i] = src[i*ld+p] for p < k and i < lanes, lanes at most the vector's.")
+	dst, width, src, ld, lanes, k := pointer("dst"), integer("width"), pointer("src"), integer("ld"), integer("lanes"), integer("k")
+	SHLQ(U8(2), width)
+	SHLQ(U8(2), ld)
+	Label("loop")
+	steps, limit := GP64(), GP64()
+	MOVQ(U32(g.lanes), limit)
+	MOVQ(k, steps)
+	CMPQ(steps, limit)
+	CMOVQGT(limit, steps)
+	g.setMask(steps)
+	// Rows beyond the last lane repeat it; they are not stored.
+	row, left, zero := GP64(), GP64(), GP64()
+	MOVQ(src, row)
+	MOVQ(lanes, left)
+	XORQ(zero, zero)
+	square := make([]reg.VecVirtual, g.lanes)
+	for i := range square {
+		square[i] = g.load(at(row), true)
+		if i < len(square)-1 {
+			next := GP64()
+			MOVQ(ld, next)
+			DECQ(left)
+			CMOVQLE(zero, next)
+			ADDQ(next, row)
+		}
+	}
+	square = g.transpose(square)
+	g.setMask(lanes)
+	for _, v := range square {
+		g.store(v, at(dst), true)
+		ADDQ(width, dst)
+		DECQ(steps)
+		JE(LabelRef("next"))
+	}
+	Label("next")
+	ADDQ(I32(4*g.lanes), src)
+	SUBQ(U8(g.lanes), k)
+	JG(LabelRef("loop"))
+	VZEROUPPER()
+	RET()
+}
+
+// transpose returns the columns of a square of vectors.
+func (g *isa) transpose(rows []reg.VecVirtual) []reg.VecVirtual {
+	n := len(rows)
+	pair := func(x []reg.VecVirtual, distance int, low, high func(a, b, dst reg.Register)) []reg.VecVirtual {
+		y := make([]reg.VecVirtual, n)
+		for i := range x {
+			if i&distance == 0 {
+				y[i], y[i+distance] = g.vec(), g.vec()
+				low(x[i], x[i+distance], y[i])
+				high(x[i], x[i+distance], y[i+distance])
+			}
+		}
+		return y
+	}
+	x := pair(rows, 1,
+		func(a, b, dst reg.Register) { VUNPCKLPS(b, a, dst) },
+		func(a, b, dst reg.Register) { VUNPCKHPS(b, a, dst) })
+	x = pair(x, 2,
+		func(a, b, dst reg.Register) { VUNPCKLPD(b, a, dst) },
+		func(a, b, dst reg.Register) { VUNPCKHPD(b, a, dst) })
+	// Now x[4q+r] holds, in its 128-bit lane l, rows 4q to 4q+3 of column 4l + (0, 2, 1, 3)[r].
+	if g.wide() {
+		shuffle := func(control uint8) func(a, b, dst reg.Register) {
+			return func(a, b, dst reg.Register) { VSHUFF32X4(U8(control), b, a, dst) }
+		}
+		x = pair(x, 4, shuffle(0x88), shuffle(0xdd))
+		x = pair(x, 8, shuffle(0x88), shuffle(0xdd))
+	} else {
+		x = pair(x, 4,
+			func(a, b, dst reg.Register) { VPERM2F128(U8(0x20), b, a, dst) },
+			func(a, b, dst reg.Register) { VPERM2F128(U8(0x31), b, a, dst) })
+	}
+	columns := make([]reg.VecVirtual, n)
+	for i, v := range x {
+		r := [4]int{0, 2, 1, 3}[i&3]
+		lane := i >> 2
+		columns[4*lane+r] = v
+	}
+	return columns
+}
