@@ -240,7 +240,7 @@ func (r *fieldReader) channels(name string, to *[3]float64) {
 func (p *Processor) Validate() error {
 	if p.DoResize {
 		if !p.Resample.valid() {
-			return fmt.Errorf("field resample: expected 0 to 5, found %d", int(p.Resample))
+			return fmt.Errorf("field resample: expected 0 to 7, found %d", int(p.Resample))
 		}
 		if !p.Size.valid() {
 			return fmt.Errorf("field size: expected height and width, or shortest_edge (with or without longest_edge), or max_height and max_width, found %+v", p.Size)

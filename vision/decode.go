@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	"image/gif"
 	"image/jpeg"
 	"image/png"
 	"io"
 	"os"
 
 	"golang.org/x/image/bmp"
-	"golang.org/x/image/webp"
 )
 
 // DefaultMaxPixels is the number of pixels above which a picture is refused, the same
@@ -65,20 +63,28 @@ func (d Decoder) Decode(r io.Reader) (Image, error) {
 // format is a file format: how it begins (a ? is any byte) and how it is read.
 type format struct {
 	name, magic string
-	config      func(io.Reader) (image.Config, error)
+	size        func(data []byte) (width, height int, err error)
 	decode      func(d Decoder, data []byte) (Image, error)
 }
 
 var formats = []format{
-	{"PNG", "\x89PNG\r\n\x1a\n", png.DecodeConfig, with(png.Decode)},
-	{"JPEG", "\xff\xd8", jpeg.DecodeConfig, with(jpeg.Decode)},
-	{"GIF", "GIF8?a", gif.DecodeConfig, with(gif.Decode)},
-	{"WebP", "RIFF????WEBP", webp.DecodeConfig, with(webp.Decode)},
-	{"BMP", "BM", bmp.DecodeConfig, with(bmp.Decode)},
+	{"PNG", "\x89PNG\r\n\x1a\n", sizeWith(png.DecodeConfig), decodePNG},
+	{"JPEG", "\xff\xd8", sizeWith(jpeg.DecodeConfig), decodeWith(jpeg.Decode)},
+	{"GIF", "GIF8?a", gifSize, decodeGIF},
+	{"WebP", "RIFF????WEBP", webpSize, decodeWebP},
+	{"BMP", "BM", sizeWith(bmp.DecodeConfig), decodeWith(bmp.Decode)},
 }
 
-// with makes a format's decode function from that of an image package.
-func with(decode func(io.Reader) (image.Image, error)) func(Decoder, []byte) (Image, error) {
+// sizeWith makes a format's size from the DecodeConfig of an image package.
+func sizeWith(config func(io.Reader) (image.Config, error)) func([]byte) (int, int, error) {
+	return func(data []byte) (int, int, error) {
+		c, err := config(bytes.NewReader(data))
+		return c.Width, c.Height, err
+	}
+}
+
+// decodeWith makes a format's decode from the Decode of an image package.
+func decodeWith(decode func(io.Reader) (image.Image, error)) func(Decoder, []byte) (Image, error) {
 	return func(d Decoder, data []byte) (Image, error) {
 		img, err := decode(bytes.NewReader(data))
 		if err != nil {
@@ -86,6 +92,26 @@ func with(decode func(io.Reader) (image.Image, error)) func(Decoder, []byte) (Im
 		}
 		return d.FromImage(img), nil
 	}
+}
+
+// decodePNG takes a 16-bit grey with a transparent value, which the png package returns in colour,
+// for the opaque grey that Pillow makes of it.
+func decodePNG(d Decoder, data []byte) (Image, error) {
+	img, err := png.Decode(bytes.NewReader(data))
+	if err != nil {
+		return Image{}, err
+	}
+	const depth, colorType = 24, 25 // where IHDR, the first chunk, has them
+	if c, ok := img.(*image.NRGBA64); ok && data[depth] == 16 && data[colorType] == 0 {
+		gray := image.NewGray16(c.Rect)
+		for y := range c.Rect.Dy() {
+			for x := range c.Rect.Dx() {
+				gray.SetGray16(x, y, color.Gray16{Y: c.NRGBA64At(x, y).R})
+			}
+		}
+		img = gray
+	}
+	return d.FromImage(img), nil
 }
 
 func (d Decoder) decode(data []byte) (Image, error) {
@@ -96,11 +122,11 @@ func (d Decoder) decode(data []byte) (Image, error) {
 		if !hasMagic(data, f.magic) {
 			continue
 		}
-		config, err := f.config(bytes.NewReader(data))
+		width, height, err := f.size(data)
 		if err != nil {
 			return Image{}, f.error(err)
 		}
-		if err := d.checkSize(config.Width, config.Height); err != nil {
+		if err := d.checkSize(width, height); err != nil {
 			return Image{}, f.error(err)
 		}
 		img, err := f.decode(d, data)

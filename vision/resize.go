@@ -18,9 +18,11 @@ const (
 	Bicubic  Filter = 3
 	Box      Filter = 4
 	Hamming  Filter = 5
+	MKS2013  Filter = 6 // Magic Kernel Sharp, since Pillow 13
+	MKS2021  Filter = 7
 )
 
-var filterNames = [...]string{"nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"}
+var filterNames = [...]string{"nearest", "lanczos", "bilinear", "bicubic", "box", "hamming", "mks2013", "mks2021"}
 
 func (f Filter) valid() bool { return f >= 0 && int(f) < len(filterNames) }
 
@@ -46,6 +48,10 @@ func (f Filter) kernel() (weight func(float64) float64, support float64) {
 		return boxWeight, 0.5
 	case Hamming:
 		return hammingWeight, 1
+	case MKS2013:
+		return mks2013Weight, 2.5
+	case MKS2021:
+		return mks2021Weight, 4.5
 	}
 	panic("vision: no kernel for " + f.String())
 }
@@ -99,6 +105,38 @@ func sinc(x float64) float64 {
 	}
 	x *= math.Pi
 	return math.Sin(x) / x
+}
+
+// mks2013Weight and mks2021Weight are John Costella's Magic Kernel Sharp with one and with two
+// sharpening steps (johncostella.com/magic).
+func mks2013Weight(x float64) float64 {
+	x = math.Abs(x)
+	switch {
+	case x < 0.5:
+		return 17.0/16 - float64(1.75*x*x)
+	case x < 1.5:
+		return (1 - x) * (1.75 - x)
+	case x < 2.5:
+		return -0.125 * (x - 2.5) * (x - 2.5)
+	}
+	return 0
+}
+
+func mks2021Weight(x float64) float64 {
+	x = math.Abs(x)
+	switch {
+	case x < 0.5:
+		return 577.0/576 - float64(239.0/144*x*x)
+	case x < 1.5:
+		return (float64(140*x*x) - float64(379*x) + 239) / 144
+	case x < 2.5:
+		return -(float64(24*x*x) - float64(113*x) + 130) / 144
+	case x < 3.5:
+		return (float64(4*x*x) - float64(27*x) + 45) / 144
+	case x < 4.5:
+		return -(2*x - 9) * (2*x - 9) / 1152
+	}
+	return 0
 }
 
 // weightBits is the number of fractional bits of a weight: 8 bits are left to the pixel and 2
