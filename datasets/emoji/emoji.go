@@ -11,7 +11,8 @@
 // tone that it never saw together. [Score] tells whether it got either right.
 //
 // The pictures are those of emoji-datasource-google 16.0.0, byte for byte; the
-// names are those of CLDR 41. README.md tells their licences. The program in
+// names are those of CLDR 41. Importing the package lets datasets.Open know the
+// name "emoji", with the splits "train" and "validation". README.md tells their licences. The program in
 // generate makes the embedded files from both packages.
 package emoji
 
@@ -50,6 +51,23 @@ func Train() datasets.Dataset { return datasets.Subset(open(), open().train) }
 
 // Validation holds the 271 pictures that are held out, all skin-tone variants.
 func Validation() datasets.Dataset { return datasets.Subset(open(), open().validation) }
+
+func init() {
+	datasets.Register("emoji", func(o datasets.Options) (datasets.Dataset, error) {
+		if o.Images != "" {
+			return nil, fmt.Errorf("emoji: the sample has its pictures itself, found the option Images = %q", o.Images)
+		}
+		switch o.Split {
+		case "":
+			return All(), nil
+		case "train":
+			return Train(), nil
+		case "validation":
+			return Validation(), nil
+		}
+		return nil, fmt.Errorf(`emoji: no split %q, want "train" or "validation"`, o.Split)
+	})
+}
 
 // PNG returns the file of the picture with the given ID: a PNG of 64 by 64
 // pixels with a transparent background.
