@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	"image/jpeg"
 	"image/png"
 	"io"
 	"os"
@@ -69,7 +68,7 @@ type format struct {
 
 var formats = []format{
 	{"PNG", "\x89PNG\r\n\x1a\n", sizeWith(png.DecodeConfig), decodePNG},
-	{"JPEG", "\xff\xd8", sizeWith(jpeg.DecodeConfig), decodeWith(jpeg.Decode)},
+	{"JPEG", "\xff\xd8", jpegSize, decodeJPEG},
 	{"GIF", "GIF8?a", gifSize, decodeGIF},
 	{"WebP", "RIFF????WEBP", webpSize, decodeWebP},
 	{"BMP", "BM", sizeWith(bmp.DecodeConfig), decodeWith(bmp.Decode)},
