@@ -245,3 +245,23 @@ func TestScore(t *testing.T) {
 		}
 	}
 }
+
+func TestTheSampleIsOpenedByItsName(t *testing.T) {
+	for split, want := range map[string]int{"": 3629, "train": 3358, "validation": 271} {
+		d, err := datasets.Open("emoji", datasets.Options{Split: split})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Len() != want {
+			t.Errorf("split %q holds %d pictures, want %d", split, d.Len(), want)
+		}
+	}
+	for want, o := range map[string]datasets.Options{
+		`no split "test"`:      {Split: "test"},
+		`Images = "elsewhere"`: {Images: "elsewhere"},
+	} {
+		if _, err := datasets.Open("emoji", o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error is %v, want one with %q", err, want)
+		}
+	}
+}

@@ -235,6 +235,7 @@ func readable(character, name string, capitals map[string]string) string {
 	for w := range words(name) {
 		own[strings.ToLower(w)] = w
 	}
+	delete(own, "no") // the person who gestures NO is a face with no good gesture
 	list := strings.Fields(corrections.Replace(strings.ToLower(character)))
 	for i, w := range list {
 		if c, ok := own[w]; ok {
