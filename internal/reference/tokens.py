@@ -2,8 +2,8 @@
 
     python internal/reference/tokens.py tables       writes seq2seq/tokenizer/tables.go
     python internal/reference/tokens.py golden       writes seq2seq/tokenizer/testdata/golden.json
-    python internal/reference/tokens.py check DIR    compares folders that Tokenizer.Save wrote with golden.json:
-                                                     DIR/gpt2, DIR/cut, and DIR/NAME for each of its folders
+    go test ./seq2seq/tokenizer -args -save DIR      writes folders with Tokenizer.Save
+    python internal/reference/tokens.py check DIR    loads them with AutoTokenizer and compares them with golden.json
 
 Run it from the root of the repository. requirements.txt pins the versions.
 """
@@ -274,6 +274,22 @@ def folders():
     }, [*texts, "a <s> <c><y> <new><pad><u>"]
     yield "extra special tokens", base | {"tokenizer_config.json": {"extra_special_tokens": ["<x>"], "additional_special_tokens": ["<y>"], "pad_token": "<pad>"}}, [*texts, "<y><x>"]
     yield "no extra special tokens", base | {"tokenizer_config.json": {"extra_special_tokens": {}, "additional_special_tokens": ["<y>"]}}, [*texts, "<y><x>"]
+    roberta = {token: i for i, token in enumerate(["<s>", "<pad>", "</s>", "<unk>", *byte_alphabet(), "Ġa", "ab", "Ġab", "<mask>"])}
+    mask = {"content": "<mask>", "lstrip": True, "rstrip": False, "single_word": False, "normalized": False}
+    roberta_texts = [*texts, "<s>ab <mask></s>", "<unk>"]
+    yield "RobertaTokenizer", {"vocab.json": roberta, "merges.txt": merges, "tokenizer_config.json": {"tokenizer_class": "RobertaTokenizer"}, "special_tokens_map.json": {"mask_token": mask}}, roberta_texts
+    yield "BartTokenizer with a prefix space", {
+        "vocab.json": roberta, "merges.txt": merges, "tokenizer_config.json": {"tokenizer_class": "BartTokenizer", "add_prefix_space": True}
+    }, roberta_texts
+    yield "tokenizer.json of another class", {
+        "tokenizer.json": prefixed, "tokenizer_config.json": {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "a", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"}
+    }, texts
+    yield "tokenizer.json without a class", {
+        "tokenizer.json": prefixed, "config.json": {"model_type": "vision-encoder-decoder", "decoder": {"model_type": "gpt2"}, "encoder": {"model_type": "vit"}},
+        "tokenizer_config.json": {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"},
+    }, texts
+    yield "tokenizer.json beside GPT-2's config.json", {"tokenizer.json": prefixed, "config.json": {"model_type": "gpt2"}}, texts
+    yield "class in config.json", {"tokenizer.json": prefixed, "config.json": {"model_type": "vit", "tokenizer_class": "GPT2Tokenizer"}}, texts
     yield "other roles", base | {"tokenizer_config.json": {"bos_token": "<s>", "eos_token": "</s>", "sep_token": "</s>", "cls_token": "<s>", "mask_token": "<mask>", "pad_token": "<pad>"}}, [
         *texts, "<s> <mask></s>",
     ]
@@ -302,7 +318,8 @@ def write_golden():
         for name, files, texts in folders():
             directory = pathlib.Path(scratch) / name
             files = write_folder(directory, files)
-            tokenizer = GPT2Tokenizer.from_pretrained(directory)
+            auto = "config.json" in files or "tokenizer_class" in str(files.get("tokenizer_config.json"))
+            tokenizer = (AutoTokenizer if auto else GPT2Tokenizer).from_pretrained(directory)
             roles = {r: role(tokenizer, r) for r in ["bos", "eos", "unk", "pad"]}
             result["folders"].append(
                 {"name": name, "files": files, "size": len(tokenizer), **roles, "special": special_ids(tokenizer), "cases": [case(tokenizer, text) for text in texts]}

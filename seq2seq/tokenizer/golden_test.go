@@ -6,7 +6,9 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"flag"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -139,8 +141,14 @@ func TestFoldersAreReadAsTransformersReadsThem(t *testing.T) {
 	}
 }
 
+var save = flag.String("save", "", "a folder for the saved tokenizers, which internal/reference/tokens.py check compares")
+
 func TestASavedTokenizerLoadsAsItWas(t *testing.T) {
 	g := readGolden(t)
+	if *save != "" {
+		keep(t, "gpt2", GPT2())
+		keep(t, "cut", cut(t, g.Cut.Size))
+	}
 	for _, f := range g.Folders {
 		t.Run(f.Name, func(t *testing.T) {
 			tok, err := Load(f.fs())
@@ -148,8 +156,10 @@ func TestASavedTokenizerLoadsAsItWas(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, form := range []string{tokenizerFile, vocabFile} {
-				saved := saveAndLoad(t, tok, form)
-				checkFolder(t, saved, f)
+				checkFolder(t, saveAndLoad(t, tok, form), f)
+			}
+			if *save != "" {
+				keep(t, f.Name, tok)
 			}
 		})
 	}
@@ -160,6 +170,14 @@ func TestASavedTokenizerLoadsAsItWas(t *testing.T) {
 				t.Errorf("%s: %q: ids %v, want %v", form, c.Text, got, c.IDs)
 			}
 		}
+	}
+}
+
+// keep saves a tokenizer in the folder of the flag -save.
+func keep(t *testing.T, name string, tok *Tokenizer) {
+	t.Helper()
+	if err := tok.Save(filepath.Join(*save, name)); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -20,12 +20,14 @@ const (
 	configFile        = "tokenizer_config.json"
 	specialTokensFile = "special_tokens_map.json"
 	addedTokensFile   = "added_tokens.json"
+	modelFile         = "config.json" // the model's, which may tell the tokenizer's class
 )
 
 // Load reads the tokenizer of a Hugging Face folder, such as os.DirFS(dir): the vocabulary and the merges from
 // tokenizer.json if it is there, else from vocab.json and merges.txt; special and added tokens and add_prefix_space
-// from tokenizer_config.json, special_tokens_map.json and added_tokens.json where present, with the precedence that
-// transformers gives them.
+// from tokenizer_config.json, special_tokens_map.json and added_tokens.json where present, with the precedence and the
+// defaults that transformers gives them for the folder's tokenizer_class: GPT2Tokenizer, RobertaTokenizer or
+// BartTokenizer, or another one with a tokenizer.json.
 //
 // Errors name the file. A tokenizer that is no byte-level BPE with GPT-2's splitting is refused.
 func Load(fsys fs.FS) (*Tokenizer, error) {
@@ -41,7 +43,8 @@ func Load(fsys fs.FS) (*Tokenizer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", source, err)
 	}
-	for id, token := range l.byID {
+	for _, id := range slices.Sorted(maps.Keys(l.byID)) {
+		token := l.byID[id]
 		if got := t.ids[token.Content]; got != id {
 			return nil, fmt.Errorf("%s: added token %q has id %d: expected %d, its place in the vocabulary", l.addedSource, token.Content, id, got)
 		}
@@ -58,6 +61,7 @@ type loader struct {
 
 	jsonAdded       []addedEntry // tokenizer.json's
 	jsonPrefixSpace bool
+	fromJSON        bool // there is a tokenizer.json
 }
 
 // An addedEntry is an added token as tokenizer.json lists it.
@@ -91,7 +95,8 @@ func (l *loader) model() (source string, err error) {
 			return "", fmt.Errorf("%s: %w", tokenizerFile, err)
 		}
 		l.vocab, l.merges, l.jsonAdded = file.Model.Vocab, file.Model.Merges, file.AddedTokens
-		l.jsonPrefixSpace = file.PreTokenizer.AddPrefixSpace
+		l.fromJSON = true
+		l.jsonPrefixSpace, l.postProcessor = file.PreTokenizer.AddPrefixSpace, file.PostProcessor
 		return tokenizerFile, nil
 	}
 
@@ -119,7 +124,8 @@ type tokenizerJSON struct {
 		AddPrefixSpace bool   `json:"add_prefix_space"`
 		UseRegex       *bool  `json:"use_regex"`
 	} `json:"pre_tokenizer"`
-	Model struct {
+	PostProcessor json.RawMessage `json:"post_processor"`
+	Model         struct {
 		Type                    string         `json:"type"`
 		Dropout                 float64        `json:"dropout"`
 		ContinuingSubwordPrefix string         `json:"continuing_subword_prefix"`
@@ -239,7 +245,7 @@ func (l *loader) roles() error {
 	var config struct {
 		roleSet
 		Class              string                `json:"tokenizer_class"`
-		AddPrefixSpace     *bool                 `json:"add_prefix_space"`
+		AddPrefixSpace     bool                  `json:"add_prefix_space"`
 		SplitSpecialTokens bool                  `json:"split_special_tokens"`
 		AddedTokensDecoder map[string]AddedToken `json:"added_tokens_decoder"`
 	}
@@ -249,13 +255,15 @@ func (l *loader) roles() error {
 	if _, err := l.read(configFile, &l.config); err != nil {
 		return err
 	}
-	isGPT2 := config.Class == "" || strings.HasPrefix(config.Class, "GPT2Tokenizer")
+	kind, err := l.kind(config.Class)
+	if err != nil {
+		return err
+	}
 	l.splitSpecial = config.SplitSpecialTokens
-	switch {
-	case config.AddPrefixSpace != nil:
-		l.prefixSpace = *config.AddPrefixSpace
-	case config.Class == "" || !isGPT2:
+	l.prefixSpace = config.AddPrefixSpace
+	if kind == asFile {
 		l.prefixSpace = l.jsonPrefixSpace
+		delete(l.config, "tokenizer_class") // Save writes what GPT2Tokenizer reads likewise
 	}
 
 	l.byID = make(map[int]AddedToken)
@@ -274,11 +282,40 @@ func (l *loader) roles() error {
 	for _, id := range slices.Sorted(maps.Keys(l.byID)) {
 		l.added = append(l.added, l.byID[id])
 	}
-	l.setRoles(config.roleSet)
-	if !isGPT2 && (config.BOS.Content == "" || config.EOS.Content == "") {
-		return fmt.Errorf("%s: tokenizer_class %q without bos_token and eos_token: expected both", configFile, config.Class)
+	return l.setRoles(kind, config.roleSet)
+}
+
+// A kind is what transformers makes of a tokenizer_class.
+type kind int
+
+const (
+	gpt2Kind    kind = iota // GPT2Tokenizer: add_prefix_space is the configuration's, <|endoftext|> has all roles
+	robertaKind             // RobertaTokenizer, BartTokenizer: likewise, but with roles of their own
+	asFile                  // any other: as tokenizer.json says
+)
+
+// kind finds the kind of tokenizer from the class that tokenizer_config.json declares or, if it declares none, from
+// config.json, which a model may have left beside it.
+func (l *loader) kind(class string) (kind, error) {
+	var model struct {
+		Class string `json:"tokenizer_class"`
+		Type  string `json:"model_type"`
 	}
-	return nil
+	if class == "" {
+		if _, err := l.read(modelFile, &model); err != nil {
+			return 0, err
+		}
+		class = model.Class
+	}
+	switch {
+	case strings.HasPrefix(class, "GPT2Tokenizer"), class == "" && (model.Type == "gpt2" || !l.fromJSON):
+		return gpt2Kind, nil
+	case strings.HasPrefix(class, "RobertaTokenizer"), strings.HasPrefix(class, "BartTokenizer"):
+		return robertaKind, nil
+	case l.fromJSON:
+		return asFile, nil
+	}
+	return 0, fmt.Errorf("%s: tokenizer_class is %q, without a %s: expected \"GPT2Tokenizer\"", configFile, class, tokenizerFile)
 }
 
 // olderFiles reads what tokenizer_config.json had beside it before it listed the added tokens itself.
@@ -313,12 +350,37 @@ func (r *roleSet) all() []tokenEntry {
 }
 
 // setRoles names the special tokens and adds those that are not among the added ones yet.
-func (l *loader) setRoles(r roleSet) {
+func (l *loader) setRoles(kind kind, r roleSet) error {
+	switch kind {
+	case gpt2Kind:
+		r.fill(EndOfText, EndOfText, EndOfText)
+	case robertaKind:
+		r.fill("<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>")
+	case asFile:
+		if _, ok := l.vocab[EndOfText]; ok {
+			r.fill(EndOfText, EndOfText)
+		}
+		r.fill("", "", r.EOS.Content)
+	}
+	if r.BOS.Content == "" || r.EOS.Content == "" {
+		return fmt.Errorf("%s: bos_token is %q and eos_token is %q: expected both", configFile, r.BOS.Content, r.EOS.Content)
+	}
 	l.special = Special{BOS: r.BOS.Content, EOS: r.EOS.Content, Pad: r.Pad.Content, Unk: r.Unk.Content}
 	for _, entry := range r.all() {
 		known := slices.ContainsFunc(l.added, func(a AddedToken) bool { return a.Content == entry.Content })
 		if entry.Content != "" && !known {
 			l.added = append(l.added, entry.AddedToken)
+		}
+	}
+	return nil
+}
+
+// fill gives the roles that have no token the named ones, in the order of the fields.
+func (r *roleSet) fill(names ...string) {
+	roles := []*tokenEntry{&r.BOS, &r.EOS, &r.Unk, &r.Sep, &r.Pad, &r.CLS, &r.Mask}
+	for i, name := range names {
+		if roles[i].Content == "" {
+			roles[i].AddedToken = AddedToken{Content: name, Special: true}
 		}
 	}
 }

@@ -63,15 +63,15 @@ func (t *Tokenizer) tokenizerJSON() any {
 		added[i] = addedEntry{ID: t.ids[token.Content], AddedToken: token}
 	}
 	slices.SortFunc(added, func(a, b addedEntry) int { return cmp.Compare(a.ID, b.ID) })
-	byteLevel := func(prefixSpace, trimOffsets bool) object {
-		return object{"type": "ByteLevel", "add_prefix_space": prefixSpace, "trim_offsets": trimOffsets, "use_regex": true}
+	byteLevel := func(prefixSpace bool) object {
+		return object{"type": "ByteLevel", "add_prefix_space": prefixSpace, "trim_offsets": true, "use_regex": true}
 	}
 	return object{
 		"version": "1.0", "truncation": nil, "padding": nil, "normalizer": nil,
 		"added_tokens":   added,
-		"pre_tokenizer":  byteLevel(t.prefixSpace, true),
-		"post_processor": byteLevel(true, false),
-		"decoder":        byteLevel(true, true),
+		"pre_tokenizer":  byteLevel(t.prefixSpace),
+		"post_processor": t.postProcessor,
+		"decoder":        byteLevel(true),
 		"model": object{
 			"type": "BPE", "dropout": nil, "unk_token": nil, "continuing_subword_prefix": "", "end_of_word_suffix": "",
 			"fuse_unk": false, "byte_fallback": false, "ignore_merges": false,

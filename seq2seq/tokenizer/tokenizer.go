@@ -55,13 +55,14 @@ type Tokenizer struct {
 
 // A recipe is what a tokenizer is made of, and what its files hold.
 type recipe struct {
-	vocab        map[string]int // without added tokens beyond it
-	merges       [][2]string    // by rank
-	special      Special
-	added        []AddedToken               // in the order of their ids
-	prefixSpace  bool                       // a text that begins with no space is given one
-	splitSpecial bool                       // special tokens in a text are taken for plain text
-	config       map[string]json.RawMessage // of tokenizer_config.json, to be kept
+	vocab         map[string]int // without added tokens beyond it
+	merges        [][2]string    // by rank
+	special       Special
+	added         []AddedToken               // in the order of their ids
+	prefixSpace   bool                       // a text that begins with no space is given one
+	splitSpecial  bool                       // special tokens in a text are taken for plain text
+	config        map[string]json.RawMessage // of tokenizer_config.json, to be kept
+	postProcessor json.RawMessage            // of tokenizer.json, to be kept; nil for null
 }
 
 type token struct {

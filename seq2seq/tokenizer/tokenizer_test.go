@@ -217,7 +217,9 @@ func TestErrorsNameTheFileAndWhatIsWrong(t *testing.T) {
 		{"older added token after a gap", map[string]string{"vocab.json": vocab, "merges.txt": merges, "added_tokens.json": `{"y":9}`}, []string{"added_tokens.json", `"y"`, "id 9", "expected 4"}},
 		{"malformed special tokens", map[string]string{"vocab.json": vocab, "merges.txt": merges, "special_tokens_map.json": `{"pad_token":[]}`}, []string{"special_tokens_map.json", "array"}},
 		{"malformed added tokens", map[string]string{"vocab.json": vocab, "merges.txt": merges, "added_tokens.json": `{"y":"z"}`}, []string{"added_tokens.json", "string"}},
-		{"another class without roles", map[string]string{"tokenizer.json": tokenizer("", `"ByteLevel"`, ""), "tokenizer_config.json": `{"tokenizer_class":"RobertaTokenizer"}`}, []string{"tokenizer_config.json", "RobertaTokenizer", "bos_token"}},
+		{"no roles", map[string]string{"tokenizer.json": `{"model":{"vocab":{"a":0}},"pre_tokenizer":{"type":"ByteLevel"}}`, "tokenizer_config.json": `{"eos_token":"</s>"}`}, []string{"tokenizer_config.json", `bos_token is ""`, `eos_token is "</s>"`}},
+		{"another class without tokenizer.json", map[string]string{"vocab.json": vocab, "merges.txt": merges, "tokenizer_config.json": `{"tokenizer_class":"CLIPTokenizer"}`}, []string{"tokenizer_config.json", "CLIPTokenizer", "GPT2Tokenizer"}},
+		{"malformed model configuration", map[string]string{"vocab.json": vocab, "merges.txt": merges, "config.json": `{`}, []string{"config.json", "unexpected end"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := Load(folder{Files: test.files}.fs())
