@@ -51,7 +51,7 @@ func decodeJPEG(_ Decoder, data []byte) (Image, error) {
 	if err != nil {
 		return Image{}, err
 	}
-	if err := p.allocate(); err != nil {
+	if err := p.allocate(8 * len(rest)); err != nil {
 		return Image{}, err
 	}
 	if _, err := p.segments(rest, false); err != nil {
@@ -97,9 +97,6 @@ func (p *jpegPicture) segments(data []byte, toFrame bool) (rest []byte, err erro
 	for {
 		var marker byte
 		if marker, data = nextMarker(data); marker == 0 {
-			if p.complete() {
-				return nil, nil
-			}
 			return nil, io.ErrUnexpectedEOF
 		}
 		if marker == markerEOI {
@@ -138,9 +135,6 @@ func (p *jpegPicture) segments(data []byte, toFrame bool) (rest []byte, err erro
 		}
 	}
 }
-
-// complete reports whether a file that ends without its end marker has all it needs.
-func (p *jpegPicture) complete() bool { return p.scans > 0 && !p.progressive }
 
 // nextMarker skips to the byte after the next marker; the marker is 0 if there is none.
 func nextMarker(data []byte) (byte, []byte) {
@@ -211,9 +205,13 @@ func (p *jpegPicture) frame(data []byte) error {
 	return nil
 }
 
-// allocate makes the planes, grey as blocks without data are.
-func (p *jpegPicture) allocate() error {
+// allocate makes the planes, grey as blocks without data are. It refuses a size that the
+// number of bits that follow cannot fill, a block taking at least one.
+func (p *jpegPicture) allocate(bits int) error {
 	across, down := ceilDiv(p.width, 8*p.maxH), ceilDiv(p.height, 8*p.maxV)
+	if across*down > bits {
+		return io.ErrUnexpectedEOF
+	}
 	for i := range p.components {
 		c := &p.components[i]
 		c.width, c.height = ceilDiv(p.width*c.h, p.maxH), ceilDiv(p.height*c.v, p.maxV)

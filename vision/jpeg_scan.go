@@ -8,7 +8,7 @@ import (
 )
 
 // maxScans bounds the time that a small file can cost.
-const maxScans = 1000
+const maxScans = 500
 
 // jpegScan is a pass over some of the components and coefficients.
 type jpegScan struct {
@@ -394,12 +394,18 @@ func (b *bitReader) short() bool { return b.n < b.zeros }
 // truncated reports whether made-up bits have been read because the file ends.
 func (b *bitReader) truncated() bool { return b.short() && !b.marker }
 
-// toRestart passes over the next restart marker, unless another marker comes first.
+// toRestart passes over the next restart marker. If another marker comes first, that is
+// where the data ends.
 func (b *bitReader) toRestart() {
+	short := b.short()
 	marker, rest := nextMarker(b.data[b.pos:])
 	*b = bitReader{data: b.data, pos: len(b.data) - len(rest)}
-	if marker < markerRST0 || marker > markerRST7 {
-		b.pos = max(0, b.pos-2)
+	if marker >= markerRST0 && marker <= markerRST7 || marker == 0 {
+		return
+	}
+	b.pos -= 2
+	if short {
+		b.zeros, b.marker = padding, true
 	}
 }
 

@@ -118,6 +118,10 @@ def adobe_transform(data, transform):
     return data[:at] + bytes([transform]) + data[at + 1 :]
 
 
+def damaged(data, start, stop):
+    return data[:start] + bytes(0x55 for _ in range(start, stop)) + data[stop:]
+
+
 def jpegs():
     for size in [(1, 1), (2, 2), (3, 5), (4, 9), (5, 3), (16, 16), (17, 33), (53, 41)]:
         image = picture(*size, seed=1)
@@ -146,6 +150,14 @@ def jpegs():
     yield "restart.jpg", saved(image, "jpeg", restart_marker_blocks=2)
     yield "restart-progressive.jpg", saved(image, "jpeg", restart_marker_rows=1, progressive=True)
     yield "optimized.jpg", saved(image, "jpeg", optimize=True, quality=60)
+    plain, progressive = saved(image, "jpeg"), saved(image, "jpeg", progressive=True)
+    yield "damaged.jpg", damaged(plain, len(plain) - 200, len(plain) - 150)
+    yield "damaged-progressive.jpg", damaged(progressive, len(progressive) - 60, len(progressive) - 40)
+    restart = saved(image, "jpeg", restart_marker_blocks=2)
+    yield "damaged-restart.jpg", damaged(restart, len(restart) - 400, len(restart) - 396)
+    yield "cut.jpg", plain[: len(plain) * 3 // 4] + b"\xff\xd9"
+    yield "cut-restart.jpg", restart[: len(restart) * 3 // 4] + b"\xff\xd9"
+    yield "trailing.jpg", plain + b"more"
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees: not applied
     yield "orientation.jpg", saved(image, "jpeg", exif=exif, quality=60)
