@@ -53,6 +53,13 @@ func TestGradientsOfEmbeddingWithRepeatedIDs(t *testing.T) {
 	})
 }
 
+func TestGradientsOfMeanRowsAndGather(t *testing.T) {
+	gradcheck.Run(t, []gradcheck.Operand{gradcheck.Matrix("x", 9, 3)}, func(x []mat.Tensor) mat.Tensor {
+		mean := layers.MeanRows(layers.Packed{States: x[0], Offsets: ragged})
+		return layers.Gather(mean, []int{3, 0, 0, 1, 2})
+	})
+}
+
 func TestGradientsOfResidualShareAndDropout(t *testing.T) {
 	gradcheck.Run(t, []gradcheck.Operand{gradcheck.Matrix("a", 3, 4), gradcheck.Matrix("b", 3, 4)}, func(x []mat.Tensor) mat.Tensor {
 		return layers.Residual(layers.Residual(x[0], x[1]), layers.Residual(x[0], x[0]))

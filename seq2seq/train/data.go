@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -11,87 +12,124 @@ import (
 )
 
 // Data yields the batches of an epoch, always the same for the same epoch.
-type Data[In any] interface {
+type Data[B any] interface {
 	// NumBatches is the number of batches of an epoch.
 	NumBatches() int
-	// Epoch yields the batches from number first on. need, if not nil, tells
-	// by its index whether an input itself is wanted: not, when its encoder
-	// states are at hand. It may be called from another goroutine.
-	Epoch(ctx context.Context, epoch, first int, need func(index int) bool) iter.Seq2[Batch[In], error]
+	// Epoch yields the batches from number first on. One epoch at a time is
+	// under way.
+	Epoch(ctx context.Context, epoch, first int) iter.Seq2[B, error]
 }
 
 // Batch is a number of inputs and the sequences that describe them.
 type Batch[In any] struct {
-	Indices    []int      // of the inputs in their data set
+	Keys       []Key      // of the inputs
 	IDs        []string   // names of the inputs
-	Inputs     []In       // zero values where they were not needed
+	Inputs     []In       // zero values where PictureOptions.Need said no
 	Sequences  [][]int    // BOS + ids + EOS
 	Captions   []string   // the text of the sequences
-	Of         []int      // for each sequence, the position of its input in Indices
+	Of         []int      // for each sequence, the position of its input
 	References [][]string // all captions of each input
+}
+
+// Key tells an input from all others of a program.
+type Key struct {
+	Data  any // the Data that it comes from
+	Index int
 }
 
 // PictureOptions say how pictures become batches.
 type PictureOptions struct {
-	datasets.LoaderOptions
+	BatchSize  int                    // pictures in a batch; 0: 1
+	Shuffle    bool                   // every epoch in an order of its own
+	Seed       uint64                 // of the order and the choice of captions
+	Caption    datasets.CaptionChoice // "": one at random
+	Workers    int                    // that read and prepare pictures; 0: one for each processor
+	MaxSkipped int                    // unreadable pictures that are passed over; one more is an error
 	// MaxLength is the most tokens of a sequence, BOS and EOS included;
-	// longer captions are cut and keep their EOS. 0: the model's positions
-	// are the limit.
+	// longer captions are cut and keep their EOS. 0: no limit.
 	MaxLength int
+	// Need tells whether a picture has to be read at all; nil: all have.
+	Need func(Key) bool
+}
+
+// PictureData is a data set of pictures as batches; see [Pictures].
+type PictureData struct {
+	dataset   datasets.Dataset
+	processor *vision.Processor
+	tok       *tokenizer.Tokenizer
+	options   PictureOptions
+	skipped   []datasets.Skipped
 }
 
 // Pictures makes batches of a data set: its pictures as the processor
 // prepares them, its captions as the tokenizer splits them.
-func Pictures(d datasets.Dataset, processor *vision.Processor, tok *tokenizer.Tokenizer, o PictureOptions) (Data[vision.Pixels], error) {
+func Pictures(d datasets.Dataset, processor *vision.Processor, tok *tokenizer.Tokenizer, o PictureOptions) (*PictureData, error) {
 	if o.MaxLength != 0 && o.MaxLength < 3 {
 		return nil, fmt.Errorf("max length %d leaves no room for a token between BOS and EOS", o.MaxLength)
 	}
 	if d.Len() == 0 {
-		return nil, fmt.Errorf("the data set has no pictures")
+		return nil, errors.New("the data set has no pictures")
 	}
-	p := &pictures{dataset: d, tok: tok, options: o}
-	p.options.Prepare = processor.Process
-	if _, err := datasets.NewLoader(d, p.options.LoaderOptions); err != nil {
-		return nil, err
-	}
-	return p, nil
+	p := &PictureData{dataset: d, processor: processor, tok: tok, options: o}
+	_, err := p.loader()
+	return p, err
 }
 
-type pictures struct {
-	dataset datasets.Dataset
-	tok     *tokenizer.Tokenizer
-	options PictureOptions
+func (p *PictureData) loader() (*datasets.Loader, error) {
+	o := p.options
+	lo := datasets.LoaderOptions{
+		BatchSize: o.BatchSize, Shuffle: o.Shuffle, Seed: o.Seed, Caption: o.Caption,
+		Workers: o.Workers, MaxSkipped: o.MaxSkipped, Prepare: p.processor.Process,
+	}
+	if o.Need != nil {
+		lo.Need = func(index int) bool { return o.Need(Key{p, index}) }
+	}
+	return datasets.NewLoader(p.dataset, lo)
 }
 
-func (p *pictures) NumBatches() int {
+// Dataset is what the batches are made of.
+func (p *PictureData) Dataset() datasets.Dataset { return p.dataset }
+
+// Skipped lists the pictures that could not be read in the last epoch.
+func (p *PictureData) Skipped() []datasets.Skipped { return p.skipped }
+
+// NumBatches is the number of batches of an epoch.
+func (p *PictureData) NumBatches() int {
 	size := max(p.options.BatchSize, 1)
 	return (p.dataset.Len() + size - 1) / size
 }
 
-func (p *pictures) Epoch(ctx context.Context, epoch, first int, need func(index int) bool) iter.Seq2[Batch[vision.Pixels], error] {
+// Epoch yields the batches of an epoch; pictures are read ahead.
+func (p *PictureData) Epoch(ctx context.Context, epoch, first int) iter.Seq2[Batch[vision.Pixels], error] {
 	return func(yield func(Batch[vision.Pixels], error) bool) {
-		o := p.options.LoaderOptions
-		o.Need = need
-		loader, err := datasets.NewLoader(p.dataset, o)
+		loader, err := p.loader()
 		if err != nil {
 			yield(Batch[vision.Pixels]{}, err)
 			return
 		}
 		for b, err := range loader.EpochFrom(ctx, epoch, first) {
+			p.skipped = loader.Skipped()
 			if err != nil {
 				yield(Batch[vision.Pixels]{}, err)
 				return
 			}
-			sequences := make([][]int, len(b.Captions))
-			for i, c := range b.Captions {
-				sequences[i] = p.tok.EncodeCaption(c, p.options.MaxLength)
-			}
-			if !yield(Batch[vision.Pixels]{
-				Indices: b.Indices, IDs: b.IDs, Inputs: b.Pixels,
-				Sequences: sequences, Captions: b.Captions, Of: b.Picture, References: b.References,
-			}, nil) {
+			if !yield(p.batch(b), nil) {
 				return
 			}
 		}
+	}
+}
+
+func (p *PictureData) batch(b datasets.Batch) Batch[vision.Pixels] {
+	keys, sequences := make([]Key, len(b.Indices)), make([][]int, len(b.Captions))
+	for i, index := range b.Indices {
+		keys[i] = Key{p, index}
+	}
+	for i, c := range b.Captions {
+		sequences[i] = p.tok.EncodeCaption(c, p.options.MaxLength)
+	}
+	return Batch[vision.Pixels]{
+		Keys: keys, IDs: b.IDs, Inputs: b.Pixels,
+		Sequences: sequences, Captions: b.Captions, Of: b.Picture, References: b.References,
 	}
 }

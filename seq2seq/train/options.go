@@ -21,8 +21,6 @@ type Options struct {
 	GradientAccumulationSteps int     `json:"gradient_accumulation_steps"`
 	LabelSmoothing            float64 `json:"label_smoothing_factor"`
 	Seed                      uint64  `json:"seed"` // of dropout; the data has its own
-	// CacheBytes is how much of a frozen encoder's output is kept in memory.
-	CacheBytes int64 `json:"cache_bytes"`
 }
 
 // DefaultOptions are a learning rate of 1e-3 with AdamW, warmed up over 100
@@ -30,7 +28,7 @@ type Options struct {
 func DefaultOptions() Options {
 	return Options{
 		Epochs: 3, Optimizer: "adamw", LearningRate: 1e-3, WeightDecay: 0.01, LRScheduler: "cosine",
-		WarmupSteps: 100, MaxGradNorm: 1, GradientAccumulationSteps: 1, CacheBytes: 2 << 30,
+		WarmupSteps: 100, MaxGradNorm: 1, GradientAccumulationSteps: 1,
 	}
 }
 

@@ -45,7 +45,7 @@ type savedState struct {
 // SaveState writes the state of the run to a new folder inside dir, and
 // removes all but the newest keep ones. The folder appears under its name only
 // when it is complete, so a run can be killed at any moment.
-func (t *Trainer[In]) SaveState(dir string, keep int) error {
+func (t *Trainer[B]) SaveState(dir string, keep int) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (t *Trainer[In]) SaveState(dir string, keep int) error {
 	}
 	if err := hfconfig.Write(temp, stateFile, savedState{
 		Options: t.options, Epoch: t.epoch, Batch: t.batch, Step: t.step,
-		LossSum: fmt.Sprintf("%x", math.Float64bits(t.lossSum)), Tokens: t.tokens,
+		LossSum: fmt.Sprintf("%x", math.Float64bits(t.lossSum)), Labels: t.labels,
 		Updates: opt.Updates,
 		Frozen:  t.fingerprint(), NumBatches: t.train.NumBatches(),
 	}); err != nil {
@@ -112,7 +112,7 @@ func States(dir string) ([]string, error) {
 
 // LoadState goes on where SaveState was called. The model, the data and the
 // options must be those of the saved run; the error says what is not.
-func (t *Trainer[In]) LoadState(dir string) error {
+func (t *Trainer[B]) LoadState(dir string) error {
 	fsys, err := hfconfig.FS(dir)
 	if err != nil {
 		return err
@@ -146,11 +146,11 @@ func (t *Trainer[In]) LoadState(dir string) error {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
 	t.epoch, t.batch, t.step = s.Epoch, s.Batch, s.Step
-	t.lossSum, t.tokens = math.Float64frombits(bits), s.Tokens
+	t.lossSum, t.labels = math.Float64frombits(bits), s.Labels
 	return nil
 }
 
-func (t *Trainer[In]) trainedWeights() []checkpoint.Param {
+func (t *Trainer[B]) trainedWeights() []checkpoint.Param {
 	var params []layers.Parameter
 	for _, p := range layers.Parameters(t.Model) {
 		if p.Value.RequiresGrad() {
@@ -161,7 +161,7 @@ func (t *Trainer[In]) trainedWeights() []checkpoint.Param {
 }
 
 // fingerprint is the hash of the names and elements of all frozen parameters.
-func (t *Trainer[In]) fingerprint() string {
+func (t *Trainer[B]) fingerprint() string {
 	h := sha256.New()
 	for _, p := range layers.Parameters(t.Model) {
 		if !p.Value.RequiresGrad() {

@@ -7,33 +7,30 @@ import (
 	"github.com/nlpodyssey/spago/mat"
 )
 
-// states keeps the output of a frozen encoder for each input, by its index,
-// up to a number of bytes. Its methods may be called concurrently.
+// states keeps the output of a frozen encoder for each input, up to a number
+// of bytes. Its methods may be called concurrently.
 type states struct {
 	mu    sync.Mutex
 	room  int64
-	items map[int][]float32 // [rows, dim]
+	items map[Key][]float32 // [rows, dim]
 }
 
 func newStates(bytes int64) *states {
-	return &states{room: bytes, items: map[int][]float32{}}
+	return &states{room: bytes, items: map[Key][]float32{}}
 }
 
-// lacks reports whether an input has to be encoded.
-func (s *states) lacks(index int) bool { return s.get(index) == nil }
-
-func (s *states) get(index int) []float32 {
+func (s *states) get(k Key) []float32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.items[index]
+	return s.items[k]
 }
 
 // put keeps a copy of an input's states while there is room.
-func (s *states) put(index int, item []float32) {
+func (s *states) put(k Key, item []float32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if size := int64(4 * len(item)); size <= s.room {
-		s.items[index] = append([]float32(nil), item...)
+		s.items[k] = append([]float32(nil), item...)
 		s.room -= size
 	}
 }

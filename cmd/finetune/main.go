@@ -1,0 +1,183 @@
+// Command finetune teaches a vision encoder-decoder to describe pictures.
+//
+// Without flags it joins the small ViT and GPT-2 of the embedded sample,
+// freezes both, and trains the cross-attention between them on the sample's
+// pictures.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/ekphrasis-ml/ekphrasis/internal/cli"
+	"github.com/ekphrasis-ml/ekphrasis/layers"
+	"github.com/ekphrasis-ml/ekphrasis/seq2seq"
+	"github.com/ekphrasis-ml/ekphrasis/seq2seq/train"
+	"github.com/ekphrasis-ml/ekphrasis/vision"
+)
+
+func main() { cli.Main("finetune", run) }
+
+func run(ctx context.Context, args []string) error {
+	s, err := parse(args)
+	if err != nil {
+		return err
+	}
+	r, err := prepare(ctx, s)
+	if err != nil {
+		return err
+	}
+	return r.train(ctx)
+}
+
+// job is a run that is ready to go.
+type job struct {
+	settings
+	model    *seq2seq.VisionEncoderDecoder
+	task     *train.Captioning[vision.Pixels]
+	data     parts
+	trainer  *train.Trainer[train.Batch[vision.Pixels]]
+	folder   *train.Folder
+	progress *cli.Progress
+	out      io.Writer // tables, or JSON lines with --json
+	best     float64   // validation loss so far
+	started  time.Time
+}
+
+// prepare loads the model and the data, says what will be done, and opens the
+// run folder, so that what can go wrong does so before training starts.
+func prepare(ctx context.Context, s settings) (*job, error) {
+	j := &job{settings: s, out: os.Stdout, started: time.Now()}
+	if s.JSON {
+		j.out = io.Discard
+	}
+	var err error
+	if j.model, err = s.loadModel(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.setDropout(j.model); err != nil {
+		return nil, err
+	}
+	if err := layers.Trainable(j.model, s.trainable(j.model)...); err != nil {
+		return nil, cli.Usagef("--trainable: %w", err)
+	}
+	j.task = train.NewCaptioning(&j.model.EncoderDecoder, s.CacheBytes)
+	if j.data, err = s.loadData(j.model, j.task.Lacks); err != nil {
+		return nil, err
+	}
+	if err := j.checkCaptions(); err != nil {
+		return nil, err
+	}
+	if j.trainer, err = train.New(j.task, train.Data[train.Batch[vision.Pixels]](j.data.train), j.data.validation(), s.Training); err != nil {
+		return nil, cli.Usage{Err: err}
+	}
+	j.trainer.Hooks = train.Hooks{Step: j.step, Epoch: j.epoch}
+	if s.resume != "" {
+		err = j.reopen()
+	} else {
+		j.folder, err = train.NewFolder(s.Out, s)
+	}
+	if err != nil {
+		return nil, err
+	}
+	j.describe()
+	return j, nil
+}
+
+// reopen goes on with the newest state of a run folder.
+func (j *job) reopen() error {
+	states, err := train.States(filepath.Join(j.Out, train.StateDir))
+	if err != nil {
+		return err
+	}
+	if len(states) > 0 {
+		if err := j.trainer.LoadState(states[len(states)-1]); err != nil {
+			return err
+		}
+	}
+	j.folder, err = train.ResumeFolder(j.Out, j.trainer.StepsDone())
+	return err
+}
+
+func (j *job) train(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, j.folder.Close()) }()
+	j.progress = cli.NewProgress("training", "pairs", j.totalPairs())
+	j.progress.Skip(j.trainer.StepsDone() * j.pairsPerStep())
+	err = j.trainer.Run(ctx)
+	j.progress.Done()
+	if errors.Is(err, context.Canceled) {
+		if saveErr := j.saveState(); saveErr != nil {
+			return errors.Join(err, saveErr)
+		}
+		return fmt.Errorf("stopped after step %d; go on with: finetune --resume %s", j.trainer.StepsDone(), j.Out)
+	}
+	if err != nil {
+		return err
+	}
+	if err := j.saveModel(); err != nil {
+		return err
+	}
+	return j.conclude(ctx)
+}
+
+// step is called after each update.
+func (j *job) step(s train.Step) error {
+	j.progress.Add(j.pairsPerStep(), fmt.Sprintf("loss %.3f", s.Loss))
+	if err := j.folder.Step(s); err != nil {
+		return err
+	}
+	if s.Step%50 == 0 {
+		if err := j.folder.Histograms(j.model, s.Step); err != nil {
+			return err
+		}
+	}
+	if j.SaveSteps > 0 && s.Step%j.SaveSteps == 0 {
+		return j.saveState()
+	}
+	return nil
+}
+
+// epoch is called after each epoch and its validation.
+func (j *job) epoch(e train.Epoch) error {
+	if err := j.folder.Epoch(e); err != nil {
+		return err
+	}
+	samples, err := j.samples()
+	if err != nil {
+		return err
+	}
+	j.progress.Clear()
+	j.report(e, samples)
+	if err := j.folder.Text("captions", e.Epoch, markdown(samples)); err != nil {
+		return err
+	}
+	if err := j.saveModel(); err != nil {
+		return err
+	}
+	return j.saveState()
+}
+
+func (j *job) saveState() error {
+	return j.trainer.SaveState(filepath.Join(j.Out, train.StateDir), keepStates)
+}
+
+// keepStates is how many of the newest states are kept.
+const keepStates = 2
+
+func (j *job) saveModel() error {
+	return j.model.Save(filepath.Join(j.Out, train.ModelDir), seq2seq.SaveOptions{})
+}
+
+// printJSON writes a line to standard output with --json.
+func (j *job) printJSON(v any) error {
+	if !j.JSON {
+		return nil
+	}
+	return json.NewEncoder(os.Stdout).Encode(v)
+}

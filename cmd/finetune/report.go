@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/dustin/go-humanize"
+	"github.com/ekphrasis-ml/ekphrasis/datasets/emoji"
+	"github.com/ekphrasis-ml/ekphrasis/layers"
+	"github.com/ekphrasis-ml/ekphrasis/seq2seq/train"
+	"github.com/ekphrasis-ml/ekphrasis/vision"
+)
+
+type batch = train.Batch[vision.Pixels]
+
+// describe says what will be done.
+func (j *job) describe() {
+	total, trained := layers.Count(j.model)
+	w := tabwriter.NewWriter(os.Stderr, 0, 8, 2, ' ', 0)
+	validation := "none"
+	if j.data.val != nil {
+		validation = fmt.Sprintf("%s pictures", comma(j.data.val.Dataset().Len()))
+	}
+	fmt.Fprintf(w, "data\t%s: %s pictures to train on, validation: %s\n", j.Data, comma(j.data.train.Dataset().Len()), validation)
+	fmt.Fprintf(w, "model\t%s\n", j.modelName())
+	fmt.Fprintf(w, "parameters\t%s trained (%s), %s frozen\n", comma(trained), strings.Join(j.trainable(j.model), ", "), comma(total-trained))
+	t := j.Training
+	fmt.Fprintf(w, "training\t%d epochs, %s updates of %d pictures, %s at %g, %s after %d warm-up updates, gradients clipped at %g\n",
+		t.Epochs, comma(j.trainer.TotalSteps()), j.pairsPerStep(), t.Optimizer, t.LearningRate, t.LRScheduler, t.WarmupSteps, t.MaxGradNorm)
+	fmt.Fprintf(w, "run folder\t%s\n", j.Out)
+	if n := j.trainer.StepsDone(); n > 0 {
+		fmt.Fprintf(w, "resumed\tafter update %s\n", comma(n))
+	}
+	w.Flush()
+}
+
+func comma(n int) string { return humanize.Comma(int64(n)) }
+
+func (j *job) modelName() string {
+	switch {
+	case j.Model != "":
+		return j.Model
+	case j.Encoder != "":
+		return j.Encoder + " joined with " + j.Decoder
+	}
+	return "the embedded ViT and GPT-2, joined"
+}
+
+func (j *job) pairsPerStep() int { return j.BatchSize * j.Training.GradientAccumulationSteps }
+
+func (j *job) totalPairs() int {
+	return min(j.trainer.TotalSteps()*j.pairsPerStep(), j.Training.Epochs*j.data.train.Dataset().Len())
+}
+
+// checkCaptions finds captions that the decoder cannot take before training
+// starts: an id outside its vocabulary.
+func (j *job) checkCaptions() error {
+	if n, v := j.model.Tokenizer.VocabSize(), j.model.Decoder.VocabSize(); n > v {
+		return fmt.Errorf("the tokenizer has %d tokens, the decoder only %d", n, v)
+	}
+	return nil
+}
+
+// sample is a validation picture with what it shows and what the model says.
+type sample struct {
+	ID, Actual, Generated string
+}
+
+// samples captions the first validation pictures.
+func (j *job) samples() ([]sample, error) {
+	data := j.data.val
+	if data == nil {
+		data = j.data.train
+	}
+	return j.caption(context.Background(), data, j.Samples, nil)
+}
+
+// caption generates for the first n pictures of data; visit, if not nil, is
+// called with how many are done.
+func (j *job) caption(ctx context.Context, data *train.PictureData, n int, visit func(done int)) ([]sample, error) {
+	var out []sample
+	o := j.model.Generation
+	o.DoSample, o.MaxNewTokens = false, j.MaxLength
+	for b, err := range data.Epoch(ctx, 0, 0) {
+		if err != nil || len(out) >= n {
+			return out, err
+		}
+		k := min(n-len(out), len(b.IDs))
+		captions, err := j.task.Generate(ctx, j.model.Tokenizer, b, k, o)
+		if err != nil {
+			return nil, err
+		}
+		for i, c := range captions {
+			out = append(out, sample{b.IDs[i], b.References[i][0], c})
+		}
+		if visit != nil {
+			visit(len(out))
+		}
+	}
+	return out, nil
+}
+
+func (j *job) report(e train.Epoch, samples []sample) {
+	fmt.Fprintf(os.Stderr, "\nepoch %d of %d: training loss %.3f", e.Epoch, j.Training.Epochs, e.TrainLoss)
+	if !math.IsNaN(e.ValLoss) {
+		fmt.Fprintf(os.Stderr, ", validation loss %.3f", e.ValLoss)
+	}
+	fmt.Fprintf(os.Stderr, "  (%.1f s, %.0f pairs/s)\n", e.Duration.Seconds(), float64(j.data.train.Dataset().Len())/e.Duration.Seconds())
+	w := tabwriter.NewWriter(j.out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "  picture\tactual\tgenerated")
+	for _, s := range samples {
+		fmt.Fprintf(w, "  %s\t%s\t%s\n", shorten(s.ID, 28), shorten(s.Actual, 48), shorten(s.Generated, 48))
+	}
+	w.Flush()
+	_ = j.printJSON(map[string]any{"epoch": e.Epoch, "step": e.Step, "train_loss": e.TrainLoss, "validation_loss": nullable(e.ValLoss), "samples": samples})
+}
+
+func nullable(x float64) any {
+	if math.IsNaN(x) || math.IsInf(x, 0) {
+		return nil
+	}
+	return x
+}
+
+func shorten(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-1]) + "…"
+	}
+	return s
+}
+
+func markdown(samples []sample) string {
+	var b strings.Builder
+	b.WriteString("| picture | actual | generated |\n| --- | --- | --- |\n")
+	cell := strings.NewReplacer("|", "\\|", "\n", " ")
+	for _, s := range samples {
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", cell.Replace(s.ID), cell.Replace(s.Actual), cell.Replace(s.Generated))
+	}
+	return b.String()
+}
+
+// conclude says what came of it and what to do next.
+func (j *job) conclude(ctx context.Context) error {
+	result := map[string]any{"run": j.Out, "steps": j.trainer.StepsDone()}
+	if j.Data == "emoji" && j.data.val != nil {
+		name, tone, both, n, err := j.scoreEmoji(ctx)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(os.Stderr, "\nof %d held-out pictures: right name %.0f%%, right skin tone %.0f%%, both %.0f%%\n", n, 100*name, 100*tone, 100*both)
+		result["name"], result["tone"], result["both"] = name, tone, both
+	}
+	if skipped := j.data.train.Skipped(); len(skipped) > 0 {
+		fmt.Fprintf(os.Stderr, "\n%d pictures could not be read and were passed over:\n", len(skipped))
+		for _, s := range skipped {
+			fmt.Fprintf(os.Stderr, "  %v\n", s.Err)
+		}
+	}
+	fmt.Fprintf(os.Stderr, "\nThe model is in %s. See what it says of a picture:\n\n  go run ./cmd/caption PICTURE\n\n", filepath.Join(j.Out, train.ModelDir))
+	return j.printJSON(result)
+}
+
+// scoreEmoji tells how many of the held-out emoji are named rightly: the
+// things, their skin tones, and both.
+func (j *job) scoreEmoji(ctx context.Context) (name, tone, both float64, n int, err error) {
+	samples, err := j.caption(ctx, j.data.val, j.data.val.Dataset().Len(), nil)
+	if err != nil {
+		return 0, 0, 0, 0, err
+	}
+	for _, s := range samples {
+		rightName, rightTone := emoji.Score(s.Generated, s.Actual)
+		if rightName {
+			name++
+		}
+		if rightTone {
+			tone++
+		}
+		if rightName && rightTone {
+			both++
+		}
+	}
+	total := float64(len(samples))
+	return name / total, tone / total, both / total, len(samples), nil
+}

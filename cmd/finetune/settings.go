@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/ekphrasis-ml/ekphrasis/datasets"
+	"github.com/ekphrasis-ml/ekphrasis/internal/cli"
+	"github.com/ekphrasis-ml/ekphrasis/layers"
+	"github.com/ekphrasis-ml/ekphrasis/seq2seq"
+	"github.com/ekphrasis-ml/ekphrasis/seq2seq/sample"
+	"github.com/ekphrasis-ml/ekphrasis/seq2seq/train"
+	"github.com/spf13/pflag"
+)
+
+// settings are what a run is started with, and what run.json keeps of it.
+type settings struct {
+	cli.Common
+	Model, Encoder, Decoder string
+	Data, Images, ValData   string
+	ValFraction             float64
+	Out                     string
+	BatchSize               int
+	Trainable               []string
+	Caption                 string
+	Shuffle                 bool
+	Dropout                 float64 // negative: as the model's configuration says
+	MaxLength               int
+	MaxSkipped              int
+	SaveSteps               int
+	Samples                 int
+	CacheBytes              int64
+	Training                train.Options
+
+	resume string
+}
+
+const about = `
+Teach a vision encoder-decoder to describe pictures. Without flags it joins the
+small ViT and GPT-2 of the embedded sample, freezes both, and trains the
+cross-attention between them on the sample's pictures. The run folder gets the
+model (which Hugging Face transformers loads too), metrics.jsonl, TensorBoard
+events, and a state from which an interrupted run goes on.`
+
+func parse(args []string) (settings, error) {
+	s := settings{Training: train.DefaultOptions()}
+	f := cli.Flags("finetune [flags]", about)
+	s.define(f)
+	if err := cli.Parse(f, args); err != nil {
+		return s, err
+	}
+	if f.NArg() > 0 {
+		return s, cli.Usagef("unexpected argument %q", f.Arg(0))
+	}
+	if err := s.Apply(); err != nil {
+		return s, err
+	}
+	if s.resume != "" {
+		return resumed(f, s)
+	}
+	s.Training.Seed = s.Seed
+	if s.Out == "" {
+		s.Out = filepath.Join("runs", time.Now().Format("2006-01-02-150405"))
+	}
+	return s, s.check()
+}
+
+func (s *settings) define(f *pflag.FlagSet) {
+	t := &s.Training
+	f.StringVar(&s.Model, "model", "", "folder or hub name of a vision encoder-decoder to go on with")
+	f.StringVar(&s.Encoder, "encoder", "", "folder or hub name of a ViT, to be joined with --decoder")
+	f.StringVar(&s.Decoder, "decoder", "", "folder or hub name of a GPT-2")
+	f.StringVar(&s.Data, "data", "emoji", "training data: emoji, a COCO file, .jsonl, .csv, or a folder; see the package datasets")
+	f.StringVar(&s.Images, "images", "", "folder of the pictures that the data names")
+	f.StringVar(&s.ValData, "val-data", "", "validation data, as --data")
+	f.Float64Var(&s.ValFraction, "val-fraction", 0.05, "share of --data to validate on, if there is no --val-data")
+	f.StringVar(&s.Out, "out", "", "run folder (default runs/DATE-TIME)")
+	f.IntVar(&t.Epochs, "epochs", 12, "times to go through the data")
+	f.IntVar(&t.MaxSteps, "max-steps", 0, "stop after so many updates; 0: after the epochs")
+	f.IntVar(&s.BatchSize, "batch-size", 32, "pictures in a batch")
+	f.IntVar(&t.GradientAccumulationSteps, "gradient-accumulation-steps", t.GradientAccumulationSteps, "batches that make one update")
+	f.Float64Var(&t.LearningRate, "learning-rate", t.LearningRate, "peak learning rate")
+	f.StringVar(&t.Optimizer, "optimizer", t.Optimizer, "adamw, adam or sgd")
+	f.Float64Var(&t.WeightDecay, "weight-decay", t.WeightDecay, "weight decay")
+	f.StringVar(&t.LRScheduler, "lr-scheduler", t.LRScheduler, "constant, linear or cosine")
+	f.IntVar(&t.WarmupSteps, "warmup-steps", t.WarmupSteps, "updates during which the learning rate rises from 0")
+	f.Float64Var(&t.MaxGradNorm, "max-grad-norm", t.MaxGradNorm, "clip gradients to this global norm; 0: do not")
+	f.Float64Var(&t.LabelSmoothing, "label-smoothing", t.LabelSmoothing, "label smoothing")
+	f.StringSliceVar(&s.Trainable, "trainable", nil, "patterns of the parameters to train (default crossattention, and the projection if it is new)")
+	f.StringVar(&s.Caption, "caption", "random", "which caption of a picture: random, first or all")
+	f.BoolVar(&s.Shuffle, "shuffle", true, "go through the data in another order each epoch")
+	f.Float64Var(&s.Dropout, "dropout", -1, "dropout of the decoder; negative: as its configuration says")
+	f.IntVar(&s.MaxLength, "max-length", 64, "most tokens of a caption, BOS and EOS included; longer ones are cut")
+	f.IntVar(&s.MaxSkipped, "max-skipped", 0, "unreadable pictures to pass over before giving up")
+	f.IntVar(&s.SaveSteps, "save-steps", 0, "updates between two saved states, besides those after each epoch")
+	f.IntVar(&s.Samples, "samples", 8, "validation pictures whose captions are shown after each epoch")
+	f.Int64Var(&s.CacheBytes, "cache-bytes", 2<<30, "memory for what a frozen encoder says of each picture")
+	f.StringVar(&s.resume, "resume", "", "run folder of a stopped run to go on with, with its own settings")
+	s.Common.Add(f)
+}
+
+// resumed returns the settings of the run to go on with.
+func resumed(f *pflag.FlagSet, now settings) (settings, error) {
+	var extra []string
+	f.Visit(func(g *pflag.Flag) {
+		if g.Name != "resume" && g.Name != "threads" && g.Name != "json" {
+			extra = append(extra, "--"+g.Name)
+		}
+	})
+	if len(extra) > 0 {
+		return now, cli.Usagef("--resume goes on with the settings of the stopped run; %s cannot be changed", strings.Join(extra, ", "))
+	}
+	var s settings
+	if err := train.ReadRun(now.resume, &s); err != nil {
+		return s, cli.Usagef("--resume: %w", err)
+	}
+	s.Threads, s.JSON, s.Out, s.resume = now.Threads, now.JSON, now.resume, now.resume
+	return s, nil
+}
+
+func (s *settings) check() error {
+	switch {
+	case s.Model != "" && (s.Encoder != "" || s.Decoder != ""):
+		return cli.Usagef("--model and --encoder/--decoder exclude each other")
+	case (s.Encoder == "") != (s.Decoder == ""):
+		return cli.Usagef("--encoder and --decoder go together")
+	case s.BatchSize < 1:
+		return cli.Usagef("--batch-size is %d, must be at least 1", s.BatchSize)
+	case s.Dropout >= 1:
+		return cli.Usagef("--dropout is %v, must be below 1", s.Dropout)
+	case s.ValFraction < 0 || s.ValFraction >= 1:
+		return cli.Usagef("--val-fraction is %v, must be in [0, 1)", s.ValFraction)
+	case s.MaxLength < 3:
+		return cli.Usagef("--max-length is %d: BOS, a token and EOS make 3", s.MaxLength)
+	case s.Samples < 0 || s.MaxSkipped < 0 || s.SaveSteps < 0 || s.CacheBytes < 0:
+		return cli.Usagef("--samples, --max-skipped, --save-steps and --cache-bytes must not be negative")
+	}
+	if err := s.Training.Check(); err != nil {
+		return cli.Usage{Err: err}
+	}
+	if _, err := os.Stat(filepath.Join(s.Out, train.MetricsFile)); err == nil {
+		return cli.Usagef("--out: %s already holds a run; choose another folder, or go on with --resume %s", s.Out, s.Out)
+	}
+	return nil
+}
+
+func (s *settings) loadModel(ctx context.Context) (*seq2seq.VisionEncoderDecoder, error) {
+	random := layers.NewRandom(s.Seed)
+	switch {
+	case s.Model != "":
+		return seq2seq.Load(ctx, s.Model)
+	case s.Encoder != "":
+		return seq2seq.LoadJoined(ctx, s.Encoder, s.Decoder, random)
+	}
+	return sample.Base(random)
+}
+
+// setDropout replaces the decoder's dropout if the flag asks for it.
+func (s *settings) setDropout(m *seq2seq.VisionEncoderDecoder) error {
+	if s.Dropout < 0 {
+		return nil
+	}
+	d, ok := m.Decoder.(interface{ SetDropout(float64) })
+	if !ok {
+		return cli.Usagef("--dropout: this decoder has none")
+	}
+	d.SetDropout(s.Dropout)
+	return nil
+}
+
+// trainable returns the patterns of what is trained.
+func (s *settings) trainable(m *seq2seq.VisionEncoderDecoder) []string {
+	if len(s.Trainable) > 0 {
+		return s.Trainable
+	}
+	patterns := []string{"crossattention"}
+	if m.Projection != nil && s.Model == "" {
+		patterns = append(patterns, "enc_to_dec_proj")
+	}
+	return patterns
+}
+
+// parts are the training and the validation data.
+type parts struct {
+	train, val *train.PictureData // val may be nil
+}
+
+// validation avoids an interface that holds a nil pointer.
+func (p parts) validation() train.Data[batch] {
+	if p.val == nil {
+		return nil
+	}
+	return p.val
+}
+
+func (s *settings) loadData(m *seq2seq.VisionEncoderDecoder, need func(train.Key) bool) (p parts, err error) {
+	training, validation, err := s.openData()
+	if err != nil {
+		return p, err
+	}
+	o := train.PictureOptions{
+		BatchSize: s.BatchSize, Shuffle: s.Shuffle, Seed: s.Seed, Caption: datasets.CaptionChoice(s.Caption),
+		MaxSkipped: s.MaxSkipped, MaxLength: min(s.MaxLength, m.Decoder.MaxLength()+1), Need: need,
+	}
+	if p.train, err = train.Pictures(training, m.Processor, m.Tokenizer, o); err != nil {
+		return p, fmt.Errorf("--data %s: %w", s.Data, err)
+	}
+	if validation == nil {
+		return p, nil
+	}
+	o.Shuffle, o.Caption = false, datasets.FirstCaption
+	if p.val, err = train.Pictures(validation, m.Processor, m.Tokenizer, o); err != nil {
+		return p, fmt.Errorf("validation data: %w", err)
+	}
+	return p, nil
+}
+
+func (s *settings) openData() (training, validation datasets.Dataset, err error) {
+	o := datasets.Options{Images: s.Images}
+	if s.Data == "emoji" {
+		o.Split = "train"
+	}
+	if training, err = datasets.Open(s.Data, o); err != nil {
+		return nil, nil, fmt.Errorf("--data: %w", err)
+	}
+	switch {
+	case s.ValData != "":
+		if validation, err = datasets.Open(s.ValData, datasets.Options{Images: s.Images}); err != nil {
+			return nil, nil, fmt.Errorf("--val-data: %w", err)
+		}
+	case s.Data == "emoji":
+		o.Split = "validation"
+		if validation, err = datasets.Open(s.Data, o); err != nil {
+			return nil, nil, err
+		}
+	case s.ValFraction > 0 && training.Len() > 1:
+		training, validation = datasets.Split(training, s.ValFraction, s.Seed)
+	}
+	if training.Len() == 0 {
+		return nil, nil, errors.New("--data: " + s.Data + " has no captioned pictures")
+	}
+	return training, validation, nil
+}

@@ -1,0 +1,109 @@
+package train
+
+import (
+	"context"
+	"strings"
+
+	"github.com/ekphrasis-ml/ekphrasis/layers"
+	"github.com/ekphrasis-ml/ekphrasis/losses"
+	"github.com/ekphrasis-ml/ekphrasis/seq2seq"
+	"github.com/ekphrasis-ml/ekphrasis/seq2seq/generate"
+	"github.com/nlpodyssey/spago/nn"
+)
+
+// Captioning is the task of predicting the sequences of a batch from its
+// inputs: the [Model] of an encoder-decoder.
+type Captioning[In any] struct {
+	nn.Module
+	EncoderDecoder *seq2seq.EncoderDecoder[In] `param:""`
+	states         *states                     // nil if the encoder is trained
+}
+
+// NewCaptioning makes the task for a model. If its encoder is frozen, the
+// states of the inputs are computed once, without dropout, and kept in up to
+// cacheBytes of memory.
+func NewCaptioning[In any](m *seq2seq.EncoderDecoder[In], cacheBytes int64) *Captioning[In] {
+	c := &Captioning[In]{EncoderDecoder: m}
+	if _, trained := layers.Count(m.Encoder); trained == 0 {
+		c.states = newStates(cacheBytes)
+	}
+	return c
+}
+
+// Lacks reports whether an input has to be encoded: for [PictureOptions].Need.
+func (c *Captioning[In]) Lacks(k Key) bool { return c.states == nil || c.states.get(k) == nil }
+
+// Labels is the number of tokens that a batch has to predict.
+func (c *Captioning[In]) Labels(b Batch[In]) int { return countLabels(b.Sequences) }
+
+func countLabels(sequences [][]int) int {
+	n := 0
+	for _, s := range sequences {
+		n += len(s) - 1
+	}
+	return n
+}
+
+// Loss is the mean cross-entropy of the batch's tokens.
+func (c *Captioning[In]) Loss(b Batch[In], o losses.Options, random *layers.Random) (losses.Result, error) {
+	tokens, labels, err := seq2seq.Shift(b.Sequences)
+	if err != nil {
+		return losses.Result{}, err
+	}
+	states, err := c.encode(b, random)
+	if err != nil {
+		return losses.Result{}, err
+	}
+	return c.EncoderDecoder.Loss(layers.Source{Packed: states, Of: b.Of}, tokens, labels, o, random)
+}
+
+// encode returns the states of a batch's inputs, from memory where they are
+// kept.
+func (c *Captioning[In]) encode(b Batch[In], random *layers.Random) (layers.Packed, error) {
+	if c.states == nil {
+		return c.EncoderDecoder.Encode(b.Inputs, random)
+	}
+	items := make([][]float32, len(b.Keys))
+	var inputs []In
+	var missing []int
+	for i, k := range b.Keys {
+		if items[i] = c.states.get(k); items[i] == nil {
+			inputs, missing = append(inputs, b.Inputs[i]), append(missing, i)
+		}
+	}
+	if len(missing) > 0 {
+		fresh, err := c.EncoderDecoder.Encoder.Encode(inputs, nil)
+		if err != nil {
+			return layers.Packed{}, err
+		}
+		for n, item := range split(fresh) {
+			items[missing[n]] = item
+			c.states.put(b.Keys[missing[n]], item)
+		}
+	}
+	return c.EncoderDecoder.Project(pack(items, c.EncoderDecoder.Encoder.Dim())), nil
+}
+
+// Generate captions the first n inputs of a batch, from the states that are
+// kept where they are.
+func (c *Captioning[In]) Generate(ctx context.Context, tok Decoding, b Batch[In], n int, o generate.Options) ([]string, error) {
+	var captions []string
+	err := layers.WithoutGradients(c.EncoderDecoder, func() error {
+		b.Keys, b.Inputs = b.Keys[:n], b.Inputs[:n]
+		states, err := c.encode(b, nil)
+		if err != nil {
+			return err
+		}
+		sequences, err := generate.Generate(ctx, c.EncoderDecoder.Decoder, layers.Source{Packed: states}, o)
+		for _, s := range sequences {
+			captions = append(captions, strings.TrimSpace(tok.Decode(s.Tokens, true)))
+		}
+		return err
+	})
+	return captions, err
+}
+
+// Decoding turns ids into text, as tokenizer.Tokenizer does.
+type Decoding interface {
+	Decode(ids []int, skipSpecial bool) string
+}

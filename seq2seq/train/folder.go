@@ -1,0 +1,189 @@
+package train
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+
+	"github.com/ekphrasis-ml/ekphrasis/internal/atomicfile"
+	"github.com/ekphrasis-ml/ekphrasis/internal/events"
+	"github.com/ekphrasis-ml/ekphrasis/internal/hfconfig"
+	"github.com/ekphrasis-ml/ekphrasis/layers"
+	"github.com/nlpodyssey/spago/mat"
+)
+
+// Names inside a run folder.
+const (
+	MetricsFile = "metrics.jsonl" // a Metric a line
+	RunFile     = "run.json"      // what the run was started with
+	ModelDir    = "model"         // the trained model
+	StateDir    = "state"         // what a resumed run goes on from
+	eventsDir   = "tensorboard"
+)
+
+// Metric is a line of metrics.jsonl.
+type Metric struct {
+	Split        string   `json:"split"` // "train": an update; "train_epoch", "validation": an epoch
+	Epoch        int      `json:"epoch"`
+	Step         int      `json:"step"`
+	Loss         *float64 `json:"loss"` // null if not finite
+	GradNorm     *float64 `json:"grad_norm,omitempty"`
+	LearningRate *float64 `json:"learning_rate,omitempty"`
+}
+
+// Folder keeps the files of a run: metrics.jsonl and TensorBoard's events.
+type Folder struct {
+	Dir     string
+	metrics *os.File
+	events  *events.Writer
+}
+
+// NewFolder starts the files of a run in dir, which is made, and writes run
+// as run.json. A folder that already holds a run is an error.
+func NewFolder(dir string, run any) (*Folder, error) {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(dir, MetricsFile)); err == nil {
+		return nil, fmt.Errorf("%s already holds a run: choose another folder, or resume it", dir)
+	}
+	if err := hfconfig.Write(dir, RunFile, run); err != nil {
+		return nil, err
+	}
+	return openFolder(dir, 0)
+}
+
+// ResumeFolder goes on with the files of a run at a step: what they say of
+// later steps is dropped, since those will be made again.
+func ResumeFolder(dir string, step int) (*Folder, error) {
+	if err := dropAfter(filepath.Join(dir, MetricsFile), step); err != nil {
+		return nil, err
+	}
+	return openFolder(dir, step)
+}
+
+// ReadRun reads back what [NewFolder] wrote to run.json.
+func ReadRun(dir string, run any) error {
+	fsys, err := hfconfig.FS(dir)
+	if err != nil {
+		return err
+	}
+	if err := hfconfig.Read(fsys, RunFile, run); err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
+	return nil
+}
+
+func openFolder(dir string, step int) (*Folder, error) {
+	f := &Folder{Dir: dir}
+	var err error
+	if f.metrics, err = os.OpenFile(filepath.Join(dir, MetricsFile), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o666); err != nil {
+		return nil, err
+	}
+	if step == 0 {
+		f.events, err = events.Create(filepath.Join(dir, eventsDir))
+	} else {
+		f.events, err = events.Resume(filepath.Join(dir, eventsDir), step+1)
+	}
+	if err != nil {
+		f.metrics.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// dropAfter keeps the whole lines of a metrics file up to a step.
+func dropAfter(path string, step int) error {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var kept bytes.Buffer
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var m Metric
+		if json.Unmarshal(lines.Bytes(), &m) == nil && m.Step <= step {
+			kept.Write(lines.Bytes())
+			kept.WriteByte('\n')
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return atomicfile.WriteBytes(path, kept.Bytes())
+}
+
+// Step records an update.
+func (f *Folder) Step(s Step) error {
+	return errors.Join(
+		f.write(Metric{Split: "train", Epoch: s.Epoch, Step: s.Step, Loss: finite(s.Loss), GradNorm: finite(s.GradNorm), LearningRate: finite(s.LearningRate)}),
+		f.events.Scalar("train/loss", s.Step, s.Loss),
+		f.events.Scalar("train/grad_norm", s.Step, s.GradNorm),
+		f.events.Scalar("train/learning_rate", s.Step, s.LearningRate))
+}
+
+// Epoch records an epoch.
+func (f *Folder) Epoch(e Epoch) error {
+	err := errors.Join(
+		f.write(Metric{Split: "train_epoch", Epoch: e.Epoch, Step: e.Step, Loss: finite(e.TrainLoss)}),
+		f.events.Scalar("epoch/train_loss", e.Epoch, e.TrainLoss))
+	if math.IsNaN(e.ValLoss) {
+		return err
+	}
+	return errors.Join(err,
+		f.write(Metric{Split: "validation", Epoch: e.Epoch, Step: e.Step, Loss: finite(e.ValLoss)}),
+		f.events.Scalar("epoch/validation_loss", e.Epoch, e.ValLoss))
+}
+
+// Histograms records the distribution of the trained weights of model and of
+// their gradients.
+func (f *Folder) Histograms(model any, step int) error {
+	for _, p := range layers.Parameters(model) {
+		if !p.Value.RequiresGrad() {
+			continue
+		}
+		if err := events.Histogram(f.events, "weights/"+p.Name, step, mat.Data[float32](p.Value.Value())); err != nil {
+			return err
+		}
+		if p.Value.HasGrad() {
+			if err := events.Histogram(f.events, "gradients/"+p.Name, step, mat.Data[float32](p.Value.Grad())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Text records text in Markdown, such as a table of captions.
+func (f *Folder) Text(tag string, step int, markdown string) error {
+	return f.events.Text(tag, step, markdown)
+}
+
+// Close finishes the files.
+func (f *Folder) Close() error { return errors.Join(f.metrics.Close(), f.events.Close()) }
+
+func (f *Folder) write(m Metric) error {
+	line, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	_, err = f.metrics.Write(append(line, '\n'))
+	return err
+}
+
+func finite(x float64) *float64 {
+	if math.IsNaN(x) || math.IsInf(x, 0) {
+		return nil
+	}
+	return &x
+}
