@@ -1,6 +1,7 @@
 package vision
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -216,10 +217,7 @@ func (p *jpegPicture) allocate(bits int) error {
 		c := &p.components[i]
 		c.width, c.height = ceilDiv(p.width*c.h, p.maxH), ceilDiv(p.height*c.v, p.maxV)
 		c.across, c.down = across*c.h, down*c.v
-		c.plane = make([]uint8, 64*c.across*c.down)
-		for j := range c.plane {
-			c.plane[j] = 128
-		}
+		c.plane = bytes.Repeat([]uint8{128}, 64*c.across*c.down)
 		if p.progressive {
 			c.coefficients = make([]int16, 64*c.across*c.down)
 		}

@@ -143,9 +143,12 @@ func mks2021Weight(x float64) float64 {
 // to the weights whose sum of absolute values exceeds 1.
 const weightBits = 32 - 8 - 2
 
+// tapsAtOnce is the number of taps that the loop over a row unrolls.
+const tapsAtOnce = 4
+
 // taps says which inputs make each output along one axis: output i is the sum of
 // weights[i*size+j] * input[first[i]+j] over j < count[i], with weights in units of
-// 2^-weightBits.
+// 2^-weightBits. The weights that follow up to size, a multiple of tapsAtOnce, are 0.
 type taps struct {
 	size         int
 	first, count []int
@@ -160,9 +163,10 @@ func newTaps(f Filter, in, out int) taps {
 	scale := float64(in) / float64(out)
 	stretch := max(1, scale)
 	support *= stretch
-	t := taps{size: 2*int(math.Ceil(support)) + 1, first: make([]int, out), count: make([]int, out)}
+	most := 2*int(math.Ceil(support)) + 1
+	t := taps{size: tapsAtOnce * ((most + tapsAtOnce - 1) / tapsAtOnce), first: make([]int, out), count: make([]int, out)}
 	t.weights = make([]int32, out*t.size)
-	exact := make([]float64, t.size)
+	exact := make([]float64, most)
 	for i := range out {
 		center := float64((float64(i) + 0.5) * scale)
 		first := max(0, int(center-support+0.5))
@@ -244,17 +248,18 @@ func (m Image) resizeRows(width int, f Filter) Image {
 	}
 	t := newTaps(f, m.Width, width)
 	out := NewImage(width, m.Height)
+	src := make([]uint8, 3*(m.Width+tapsAtOnce)) // a row, and room for taps of weight 0
 	for y := range m.Height {
-		src, dst := m.row(y), out.row(y)
+		copy(src, m.row(y))
+		dst := out.row(y)
 		for x, first := range t.first {
-			weights := t.weights[x*t.size:][:t.count[x]]
-			in := src[3*first:][:3*len(weights)]
+			in, weights := src[3*first:], t.weights[x*t.size:]
 			r, g, b := int32(half), int32(half), int32(half)
-			for _, w := range weights {
-				r += w * int32(in[0])
-				g += w * int32(in[1])
-				b += w * int32(in[2])
-				in = in[3:]
+			for j := 0; j < t.count[x]; j += tapsAtOnce {
+				p, w := (*[3 * tapsAtOnce]uint8)(in[3*j:]), (*[tapsAtOnce]int32)(weights[j:])
+				r += w[0]*int32(p[0]) + w[1]*int32(p[3]) + w[2]*int32(p[6]) + w[3]*int32(p[9])
+				g += w[0]*int32(p[1]) + w[1]*int32(p[4]) + w[2]*int32(p[7]) + w[3]*int32(p[10])
+				b += w[0]*int32(p[2]) + w[1]*int32(p[5]) + w[2]*int32(p[8]) + w[3]*int32(p[11])
 			}
 			p := dst[3*x : 3*x+3]
 			p[0], p[1], p[2] = clip(r), clip(g), clip(b)
