@@ -17,8 +17,6 @@ import torch
 import transformers
 from safetensors.numpy import load_file, save_file
 from transformers import (
-    DeiTConfig,
-    DeiTModel,
     GPT2Config,
     GPT2LMHeadModel,
     VisionEncoderDecoderModel,
@@ -34,6 +32,7 @@ torch.use_deterministic_algorithms(True)
 transformers.utils.logging.disable_progress_bar()
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(__file__), "..", ".."))
+os.chdir(ROOT)
 
 
 def stored_names(model):
@@ -81,14 +80,18 @@ def gpt2(**options):
                                       attn_implementation="eager"))
 
 
-def joined(encoder=None, **decoder_options):
-    """A ViT and a GPT-2 with cross-attention; BOS, EOS and PAD are one token, as in the recipe."""
-    model = VisionEncoderDecoderModel(
-        encoder=encoder or vit(), decoder=gpt2(add_cross_attention=True, is_decoder=True, **decoder_options))
-    eos = model.decoder.config.eos_token_id
+def join(encoder, decoder):
+    """An encoder-decoder whose BOS, EOS, PAD and start token are the decoder's EOS, as in the recipe."""
+    model = VisionEncoderDecoderModel(encoder=encoder, decoder=decoder)
+    eos = decoder.config.eos_token_id
     for config in (model.config, model.generation_config):
         config.bos_token_id = config.eos_token_id = config.pad_token_id = config.decoder_start_token_id = eos
     return model
+
+
+def joined(encoder=None, **decoder_options):
+    """A small ViT and a small GPT-2 with cross-attention."""
+    return join(encoder or vit(), gpt2(add_cross_attention=True, is_decoder=True, **decoder_options))
 
 
 def fuse(model):
@@ -145,11 +148,10 @@ def save(folder, golden, golden64, meta):
     golden has inputs, and outputs computed in float32; golden64 the same outputs computed in float64. These are what
     is stored, rounded; the largest relative difference between the two goes to meta.json as the floor.
     """
-    path = os.path.join(ROOT, folder)
-    os.makedirs(path, exist_ok=True)
+    os.makedirs(folder, exist_ok=True)
     exact = {k: np.ascontiguousarray(v) for k, v in (golden | {k: v.float() for k, v in golden64.items()}).items()}
     integers = {k: exact.pop(k).tolist() for k in list(exact) if exact[k].dtype == np.int64}
-    save_file(exact, path + "/golden.safetensors")
+    save_file(exact, folder + "/golden.safetensors")
     out = {"transformers": transformers.__version__, "torch": torch.__version__.split("+")[0]} | meta
     if integers:
         out["integers"] = integers
@@ -157,19 +159,18 @@ def save(folder, golden, golden64, meta):
         out["loss"] = float(golden64["loss"])
     out["floor"] = floors(golden, golden64)
     print(f"{folder}: floor {max(out['floor'].values()):.1e}", file=sys.stderr)
-    write_json(path + "/meta.json", out)
+    write_json(folder + "/meta.json", out)
 
 
 def save_config(folder, model, with_weights):
     """Writes the model's configuration and, if asked to, its weights; returns the shapes of its parameters."""
-    path = os.path.join(ROOT, folder)
-    shutil.rmtree(path, ignore_errors=True)
-    os.makedirs(path)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
     with tempfile.TemporaryDirectory() as tmp:
         model.save_pretrained(tmp)
         for file in os.listdir(tmp):
             if with_weights or file != "model.safetensors":
-                shutil.copyfile(os.path.join(tmp, file), os.path.join(path, file))
+                shutil.copyfile(os.path.join(tmp, file), os.path.join(folder, file))
         tensors = load_file(tmp + "/model.safetensors")
     return [{"name": name, "shape": list(tensors[name].shape)} for name in sorted(tensors)]
 

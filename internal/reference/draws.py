@@ -21,7 +21,7 @@ def main():
         weights = common.weights(seed, 0.37, 1.1)
         w = prng.weight(name, shape, seed, 0.37, 1.1)
         cases.append({"weights": weights, "name": name, "shape": shape, "bits": w.ravel().view(np.uint32).tolist()})
-    folder = os.path.join(common.ROOT, "internal/reference/testdata")
+    folder = "internal/reference/testdata"
     os.makedirs(folder, exist_ok=True)
     common.write_json(folder + "/fill.json", cases)
 

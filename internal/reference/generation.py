@@ -1,7 +1,5 @@
 """Greedy and beam search, and the filters of sampling: seq2seq/generate/testdata."""
 
-import copy
-import os
 import sys
 
 import numpy as np
@@ -126,7 +124,7 @@ def search():
     for i, m in enumerate(models):
         meta = {"weights": drawn | {"seed": 0}, "parameters": m["parameters"], "images": IMAGES, "defaults": PLAIN,
                 "runs": [{k: v for k, v in run.items() if k != "model"} for run in runs if run["model"] == i]}
-        common.write_json(os.path.join(common.ROOT, m["folder"], "meta.json"), meta)
+        common.write_json(m["folder"] + "/meta.json", meta)
     lengths = [len(s) for run in runs for s in run["sequences"]]
     distinct = {tuple(s) for run in runs for s in run["sequences"]}
     print(f"{len(runs)} searches, {dropped} left out for ties; {len(lengths)} sequences, {len(distinct)} distinct, "
@@ -167,6 +165,7 @@ def sampling():
         dict(temperature=3.0, top_p=0.4), dict(temperature=1.5, top_k=6), dict(min_p=0.1),
         dict(temperature=1.3, top_k=10, top_p=0.95, min_p=0.05), dict(typical_p=0.6), dict(top_k=6, typical_p=0.9),
     ]
+
     def number(v):
         return float(f"{v:.9g}") if np.isfinite(v) else None
 
@@ -181,7 +180,7 @@ def sampling():
     out = {"logits": {k: [number(v) for v in x.tolist()] for k, x in vectors.items()}, "cases": cases,
            "full": {"options": dict(temperature=0.8, top_k=1000, top_p=0.95), "kept": kept.tolist(),
                     "probabilities": [number(v) for v in p[kept].tolist()]}}
-    common.write_json(os.path.join(common.ROOT, "seq2seq/generate/testdata/sampling.json"), out)
+    common.write_json("seq2seq/generate/testdata/sampling.json", out)
     print(f"{len(cases)} filters, {len(kept)} of 50257 kept", file=sys.stderr)
 
 

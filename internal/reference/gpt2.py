@@ -1,7 +1,5 @@
 """GPT-2 language models, with and without cross-attention: seq2seq/gpt2/testdata."""
 
-import os
-
 import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
@@ -77,7 +75,7 @@ def tiny(**options):
 
 def bare(name):
     """Rewrites a checkpoint as the hub's gpt2 has it: no "transformer." before the names, and the mask buffers."""
-    path = os.path.join(common.ROOT, "seq2seq/gpt2/testdata", name, "model.safetensors")
+    path = f"seq2seq/gpt2/testdata/{name}/model.safetensors"
     tensors = {k.removeprefix("transformer."): v for k, v in load_file(path).items()}
     for i in range(sum(k.endswith("ln_1.bias") for k in tensors)):
         tensors[f"h.{i}.attn.bias"] = np.tril(np.ones((1, 1, 20, 20), np.float32))

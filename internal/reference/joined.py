@@ -1,16 +1,17 @@
 """The encoder-decoder whole: seq2seq/testdata."""
 
 import io
-import os
+import json
 import zipfile
 
 import numpy as np
 import torch
 from PIL import Image
-from transformers import AutoModel, AutoModelForCausalLM, VisionEncoderDecoderConfig, VisionEncoderDecoderModel
+from transformers import ViTImageProcessorPil, VisionEncoderDecoderConfig, VisionEncoderDecoderModel
 
 import common
 import prng
+import tokens
 from vit import deit
 
 
@@ -29,16 +30,18 @@ def padded(sequences):
     return labels
 
 
-def emoji(n, size):
-    """n pictures of the embedded sample on white, [n, 3, size, size] in [-1, 1]."""
-    out = []
-    with zipfile.ZipFile(os.path.join(common.ROOT, "datasets/emoji/pictures-1.zip")) as z:
-        for name in [x for x in z.namelist() if x.endswith(".png")][200::200][:n]:
-            picture = Image.open(io.BytesIO(z.read(name))).convert("RGBA")
+def emoji():
+    """Three pictures of the embedded sample on white, with their first captions."""
+    pictures, captions = [], []
+    with open("datasets/emoji/captions.jsonl") as f:
+        lines = [json.loads(line) for line in f]
+    with zipfile.ZipFile("datasets/emoji/pictures-1.zip") as z:
+        for line in lines[200:800:200]:
+            picture = Image.open(io.BytesIO(z.read(line["image"]))).convert("RGBA")
             white = Image.new("RGBA", picture.size, "white")
-            picture = Image.alpha_composite(white, picture).convert("RGB").resize((size, size), Image.BILINEAR)
-            out.append(np.asarray(picture, np.float32).transpose(2, 0, 1) / 127.5 - 1)
-    return torch.from_numpy(np.stack(out))
+            pictures.append(Image.alpha_composite(white, picture).convert("RGB"))
+            captions.append(line["captions"][0])
+    return pictures, captions
 
 
 def loss_of(logits, labels, **options):
@@ -59,8 +62,19 @@ def outputs(model, x, labels, label_smoothing=0.0):
     return {name: t.detach() for name, t in results.items()}
 
 
-def case(name, model, lengths, seed, stored=False, trainable="", bos_in_labels=False, x=None,
-         **options):
+def compare(folder, model, x, sequences, drawn, meta=None, **options):
+    """Writes the case of some pixels and label sequences. Without drawn the weights are stored."""
+    labels = padded(sequences)
+    shifted = model.prepare_decoder_input_ids_from_labels(torch.from_numpy(labels)).numpy()
+    kept = labels != -100
+    golden = {"pixel_values": x, "labels": labels, "decoder_input_ids": shifted, "input_ids": shifted[kept],
+              "targets": labels[kept], "offsets": common.offsets(kept.sum(1))}
+    out32, out64 = (outputs(m, x, labels, **options) for m in (model, common.double(model)))
+    common.zero_vanishing_gradients(out32, out64)
+    common.write(folder, model, golden | out32, meta, drawn, out64)
+
+
+def case(name, model, lengths, seed, trainable="", bos_in_labels=False, **options):
     """trainable is a part of the names of the parameters that are trained; the others are frozen."""
     drawn = common.weights(seed)
     common.draw(model, drawn)
@@ -68,18 +82,10 @@ def case(name, model, lengths, seed, stored=False, trainable="", bos_in_labels=F
         p.requires_grad_(trainable in parameter_name)
     config = model.config
     size = config.encoder.image_size
-    if x is None:
-        x = common.pixels(name, len(lengths), config.encoder.num_channels, size, size, seed)
+    x = common.pixels(name, len(lengths), config.encoder.num_channels, size, size, seed)
     sequences = captions(name, lengths, config.decoder.vocab_size, seed)
-    labels = padded(sequences if bos_in_labels else [ids[1:] for ids in sequences])
-    shifted = model.prepare_decoder_input_ids_from_labels(torch.from_numpy(labels)).numpy()
-    kept = labels != -100
-    golden = {"pixel_values": x, "labels": labels, "decoder_input_ids": shifted, "input_ids": shifted[kept],
-              "targets": labels[kept], "offsets": common.offsets(kept.sum(1))}
-    out32, out64 = (outputs(m, x, labels, **options) for m in (model, common.double(model)))
-    common.zero_vanishing_gradients(out32, out64)
     meta = {"trainable": trainable, "label_smoothing": options.get("label_smoothing", 0.0)}
-    common.write(f"seq2seq/testdata/{name}", model, golden | out32, meta, None if stored else drawn, out64)
+    compare(f"seq2seq/testdata/{name}", model, x, sequences if bos_in_labels else [ids[1:] for ids in sequences], drawn, meta, **options)
 
 
 def tiny(encoder=None, **decoder_options):
@@ -88,17 +94,47 @@ def tiny(encoder=None, **decoder_options):
     return common.joined(encoder, **dict(n_embd=8, n_head=2, vocab_size=37) | decoder_options)
 
 
-def with_pooler():
-    """As from_pretrained makes it from a config.json: the encoder has a pooler, which nothing uses."""
-    model = tiny(common.vit(hidden_size=12, num_attention_heads=2, intermediate_size=20, image_size=16, patch_size=8))
-    model = VisionEncoderDecoderModel(VisionEncoderDecoderConfig.from_dict(model.config.to_dict()))
-    for module in model.modules():
+def with_pooler(model):
+    """The model as from_pretrained makes it of its config.json: the encoder has a pooler, which nothing uses."""
+    out = VisionEncoderDecoderModel(VisionEncoderDecoderConfig.from_dict(model.config.to_dict()))
+    for module in out.modules():
         if hasattr(module, "config"):
             module.config._attn_implementation = "eager"
-    eos = model.config.decoder.eos_token_id
-    for k in ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id"):
-        setattr(model.generation_config, k, eos)
-    return model
+    out.generation_config = model.generation_config
+    return out
+
+
+def say(model, x, tokenizer, options):
+    """The captions of some searches, each {"options", "captions"}."""
+    said = []
+    for o in options:
+        ids, exact = (m.generate(x.to(m.dtype), do_sample=False, **o) for m in (model, common.double(model)))
+        if not torch.equal(ids, exact):
+            raise ValueError(f"a caption hangs on rounding errors: {ids}, {exact}")
+        said.append({"options": o, "captions": tokenizer.batch_decode(ids, skip_special_tokens=True)})
+    return said
+
+
+def checkpoint(folder, model, tokenizer, size, searches):
+    """Writes a captioner with all its files and true pictures, and what it says of them."""
+    pictures, texts = emoji()
+    processor = ViTImageProcessorPil(size={"height": size, "width": size})
+    x = processor(pictures, return_tensors="pt").pixel_values
+    sequences = [np.array(tokenizer(text).input_ids + [tokenizer.eos_token_id]) for text in texts]
+    compare(folder, model, x, sequences, None, {"captions": texts, "said": say(model, x, tokenizer, searches)})
+    for what in (tokenizer, processor):
+        what.save_pretrained(folder)
+    for i, picture in enumerate(pictures):
+        picture.save(f"{folder}/picture-{i}.png", optimize=True)
+
+
+def small_checkpoint():
+    tokenizer = tokens.gpt2(300)
+    encoder = common.vit(hidden_size=12, num_attention_heads=2, intermediate_size=20, image_size=16, patch_size=8)
+    model = with_pooler(tiny(encoder, vocab_size=len(tokenizer), n_positions=48))
+    common.draw(model, common.weights(12))
+    checkpoint("seq2seq/testdata/checkpoint", model, tokenizer, 16,
+               [dict(num_beams=1, max_new_tokens=12), dict(num_beams=4, no_repeat_ngram_size=2, max_new_tokens=12)])
 
 
 def main():
@@ -113,7 +149,7 @@ def main():
     case("deit", tiny(deit()), [2, 4], 10)
     case("one_caption", tiny(), [0], 11)
     case("bos_in_labels", tiny(), [3, 5], 13, bos_in_labels=True)
-    case("checkpoint", with_pooler(), [3, 5, 2], 12, stored=True, x=emoji(3, 16))
+    small_checkpoint()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,48 @@
+"""Loads a folder that the Go code saved, as transformers does, and compares what it computes with what Go computed.
+
+    go test ./seq2seq -run Saved -args -save /ABSOLUTE/DIR
+    python roundtrip.py /ABSOLUTE/DIR
+
+Beside the checkpoint DIR has go.json, which Go wrote: for pictures (file names in DIR) the captions that greedy search
+gives, the token ids that the decoder is fed and the logits that follow them.
+"""
+
+import json
+import sys
+
+import numpy as np
+import torch
+from PIL import Image
+
+import common
+from transformers import AutoImageProcessor, AutoTokenizer, VisionEncoderDecoderModel
+
+
+def main(folder):
+    model, info = VisionEncoderDecoderModel.from_pretrained(folder, output_loading_info=True)
+    # The pooler is not used, and only there if the model had one when it was loaded.
+    found = {k: [str(x) for x in v if ".pooler." not in str(x)] for k, v in info.items()}
+    if any(found.values()):
+        sys.exit(f"the keys do not fit: {found}")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
+    with open(f"{folder}/go.json") as f:
+        go = json.load(f)
+    x = processor([Image.open(f"{folder}/{name}") for name in go["pictures"]], return_tensors="pt").pixel_values
+    failed = False
+    ids = model.generate(x, do_sample=False, num_beams=1, max_new_tokens=go["max_new_tokens"])
+    captions = tokenizer.batch_decode(ids, skip_special_tokens=True)
+    for name, ours, theirs in zip(go["pictures"], go["captions"], captions):
+        print(f"{name}: {theirs!r}" + ("" if ours == theirs else f", but Go says {ours!r}"))
+        failed |= ours != theirs
+    for i, sequence in enumerate(go["input_ids"]):
+        with torch.no_grad():
+            logits = model(pixel_values=x[i:i + 1], decoder_input_ids=torch.tensor([sequence])).logits[0].numpy()
+        off = common.relative(np.reshape(go["logits"][i], logits.shape), logits)
+        print(f"{go['pictures'][i]}: logits off by {off:.1e} of the largest")
+        failed |= not off < 1e-5
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
