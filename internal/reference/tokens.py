@@ -252,6 +252,7 @@ def folders():
         "a <l> b", "a  <r>  b", "a \n<lr>\t b", "<l><l> <r> <lr> <l>", "word words sword _word word's 日word word", "éé caféé é", "x y z", "<l <l> <lr", "a <l>\u3000<l>\u00a0<lr>\u0085b",
         "日本 日", "word", "wordword word-word", "a y z b", "y z", "xy z a", "\u0301word", "word\u200d", "word\u0903 word½ wordⅧ word_ word²", "<|endoftext|> <r> <|endoftext|>", "<r> <l>",
     ]
+    mask = {"content": "<mask>", "lstrip": True, "rstrip": False, "single_word": False, "normalized": False}
     yield "plain", base, texts
     yield "no end of text", base | {"vocab.json": no_end}, texts
     yield "few bytes", {"vocab.json": few, "merges.txt": [("a", "b")]}, ["ab", "acb", "a b", "xyz", "", "é"]
@@ -270,12 +271,22 @@ def folders():
             "bos_token": {"content": "<s>", "lstrip": True, "rstrip": False, "single_word": False, "normalized": True}, "pad_token": "<pad>",
             "additional_special_tokens": ["<x>", "<y>"],
         },
-        "added_tokens.json": {"<pad>": 260, "<new>": 261},
-    }, [*texts, "a <s> <c><y> <new><pad><u>"]
+        "added_tokens.json": {"<pad>": 260, "<new>": 261, "a<pad>": 262},
+    }, [*texts, "a <s> <c><y> <new><pad><u>a<pad>"]
+    yield "older files over the configuration", base | {
+        "tokenizer_config.json": {"eos_token": added("<e>", lstrip=True), "pad_token": "<e>", "additional_special_tokens": ["<x>"]},
+        "special_tokens_map.json": {"eos_token": "</e>", "extra_special_tokens": ["<y>", "<x>", mask | {"content": "<z>"}], "additional_special_tokens": ["<w>"]},
+    }, [*texts, "a </e> <e> <y> <z> <w>"]
+    yield "older extra tokens after none", base | {
+        "tokenizer_config.json": {"extra_special_tokens": {}}, "special_tokens_map.json": {"additional_special_tokens": ["<x>"]},
+    }, texts
+    yield "older extra tokens after an empty list", base | {
+        "tokenizer_config.json": {"extra_special_tokens": []}, "special_tokens_map.json": {"additional_special_tokens": ["<x>"]},
+    }, texts
+    yield "extra tokens by name", base | {"tokenizer_config.json": {"extra_special_tokens": {"z_token": "<z>", "a_token": "<a>"}}}, [*texts, "<a><z>"]
     yield "extra special tokens", base | {"tokenizer_config.json": {"extra_special_tokens": ["<x>"], "additional_special_tokens": ["<y>"], "pad_token": "<pad>"}}, [*texts, "<y><x>"]
     yield "no extra special tokens", base | {"tokenizer_config.json": {"extra_special_tokens": {}, "additional_special_tokens": ["<y>"]}}, [*texts, "<y><x>"]
     roberta = {token: i for i, token in enumerate(["<s>", "<pad>", "</s>", "<unk>", *byte_alphabet(), "Ġa", "ab", "Ġab", "<mask>"])}
-    mask = {"content": "<mask>", "lstrip": True, "rstrip": False, "single_word": False, "normalized": False}
     roberta_texts = [*texts, "<s>ab <mask></s>", "<unk>"]
     yield "RobertaTokenizer", {"vocab.json": roberta, "merges.txt": merges, "tokenizer_config.json": {"tokenizer_class": "RobertaTokenizer"}, "special_tokens_map.json": {"mask_token": mask}}, roberta_texts
     yield "BartTokenizer with a prefix space", {
@@ -313,7 +324,9 @@ def special_ids(tokenizer):
 
 
 def write_golden():
-    result = {"gpt2": generated(gpt2(), 100), "cut": generated(gpt2(CUT), 10), "folders": []}
+    known = classes()
+    table = bytes(known.get(c, 0) for c in range(0x110000))
+    result = {"classes": hashlib.sha256(table).hexdigest(), "gpt2": generated(gpt2(), 100), "cut": generated(gpt2(CUT), 10), "folders": []}
     with tempfile.TemporaryDirectory() as scratch:
         for name, files, texts in folders():
             directory = pathlib.Path(scratch) / name

@@ -58,7 +58,7 @@ func (m *matcher) split(s string, text func(string), added func(id int)) {
 			continue
 		}
 		if token.LStrip {
-			start = max(done, len(strings.TrimRightFunc(s[:start], isSpace)))
+			start = len(strings.TrimRightFunc(s[:start], isSpace))
 		}
 		if token.RStrip {
 			stop = len(s) - len(strings.TrimLeftFunc(s[stop:], isSpace))

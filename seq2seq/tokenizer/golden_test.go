@@ -13,10 +13,12 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"unicode"
 )
 
 // golden is testdata/golden.json, which internal/reference/tokens.py writes.
 type golden struct {
+	Classes   string // the SHA-256 of the characters' properties, a byte each
 	GPT2, Cut generated
 	Folders   []folder
 }
@@ -126,6 +128,16 @@ func TestIDsAndTextsAreThoseOfTransformers(t *testing.T) {
 				return []byte(text), text
 			})
 		})
+	}
+}
+
+func TestTheClassesAreThoseOfTransformers(t *testing.T) {
+	hash := sha256.New()
+	for r := range rune(unicode.MaxRune + 1) {
+		hash.Write([]byte{byte(properties(r))})
+	}
+	if got, want := hex.EncodeToString(hash.Sum(nil)), readGolden(t).Classes; got != want {
+		t.Errorf("hash %s, want %s", got, want)
 	}
 }
 

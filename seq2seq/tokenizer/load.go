@@ -276,6 +276,7 @@ func (l *loader) roles() error {
 			}
 			l.byID[id] = token
 		}
+		config.Extra = config.extra()
 	} else if err := l.olderFiles(&config.roleSet); err != nil {
 		return err
 	}
@@ -320,8 +321,13 @@ func (l *loader) kind(class string) (kind, error) {
 
 // olderFiles reads what tokenizer_config.json had beside it before it listed the added tokens itself.
 func (l *loader) olderFiles(roles *roleSet) error {
+	extra := roles.extra()
+	roles.Extra, roles.Additional = nil, nil
 	if _, err := l.read(specialTokensFile, roles); err != nil {
 		return err
+	}
+	if extra != nil { // what this file calls additional counts only if nothing was extra so far
+		roles.Extra = append(extra, roles.Extra...)
 	}
 	var added map[string]int
 	if ok, err := l.read(addedTokensFile, &added); err != nil {
@@ -340,10 +346,18 @@ func (l *loader) olderFiles(roles *roleSet) error {
 	return nil
 }
 
+// extra gives the special tokens without a role, or nil if the configuration does not speak of them.
+func (r *roleSet) extra() tokenList {
+	if len(r.Extra) == 0 && r.Additional != nil {
+		return r.Additional
+	}
+	return r.Extra
+}
+
 // all lists the entries in the order in which transformers adds them.
 func (r *roleSet) all() []tokenEntry {
 	extra := r.Extra
-	if len(extra) == 0 {
+	if extra == nil {
 		extra = r.Additional
 	}
 	return append([]tokenEntry{r.BOS, r.EOS, r.Unk, r.Sep, r.Pad, r.CLS, r.Mask}, extra...)

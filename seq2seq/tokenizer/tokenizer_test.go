@@ -242,10 +242,10 @@ func TestErrorsNameTheFileAndWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestEntriesOfTheConfigurationAreKept(t *testing.T) {
+func TestEntriesOfTheFilesAreKept(t *testing.T) {
 	tok, err := Load(folder{Files: map[string]string{
-		"vocab.json": `{"a":0}`, "merges.txt": "",
-		"tokenizer_config.json": `{"model_max_length":1024,"name_or_path":"elsewhere","pad_token":"<pad>","add_prefix_space":true}`,
+		"tokenizer.json":        `{"model":{"vocab":{"a":0},"merges":[]},"pre_tokenizer":{"type":"ByteLevel"},"post_processor":{"type":"Kept"}}`,
+		"tokenizer_config.json": `{"tokenizer_class":"GPT2Tokenizer","model_max_length":1024,"name_or_path":"elsewhere","pad_token":"<pad>","add_prefix_space":true}`,
 	}}.fs())
 	if err != nil {
 		t.Fatal(err)
@@ -254,17 +254,41 @@ func TestEntriesOfTheConfigurationAreKept(t *testing.T) {
 	if err := tok.Save(dir); err != nil {
 		t.Fatal(err)
 	}
-	saved, err := os.ReadFile(filepath.Join(dir, configFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, part := range []string{`"model_max_length": 1024`, `"pad_token": "<pad>"`, `"add_prefix_space": true`, `"tokenizer_class": "GPT2Tokenizer"`} {
-		if !strings.Contains(string(saved), part) {
-			t.Errorf("%s was lost: %s", part, saved)
+	for name, parts := range map[string][]string{
+		configFile: {`"model_max_length": 1024`, `"pad_token": "<pad>"`, `"add_prefix_space": true`, `"tokenizer_class": "GPT2Tokenizer"`},
+		tokenizerFile: {`"type": "Kept"`, `"add_prefix_space": true,
+    "trim_offsets": true,
+    "type": "ByteLevel",
+    "use_regex": true
+  },
+  "truncation"`},
+	} {
+		saved, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, part := range parts {
+			if !strings.Contains(string(saved), part) {
+				t.Errorf("%s: %s was lost: %s", name, part, saved)
+			}
+		}
+		if strings.Contains(string(saved), "elsewhere") {
+			t.Errorf("%s: the place it was loaded from was kept: %s", name, saved)
 		}
 	}
-	if strings.Contains(string(saved), "elsewhere") {
-		t.Errorf("the place it was loaded from was kept: %s", saved)
+}
+
+func TestTheCacheKeepsNoLongWord(t *testing.T) {
+	tok := cut(t, 300)
+	tok.Encode(strings.Repeat("a", maxCachedLength) + " " + strings.Repeat("b", maxCachedLength+1))
+	var kept []string
+	for i := range tok.words.places {
+		if word := tok.words.places[i].Load(); word != nil {
+			kept = append(kept, word.text)
+		}
+	}
+	if want := []string{strings.Repeat("a", maxCachedLength)}; !slices.Equal(kept, want) {
+		t.Errorf("kept %q, want %q", kept, want)
 	}
 }
 
