@@ -35,18 +35,82 @@ const (
 	invSqrt2Pi    = 0.3989422804014326779399460599343819
 )
 
-// Activate sets dst[i] = act(x[i]). dst may be x.
+// Activate sets dst[i] = act(x[i]). dst may be x. The vector forms for float32 are exact to a few units in the last place
+// (ulp): Tanh and QuickGELU to 4, SiLU to 3, GELU to 8 and GELUTanh to 16, also where x is very negative; but where u is the
+// argument of an exponential inside, QuickGELU's and GELUTanh's errors grow to |u| ulp with the rounding of u.
 func Activate[T Float](act Activation, dst, x []T) {
 	checkLen("Activate: dst", len(dst), len(x))
+	Parallel(len(x), functionGrain, func(lo, hi int) { biasActivate(act, dst[lo:hi], x[lo:hi], nil, nil) })
+}
+
+// biasActivate sets dst[i] = act(x[i]+bias[i]) and pre[i] = x[i]+bias[i]. bias and pre may be nil, dst may be x.
+func biasActivate[T Float](act Activation, dst, x, bias, pre []T) {
+	n := len(x)
+	if s := vectorised[T](); s != nil && n > 0 {
+		f := s.identity
+		switch act {
+		case Identity:
+		case GELU:
+			f = s.gelu
+		case GELUTanh:
+			f = s.geluTanh
+		case ReLU:
+			f = s.relu
+		case Tanh:
+			f = s.tanh
+		case SiLU:
+			s.sigmoidLinear(single(dst), single(x), single(bias), single(pre), n, -1)
+			return
+		case QuickGELU:
+			s.sigmoidLinear(single(dst), single(x), single(bias), single(pre), n, -quickGELU)
+			return
+		default:
+			panic("kernel: no such activation: " + act.String())
+		}
+		f(single(dst), single(x), single(bias), single(pre), n)
+		return
+	}
 	for i, v := range x {
+		if bias != nil {
+			v += bias[i]
+		}
+		if pre != nil {
+			pre[i] = v
+		}
 		dst[i] = T(activate(act, float64(v)))
 	}
 }
 
-// ActivateGrad sets dst[i] = dy[i]·act'(x[i]). dst may be dy.
+// ActivateGrad sets dst[i] = dy[i]·act'(x[i]). dst may be dy. For float32 the slope's error is below 3e-7, absolute.
 func ActivateGrad[T Float](act Activation, dst, x, dy []T) {
 	checkLen("ActivateGrad: dst", len(dst), len(x))
 	checkLen("ActivateGrad: dy", len(dy), len(x))
+	Parallel(len(x), functionGrain, func(lo, hi int) { activateGrad(act, dst[lo:hi], x[lo:hi], dy[lo:hi]) })
+}
+
+func activateGrad[T Float](act Activation, dst, x, dy []T) {
+	n := len(x)
+	if s := vectorised[T](); s != nil && n > 0 {
+		switch act {
+		case Identity:
+			copy(dst, dy)
+		case GELU:
+			s.geluGrad(single(dst), single(x), single(dy), n)
+		case GELUTanh:
+			s.geluTanhGrad(single(dst), single(x), single(dy), n)
+		case ReLU:
+			s.reluGrad(single(dst), single(x), single(dy), n)
+		case Tanh:
+			s.tanhGrad(single(dst), single(x), single(dy), n)
+		case SiLU:
+			s.sigmoidLinearGrad(single(dst), single(x), single(dy), n, -1)
+		case QuickGELU:
+			s.sigmoidLinearGrad(single(dst), single(x), single(dy), n, -quickGELU)
+		default:
+			panic("kernel: no such activation: " + act.String())
+		}
+		return
+	}
 	for i, v := range x {
 		dst[i] = T(float64(dy[i]) * activationSlope(act, float64(v)))
 	}
@@ -102,16 +166,4 @@ func activationSlope(act Activation, x float64) float64 {
 		return 1 - t*t
 	}
 	panic("kernel: no such activation: " + act.String())
-}
-
-// biasActivate sets dst[i] = act(x[i]+bias[i]) and pre[i] = x[i]+bias[i]. bias and pre may be nil, dst may be x.
-func biasActivate[T Float](act Activation, dst, x, bias, pre []T) {
-	if bias != nil {
-		Add(dst, x, bias)
-		x = dst
-	}
-	if pre != nil {
-		copy(pre, x)
-	}
-	Activate(act, dst, x)
 }

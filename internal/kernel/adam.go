@@ -1,6 +1,9 @@
 package kernel
 
-import "math"
+import (
+	"math"
+	"unsafe"
+)
 
 // AdamParams are the scalars of one AdamW step.
 type AdamParams struct {
@@ -21,7 +24,7 @@ func AdamW[T Float](w, g, m, v []T, p AdamParams) {
 	checkLen("AdamW: v", len(v), n)
 	k := adamConstants[T](p)
 	Parallel(n, 1<<15, func(lo, hi int) {
-		adamGeneric(w[lo:hi], g[lo:hi], m[lo:hi], v[lo:hi], &k)
+		adam(w[lo:hi], g[lo:hi], m[lo:hi], v[lo:hi], &k)
 	})
 }
 
@@ -55,7 +58,11 @@ func adamConstants[T Float](p AdamParams) adamScalars[T] {
 	return k
 }
 
-func adamGeneric[T Float](w, g, m, v []T, k *adamScalars[T]) {
+func adam[T Float](w, g, m, v []T, k *adamScalars[T]) {
+	if s := vectorised[T](); s != nil && k.lerp < 0.5 && len(w) > 0 {
+		s.adam(single(w), single(g), single(m), single(v), len(w), (*[8]float32)(unsafe.Pointer(k)))
+		return
+	}
 	for i := range w {
 		weight, grad := w[i]*k.decay, g[i]
 		if k.l2 != 0 {

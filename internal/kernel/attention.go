@@ -1,9 +1,6 @@
 package kernel
 
-import (
-	"fmt"
-	"math"
-)
+import "fmt"
 
 // Span is the rows [Start, End) of a packed matrix.
 type Span struct{ Start, End int }
@@ -23,8 +20,8 @@ type Attention struct {
 	Query, Source  []Span
 	SourceOf       []int
 
-	// DropoutP is the probability of dropping a probability. The mask is a hash of (Seed, head, row of q, index within the
-	// source), so the backward pass finds the same one. 0: none.
+	// DropoutP, in [0, 1), is the probability of dropping a probability. The mask is a hash of (Seed, head, row of q, index within
+	// the source), so the backward pass finds the same one. 0: none.
 	DropoutP float64
 	Seed     uint64
 }
@@ -34,33 +31,6 @@ func (s *Attention) source(sequence int) int {
 		return sequence
 	}
 	return s.SourceOf[sequence]
-}
-
-// visible is the number of source rows that query row r of lq sees, of lk.
-func (s *Attention) visible(r, lq, lk int) int {
-	if !s.Causal {
-		return lk
-	}
-	return min(lk, max(0, lk-lq+r+1))
-}
-
-// keep is the factor of the probability of (head, row of q, index within the source): 0 when it is dropped, else 1/(1-DropoutP).
-func (s *Attention) keep(head, row, index int) float64 {
-	if s.DropoutP == 0 {
-		return 1
-	}
-	x := s.Seed ^ mix(uint64(head)<<32^uint64(row))
-	if float64(mix(x+uint64(index)*0x9e3779b97f4a7c15)>>11)*0x1p-53 < s.DropoutP {
-		return 0
-	}
-	return 1 / (1 - s.DropoutP)
-}
-
-// mix is the finaliser of SplitMix64.
-func mix(x uint64) uint64 {
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
 }
 
 // check panics unless the spans lie within a matrix of Heads·HeadDim columns.
@@ -78,6 +48,9 @@ func (s *Attention) check(name string, spans []Span, length, ld int) {
 }
 
 func (s *Attention) checkSources() {
+	if s.DropoutP < 0 || s.DropoutP >= 1 {
+		panic(fmt.Sprintf("kernel: attention: DropoutP is %v, want [0, 1)", s.DropoutP))
+	}
 	if s.SourceOf != nil {
 		checkLen("attention: SourceOf", len(s.SourceOf), len(s.Query))
 		for i, source := range s.SourceOf[:len(s.Query)] {
@@ -109,53 +82,7 @@ func AttentionForward[T Float](s *Attention, out []T, ldo int, q []T, ldq int, k
 	if lse != nil {
 		s.checkStats(len(lse))
 	}
-	Parallel(len(s.Query)*s.Heads, 1, func(lo, hi int) {
-		for unit := lo; unit < hi; unit++ {
-			sequence, h := unit/s.Heads, unit%s.Heads
-			query, source := s.Query[sequence], s.Source[s.source(sequence)]
-			scores := make([]T, source.Len())
-			c := h * s.HeadDim
-			for r := range query.Len() {
-				row := query.Start + r
-				n := s.visible(r, query.Len(), source.Len())
-				stat := softmaxScores(s, scores[:n], q[row*ldq+c:], k[source.Start*ldk+c:], ldk)
-				if lse != nil {
-					lse[row*s.Heads+h] = stat
-				}
-				o := out[row*ldo+c : row*ldo+c+s.HeadDim]
-				clear(o)
-				for j, p := range scores[:n] {
-					Axpy(p*T(s.keep(h, row, j)), v[(source.Start+j)*ldv+c:][:s.HeadDim], o)
-				}
-			}
-		}
-	})
-}
-
-// softmaxScores sets p to the softmax of q's scaled products with the rows of k, and returns the log-sum-exp.
-func softmaxScores[T Float](s *Attention, p, q, k []T, ldk int) T {
-	top := math.Inf(-1)
-	for j := range p {
-		var sum T
-		for d, x := range k[j*ldk : j*ldk+s.HeadDim] {
-			sum += q[d] * x
-		}
-		p[j] = sum * T(s.Scale)
-		top = max(top, float64(p[j]))
-	}
-	var sum float64
-	for j := range p {
-		e := math.Exp(float64(p[j]) - top)
-		p[j] = T(e)
-		sum += e
-	}
-	for j := range p {
-		p[j] = T(float64(p[j]) / sum)
-	}
-	if len(p) == 0 {
-		return T(math.Inf(-1))
-	}
-	return T(top + math.Log(sum))
+	attentionUnits[T](s, true, func(u *attentionUnit[T]) { u.forward(out, ldo, q, ldq, k, ldk, v, ldv, lse) })
 }
 
 // AttentionBackward adds the gradients of AttentionForward to dq, dk and dv; any of them may be nil. dout is the gradient of out,
@@ -178,46 +105,8 @@ func AttentionBackward[T Float](s *Attention, dq []T, lddq int, dk []T, lddk int
 	s.check("v", s.Source, len(v), ldv)
 	s.checkStats(len(lse))
 
-	// One unit of work is a head of a source with all the query sequences that look at it, so that sums into dk and dv
-	// have one order.
-	queries := make([][]int, len(s.Source))
-	for i := range s.Query {
-		queries[s.source(i)] = append(queries[s.source(i)], i)
-	}
-	d := s.HeadDim
-	Parallel(len(s.Source)*s.Heads, 1, func(lo, hi int) {
-		for unit := lo; unit < hi; unit++ {
-			index, h := unit/s.Heads, unit%s.Heads
-			source, c := s.Source[index], h*d
-			for _, sequence := range queries[index] {
-				query := s.Query[sequence]
-				for r := range query.Len() {
-					row := query.Start + r
-					dor, qr := dout[row*lddo+c:][:d], q[row*ldq+c:][:d]
-					delta := Dot(dor, out[row*ldo+c:][:d])
-					stat := float64(lse[row*s.Heads+h])
-					for j := range s.visible(r, query.Len(), source.Len()) {
-						sr := source.Start + j
-						var score T
-						for e, x := range k[sr*ldk+c : sr*ldk+c+d] {
-							score += qr[e] * x
-						}
-						p := math.Exp(float64(score*T(s.Scale)) - stat)
-						keep := s.keep(h, row, j)
-						if dv != nil {
-							Axpy(T(p*keep), dor, dv[sr*lddv+c:])
-						}
-						ds := T(p * (keep*Dot(dor, v[sr*ldv+c:]) - delta) * s.Scale)
-						if dq != nil {
-							Axpy(ds, k[sr*ldk+c:][:d], dq[row*lddq+c:])
-						}
-						if dk != nil {
-							Axpy(ds, qr, dk[sr*lddk+c:])
-						}
-					}
-				}
-			}
-		}
+	attentionUnits[T](s, false, func(u *attentionUnit[T]) {
+		u.backward(dq, lddq, dk, lddk, dv, lddv, dout, lddo, out, ldo, q, ldq, k, ldk, v, ldv, lse)
 	})
 }
 
@@ -230,13 +119,11 @@ func AttentionWeights[T Float](s *Attention, w []T, sequence int, q []T, ldq int
 	query, source := s.Query[sequence], s.Source[s.source(sequence)]
 	lq, lk := query.Len(), source.Len()
 	checkLen("AttentionWeights: w", len(w), s.Heads*lq*lk)
-	Parallel(s.Heads*lq, 1, func(lo, hi int) {
-		for unit := lo; unit < hi; unit++ {
-			h, r := unit/lq, unit%lq
-			n := s.visible(r, lq, lk)
-			row := w[unit*lk : (unit+1)*lk]
-			softmaxScores(s, row[:n], q[(query.Start+r)*ldq+h*s.HeadDim:], k[source.Start*ldk+h*s.HeadDim:], ldk)
-			clear(row[n:])
+	rows := sequenceRows(nil, query, lk, s.Causal)
+	Parallel(s.Heads, 1+serialWork/max(1, lq*lk*s.HeadDim), func(lo, hi int) {
+		for h := lo; h < hi; h++ {
+			u := attentionUnit[T]{Attention: s, head: h, source: source, rows: rows}
+			u.weights(w[h*lq*lk:(h+1)*lq*lk], q, ldq, k, ldk)
 		}
 	})
 }

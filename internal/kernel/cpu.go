@@ -17,6 +17,28 @@ type simd struct {
 	tile []func(k int, a, b *float32, ldb int, c *float32, ldc, cols int, accumulate bool)
 	// packCopy and packTranspose pack up to lanes rows or columns; see pack.
 	packCopy, packTranspose func(dst *float32, width int, src *float32, ld, lanes, k int)
+
+	add    func(dst, a, b *float32, n int)
+	axpy   func(alpha float32, x, y *float32, n int)
+	affine func(alpha, beta float32, x *float32, n int)
+	scale  func(alpha float32, x *float32, n int)
+	dot    func(x, y *float32, n int) float64
+
+	identity, relu, gelu, geluTanh, tanh       func(dst, x, bias, pre *float32, n int)
+	sigmoidLinear                              func(dst, x, bias, pre *float32, n int, negative float32)
+	reluGrad, geluGrad, geluTanhGrad, tanhGrad func(dst, x, dy *float32, n int)
+	sigmoidLinearGrad                          func(dst, x, dy *float32, n int, negative float32)
+
+	maximum          func(x *float32, n int) float32
+	expSum           func(dst, x *float32, n int, shift float32) float64
+	scaledDifference func(dst, p, d *float32, n int, delta float32)
+	drop             func(x *float32, n int, key, factor, threshold uint32, scale float32)
+
+	layerNorm         func(y, x, gamma, beta *float32, n int, eps float32, stats *[2]float32)
+	layerNormBackward func(dx, dy, x, gamma *float32, n int, mean, rstd float32)
+	layerNormScales   func(dgamma, dbeta, dy, x *float32, n int, mean, rstd float32)
+
+	adam func(w, grad, m, v *float32, n int, k *[8]float32)
 }
 
 // cpu is the instruction set in use; nil is plain Go.

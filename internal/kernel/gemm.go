@@ -83,31 +83,49 @@ const (
 func (g *product[T]) few() {
 	packed := borrow[T](g.rows * g.k)
 	defer packed.giveBack()
-	g.a.pack(packed.x, g.rows, 0, g.m, 0, g.k)
+	g.a.pack(packed.x, g.rows, span{0, g.m}, 0, g.k, span{0, g.k})
 	panels := (g.n + g.cols - 1) / g.cols
 	Parallel(panels, 1+serialWork/(g.m*g.cols*g.k), func(lo, hi int) {
-		const rowsOfB = 16 // read side by side
-		step := rowsOfB
-		if !g.b.side {
-			step = depth
-		}
-		panel := borrow[T](step * g.cols)
-		defer panel.giveBack()
-		for p := 0; p < g.k; p += step {
-			steps := min(step, g.k-p)
-			for j := lo * g.cols; j < min(hi*g.cols, g.n); j += g.cols {
-				width := min(g.cols, g.n-j)
-				b, ldb := panel.x, g.cols
-				if g.b.side && width == g.cols {
-					b, ldb = g.b.x[p*g.b.ld+j:], g.b.ld
-				} else {
-					g.b.pack(b, g.cols, j, width, p, steps)
-				}
-				tile(g.m, steps, packed.x[p*g.rows:], b, ldb, g.c[j:], g.ldc, width, g.accumulate || p > 0)
-			}
+		if g.b.side {
+			g.fewSide(packed.x, lo*g.cols, min(hi*g.cols, g.n))
+		} else {
+			g.fewApart(packed.x, lo*g.cols, min(hi*g.cols, g.n))
 		}
 		g.finish(0, g.m, lo*g.cols, min(hi*g.cols, g.n))
 	})
+}
+
+// fewSide reads columns [j0, j1) of B where they are, some rows of it at a time. C stays in the cache.
+func (g *product[T]) fewSide(a []T, j0, j1 int) {
+	const step = 16
+	edge := borrow[T](step * g.cols)
+	defer edge.giveBack()
+	for p := 0; p < g.k; p += step {
+		steps := min(step, g.k-p)
+		for j := j0; j < j1; j += g.cols {
+			width := min(g.cols, j1-j)
+			b, ldb := g.b.x[p*g.b.ld+j:], g.b.ld
+			if width < g.cols {
+				g.b.pack(edge.x, g.cols, span{j, j1}, p, steps, span{0, steps})
+				b, ldb = edge.x, g.cols
+			}
+			tile(g.m, steps, a[p*g.rows:], b, ldb, g.c[j:], g.ldc, width, g.accumulate || p > 0)
+		}
+	}
+}
+
+// fewApart packs one panel of columns [j0, j1) at a time.
+func (g *product[T]) fewApart(a []T, j0, j1 int) {
+	panel := borrow[T](depth * g.cols)
+	defer panel.giveBack()
+	for j := j0; j < j1; j += g.cols {
+		width := min(g.cols, j1-j)
+		for p := 0; p < g.k; p += depth {
+			steps := min(depth, g.k-p)
+			g.b.pack(panel.x, g.cols, span{j, j + width}, p, steps, span{0, steps})
+			tile(g.m, steps, a[p*g.rows:], panel.x, g.cols, g.c[j:], g.ldc, width, g.accumulate || p > 0)
+		}
+	}
 }
 
 // many multiplies in blocks of C. The steps and the columns, and then the rows, are divided so that what is packed is bounded.
@@ -135,12 +153,12 @@ func (s span) len() int { return s.hi - s.lo }
 // of C are computed.
 func (g *product[T]) part(rows, cols, steps span, packedA, packedB []T, packB bool) {
 	k := steps.len()
-	perTask := max(1, (1<<16)/(k*g.cols)) // panels packed by a task
-	panelsA, panelsB := divide(rows.len(), g.rows), divide(cols.len(), g.cols)
-	tasksA, tasksB := divide(panelsA, 2*perTask), 0
+	taskA, taskB := g.a.packTasks(rows.len(), k, g.rows), g.b.packTasks(cols.len(), k, g.cols)
+	tasksA, tasksB := taskA.count(), 0
 	if packB {
-		tasksB = divide(panelsB, perTask)
+		tasksB = taskB.count()
 	}
+	panelsA, panelsB := divide(rows.len(), g.rows), divide(cols.len(), g.cols)
 	high, wide := blockRows, blockCols
 	for want := 3 * Threads(); divide(panelsA, high)*divide(panelsB, wide) < want && high*wide > 4; {
 		if high*g.rows >= wide*g.cols {
@@ -157,21 +175,17 @@ func (g *product[T]) part(rows, cols, steps span, packedA, packedB []T, packB bo
 	task := func(t int) {
 		switch {
 		case t < tasksA:
-			lo := t * 2 * perTask * g.rows
-			n := min(2*perTask*g.rows, rows.len()-lo)
-			g.a.pack(packedA[lo*k:], g.rows, rows.lo+lo, n, steps.lo, k)
+			g.a.packTask(packedA, g.rows, rows, steps, taskA, t)
 			packing.Done()
 		case t < tasksA+tasksB:
-			lo := (t - tasksA) * perTask * g.cols
-			n := min(perTask*g.cols, cols.len()-lo)
-			g.b.pack(packedB[lo*k:], g.cols, cols.lo+lo, n, steps.lo, k)
+			g.b.packTask(packedB, g.cols, cols, steps, taskB, t-tasksA)
 			packing.Done()
 		default:
 			packing.Wait()
 			block := t - tasksA - tasksB
 			i, j := block/across*high*g.rows, block%across*wide*g.cols
 			height, width := min(high*g.rows, rows.len()-i), min(wide*g.cols, cols.len()-j)
-			multiplyPanels(height, width, k, packedA[i*k:], packedB[j*k:], g.c[(rows.lo+i)*g.ldc+cols.lo+j:], g.ldc, g.accumulate || steps.lo > 0)
+			multiplyPanels(height, width, k, packedA[i*k:], k, packedB[j*k:], k, g.c[(rows.lo+i)*g.ldc+cols.lo+j:], g.ldc, g.accumulate || steps.lo > 0)
 			if steps.hi == g.k {
 				g.finish(rows.lo+i, rows.lo+i+height, cols.lo+j, cols.lo+j+width)
 			}
@@ -205,68 +219,75 @@ func (g *product[T]) finish(i0, i1, j0, j1 int) {
 	}
 }
 
-// multiplyPanels computes or adds to the m×n matrix c the product of packed operands with k steps.
-func multiplyPanels[T Float](m, n, k int, a, b []T, c []T, ldc int, accumulate bool) {
+// multiplyPanels computes or adds to the m×n matrix c the product of packed operands over the first k steps of their panels, which have
+// stepsA and stepsB.
+func multiplyPanels[T Float](m, n, k int, a []T, stepsA int, b []T, stepsB int, c []T, ldc int, accumulate bool) {
 	rows, cols := tileShape[T]()
 	for p := 0; p < k; p += depth {
 		steps := min(depth, k-p)
 		for j := 0; j < n; j += cols {
-			panel := b[j*k+p*cols:]
+			panel := b[j*stepsB+p*cols:]
 			for i := 0; i < m; i += rows {
-				tile(min(rows, m-i), steps, a[i*k+p*rows:], panel, cols, c[i*ldc+j:], ldc, min(cols, n-j), accumulate || p > 0)
+				tile(min(rows, m-i), steps, a[i*stepsA+p*rows:], panel, cols, c[i*ldc+j:], ldc, min(cols, n-j), accumulate || p > 0)
 			}
 		}
 	}
 }
 
-// pack fills panels of the given width with n lanes from the given one on, and k steps from the given one on. The last panel's
-// missing lanes are left undefined but for B, whose tiles read them: there they are finite whenever B is.
-func (o operand[T]) pack(dst []T, width, lane, n, step, k int) {
-	const block = 32 // steps done for all panels before the next, for locality where lanes are side by side
+// packTasks is how the packing of an operand is divided: into ranges of lanes, and of steps.
+type packTasks struct{ lanes, steps, rangesOfLanes, rangesOfSteps int }
+
+func (t packTasks) count() int { return t.rangesOfLanes * t.rangesOfSteps }
+
+// packTasks divides so that a task reads long stretches of memory.
+func (o operand[T]) packTasks(lanes, k, width int) packTasks {
+	const work = 1 << 15 // elements
+	t := packTasks{lanes: roundUp(max(1, work/k), width), steps: k}
+	if o.side {
+		t.steps = min(k, 32)
+		t.lanes = roundUp(work/t.steps, width)
+	}
+	t.rangesOfLanes, t.rangesOfSteps = divide(lanes, t.lanes), divide(k, t.steps)
+	return t
+}
+
+func (o operand[T]) packTask(dst []T, width int, lanes, steps span, t packTasks, i int) {
+	lane, step := i/t.rangesOfSteps*t.lanes, i%t.rangesOfSteps*t.steps
+	part := span{lanes.lo + lane, min(lanes.lo+lane+t.lanes, lanes.hi)}
+	o.pack(dst[lane*steps.len():], width, part, steps.lo, steps.len(), span{step, min(step+t.steps, steps.len())})
+}
+
+// pack fills panels of the given width with some lanes. The panels have k steps, counted from the given first one, of which part
+// are filled now. The last panel's missing lanes are left as they are: tiles read them, but do not keep what comes of it.
+func (o operand[T]) pack(dst []T, width int, lanes span, first, k int, part span) {
 	s := vectorised[T]()
-	for p := 0; p < k; p += block {
-		steps := min(block, k-p)
-		if !o.side {
-			steps = k
-		}
-		for i := 0; i < n; i += width {
-			panel, lanes := dst[i*k+p*width:], min(width, n-i)
-			if o.side {
-				src := o.x[(step+p)*o.ld+lane+i:]
-				if s == nil {
-					packCopy(panel, width, src, o.ld, lanes, steps)
-					continue
-				}
-				for l := 0; l < lanes; l += s.lanes {
-					s.packCopy(single(panel[l:]), width, single(src[l:]), o.ld, min(s.lanes, lanes-l), steps)
-				}
-			} else {
-				src := o.x[(lane+i)*o.ld+step:]
-				if s == nil {
-					packTranspose(panel, width, src, o.ld, lanes, steps)
-					continue
-				}
-				for l := 0; l < lanes; l += s.lanes {
-					s.packTranspose(single(panel[l:]), width, single(src[l*o.ld:]), o.ld, min(s.lanes, lanes-l), steps)
-				}
+	lane, step := o.ld, 1
+	if o.side {
+		lane, step = 1, o.ld
+	}
+	for i := 0; i < lanes.len(); i += width {
+		panel, n := dst[i*k+part.lo*width:], min(width, lanes.len()-i)
+		src := o.x[(first+part.lo)*step+(lanes.lo+i)*lane:]
+		switch {
+		case s == nil:
+			packGeneric(panel, width, src, lane, step, n, part.len())
+		case o.side:
+			for l := 0; l < n; l += s.lanes {
+				s.packCopy(single(panel[l:]), width, single(src[l:]), o.ld, min(s.lanes, n-l), part.len())
+			}
+		default:
+			for l := 0; l < n; l += s.lanes {
+				s.packTranspose(single(panel[l:]), width, single(src[l*o.ld:]), o.ld, min(s.lanes, n-l), part.len())
 			}
 		}
-		if !o.side {
-			return
-		}
 	}
 }
 
-func packCopy[T Float](dst []T, width int, src []T, ld, lanes, k int) {
+// packGeneric packs one panel of lanes and steps that lie so far apart.
+func packGeneric[T Float](dst []T, width int, src []T, lane, step, lanes, k int) {
 	for p := range k {
-		copy(dst[p*width:p*width+lanes], src[p*ld:])
-	}
-}
-
-func packTranspose[T Float](dst []T, width int, src []T, ld, lanes, k int) {
-	for i := range lanes {
-		for p, x := range src[i*ld : i*ld+k] {
-			dst[p*width+i] = x
+		for i := range lanes {
+			dst[p*width+i] = src[i*lane+p*step]
 		}
 	}
 }

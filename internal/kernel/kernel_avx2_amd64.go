@@ -49,3 +49,123 @@ func packCopyAVX2(dst *float32, width int, src *float32, ld int, lanes int, k in
 //
 //go:noescape
 func packTransposeAVX2(dst *float32, width int, src *float32, ld int, lanes int, k int)
+
+// addAVX2 sets dst = a + b.
+//
+//go:noescape
+func addAVX2(dst *float32, a *float32, b *float32, n int)
+
+// axpyAVX2 adds alpha·x to y.
+//
+//go:noescape
+func axpyAVX2(alpha float32, x *float32, y *float32, n int)
+
+// affineAVX2 sets x = alpha·x + beta.
+//
+//go:noescape
+func affineAVX2(alpha float32, beta float32, x *float32, n int)
+
+// scaleAVX2 sets x = alpha·x.
+//
+//go:noescape
+func scaleAVX2(alpha float32, x *float32, n int)
+
+// dotAVX2 is the sum of x·y in float64.
+//
+//go:noescape
+func dotAVX2(x *float32, y *float32, n int) float64
+
+// identityAVX2 sets dst to x, of x+bias in place of x where bias is not nil; pre receives x+bias unless nil.
+//
+//go:noescape
+func identityAVX2(dst *float32, x *float32, bias *float32, pre *float32, n int)
+
+// reluAVX2 sets dst to max(x, 0), of x+bias in place of x where bias is not nil; pre receives x+bias unless nil.
+//
+//go:noescape
+func reluAVX2(dst *float32, x *float32, bias *float32, pre *float32, n int)
+
+// geluAVX2 sets dst to x·Φ(x), of x+bias in place of x where bias is not nil; pre receives x+bias unless nil.
+//
+//go:noescape
+func geluAVX2(dst *float32, x *float32, bias *float32, pre *float32, n int)
+
+// geluTanhAVX2 sets dst to the tanh form of GELU, of x+bias in place of x where bias is not nil; pre receives x+bias unless nil.
+//
+//go:noescape
+func geluTanhAVX2(dst *float32, x *float32, bias *float32, pre *float32, n int)
+
+// tanhAVX2 sets dst to tanh x, of x+bias in place of x where bias is not nil; pre receives x+bias unless nil.
+//
+//go:noescape
+func tanhAVX2(dst *float32, x *float32, bias *float32, pre *float32, n int)
+
+// sigmoidLinearAVX2 sets dst to x·σ(-negative·x), of x+bias in place of x where bias is not nil; pre receives x+bias unless nil.
+//
+//go:noescape
+func sigmoidLinearAVX2(dst *float32, x *float32, bias *float32, pre *float32, n int, negative float32)
+
+// reluGradAVX2 sets dst to dy where x > 0.
+//
+//go:noescape
+func reluGradAVX2(dst *float32, x *float32, dy *float32, n int)
+
+// geluGradAVX2 sets dst to dy times the slope of GELU.
+//
+//go:noescape
+func geluGradAVX2(dst *float32, x *float32, dy *float32, n int)
+
+// geluTanhGradAVX2 sets dst to dy times the slope of the tanh form of GELU.
+//
+//go:noescape
+func geluTanhGradAVX2(dst *float32, x *float32, dy *float32, n int)
+
+// tanhGradAVX2 sets dst to dy·(1-tanh²x).
+//
+//go:noescape
+func tanhGradAVX2(dst *float32, x *float32, dy *float32, n int)
+
+// sigmoidLinearGradAVX2 sets dst to dy times the slope of x·σ(-negative·x).
+//
+//go:noescape
+func sigmoidLinearGradAVX2(dst *float32, x *float32, dy *float32, n int, negative float32)
+
+// maximumAVX2 is the largest of x; NaNs may go unseen.
+//
+//go:noescape
+func maximumAVX2(x *float32, n int) float32
+
+// expSumAVX2 sets dst = e^(x-shift) and returns its sum. A nil dst is not written.
+//
+//go:noescape
+func expSumAVX2(dst *float32, x *float32, n int, shift float32) float64
+
+// scaledDifferenceAVX2 sets dst = p·(d-delta).
+//
+//go:noescape
+func scaledDifferenceAVX2(dst *float32, p *float32, d *float32, n int, delta float32)
+
+// dropAVX2 multiplies x[i] by scale, or by zero where the hash of i is below the threshold.
+//
+//go:noescape
+func dropAVX2(x *float32, n int, key uint32, factor uint32, threshold uint32, scale float32)
+
+// layerNormAVX2 sets y to the layer norm of x, and stats to its mean and 1/√(variance+eps).
+//
+//go:noescape
+func layerNormAVX2(y *float32, x *float32, gamma *float32, beta *float32, n int, eps float32, stats *[2]float32)
+
+// layerNormBackwardAVX2 sets dx = rstd·(h - mean of h - x̂·(mean of h·x̂)), where h is dy·gamma and x̂ is (x-mean)·rstd.
+//
+//go:noescape
+func layerNormBackwardAVX2(dx *float32, dy *float32, x *float32, gamma *float32, n int, mean float32, rstd float32)
+
+// layerNormScalesAVX2 adds dy·(x-mean)·rstd to dgamma, and dy to dbeta; either may be nil.
+//
+//go:noescape
+func layerNormScalesAVX2(dgamma *float32, dbeta *float32, dy *float32, x *float32, n int, mean float32, rstd float32)
+
+// adamAVX2 makes one step of Adam, with the scalars k: those of adamScalars, in order, lerp below a half.
+//
+//go:noescape
+func adamAVX2(w *float32, grad *float32, m *float32, v *float32, n int, k *[8]float32)

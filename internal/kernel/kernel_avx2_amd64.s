@@ -1158,7 +1158,7 @@ full:
 	RET
 
 // func packTransposeAVX2(dst *float32, width int, src *float32, ld int, lanes int, k int)
-// Requires: AVX, CMOV
+// Requires: AVX, CMOV, MMX+
 TEXT ·packTransposeAVX2(SB), NOSPLIT, $0-48
 	MOVQ dst+0(FP), AX
 	MOVQ width+8(FP), CX
@@ -1168,55 +1168,65 @@ TEXT ·packTransposeAVX2(SB), NOSPLIT, $0-48
 	MOVQ k+40(FP), DI
 	SHLQ $0x02, CX
 	SHLQ $0x02, BX
+	MOVQ BX, R8
+	SHLQ $0x05, R8
 
 loop:
-	MOVQ       $0x00000008, R9
-	MOVQ       DI, R8
-	CMPQ       R8, R9
-	CMOVQGT    R9, R8
-	LEAQ       lanesAVX2<>+32(SB), R9
-	MOVQ       R8, R10
-	NEGQ       R10
-	VMOVUPS    (R9)(R10*4), Y0
-	MOVQ       DX, R9
-	MOVQ       SI, R10
-	XORQ       R11, R11
-	VMASKMOVPS (R9), Y0, Y1
-	MOVQ       BX, R12
-	DECQ       R10
-	CMOVQLE    R11, R12
-	ADDQ       R12, R9
-	VMASKMOVPS (R9), Y0, Y2
-	MOVQ       BX, R12
-	DECQ       R10
-	CMOVQLE    R11, R12
-	ADDQ       R12, R9
-	VMASKMOVPS (R9), Y0, Y3
-	MOVQ       BX, R12
-	DECQ       R10
-	CMOVQLE    R11, R12
-	ADDQ       R12, R9
-	VMASKMOVPS (R9), Y0, Y4
-	MOVQ       BX, R12
-	DECQ       R10
-	CMOVQLE    R11, R12
-	ADDQ       R12, R9
-	VMASKMOVPS (R9), Y0, Y5
-	MOVQ       BX, R12
-	DECQ       R10
-	CMOVQLE    R11, R12
-	ADDQ       R12, R9
-	VMASKMOVPS (R9), Y0, Y6
-	MOVQ       BX, R12
-	DECQ       R10
-	CMOVQLE    R11, R12
-	ADDQ       R12, R9
-	VMASKMOVPS (R9), Y0, Y7
-	MOVQ       BX, R12
-	DECQ       R10
-	CMOVQLE    R11, R12
-	ADDQ       R12, R9
-	VMASKMOVPS (R9), Y0, Y0
+	MOVQ       $0x00000008, R10
+	MOVQ       DI, R9
+	CMPQ       R9, R10
+	CMOVQGT    R10, R9
+	LEAQ       lanesAVX2<>+32(SB), R10
+	MOVQ       R9, R11
+	NEGQ       R11
+	VMOVUPS    (R10)(R11*4), Y0
+	MOVQ       DX, R10
+	MOVQ       SI, R11
+	XORQ       R12, R12
+	VMASKMOVPS (R10), Y0, Y1
+	PREFETCHT1 (R10)(R8*1)
+	MOVQ       BX, R13
+	DECQ       R11
+	CMOVQLE    R12, R13
+	ADDQ       R13, R10
+	VMASKMOVPS (R10), Y0, Y2
+	PREFETCHT1 (R10)(R8*1)
+	MOVQ       BX, R13
+	DECQ       R11
+	CMOVQLE    R12, R13
+	ADDQ       R13, R10
+	VMASKMOVPS (R10), Y0, Y3
+	PREFETCHT1 (R10)(R8*1)
+	MOVQ       BX, R13
+	DECQ       R11
+	CMOVQLE    R12, R13
+	ADDQ       R13, R10
+	VMASKMOVPS (R10), Y0, Y4
+	PREFETCHT1 (R10)(R8*1)
+	MOVQ       BX, R13
+	DECQ       R11
+	CMOVQLE    R12, R13
+	ADDQ       R13, R10
+	VMASKMOVPS (R10), Y0, Y5
+	PREFETCHT1 (R10)(R8*1)
+	MOVQ       BX, R13
+	DECQ       R11
+	CMOVQLE    R12, R13
+	ADDQ       R13, R10
+	VMASKMOVPS (R10), Y0, Y6
+	PREFETCHT1 (R10)(R8*1)
+	MOVQ       BX, R13
+	DECQ       R11
+	CMOVQLE    R12, R13
+	ADDQ       R13, R10
+	VMASKMOVPS (R10), Y0, Y7
+	PREFETCHT1 (R10)(R8*1)
+	MOVQ       BX, R13
+	DECQ       R11
+	CMOVQLE    R12, R13
+	ADDQ       R13, R10
+	VMASKMOVPS (R10), Y0, Y0
+	PREFETCHT1 (R10)(R8*1)
 	VUNPCKLPS  Y2, Y1, Y8
 	VUNPCKHPS  Y2, Y1, Y1
 	VUNPCKLPS  Y4, Y3, Y2
@@ -1241,46 +1251,2409 @@ loop:
 	VPERM2F128 $0x31, Y4, Y2, Y2
 	VPERM2F128 $0x20, Y0, Y1, Y4
 	VPERM2F128 $0x31, Y0, Y1, Y0
-	LEAQ       lanesAVX2<>+32(SB), R9
-	MOVQ       SI, R10
-	NEGQ       R10
-	VMOVUPS    (R9)(R10*4), Y1
+	LEAQ       lanesAVX2<>+32(SB), R10
+	MOVQ       SI, R11
+	NEGQ       R11
+	VMOVUPS    (R10)(R11*4), Y1
 	VMASKMOVPS Y5, Y1, (AX)
 	ADDQ       CX, AX
-	DECQ       R8
+	DECQ       R9
 	JE         next
 	VMASKMOVPS Y8, Y1, (AX)
 	ADDQ       CX, AX
-	DECQ       R8
+	DECQ       R9
 	JE         next
 	VMASKMOVPS Y7, Y1, (AX)
 	ADDQ       CX, AX
-	DECQ       R8
+	DECQ       R9
 	JE         next
 	VMASKMOVPS Y4, Y1, (AX)
 	ADDQ       CX, AX
-	DECQ       R8
+	DECQ       R9
 	JE         next
 	VMASKMOVPS Y3, Y1, (AX)
 	ADDQ       CX, AX
-	DECQ       R8
+	DECQ       R9
 	JE         next
 	VMASKMOVPS Y2, Y1, (AX)
 	ADDQ       CX, AX
-	DECQ       R8
+	DECQ       R9
 	JE         next
 	VMASKMOVPS Y6, Y1, (AX)
 	ADDQ       CX, AX
-	DECQ       R8
+	DECQ       R9
 	JE         next
 	VMASKMOVPS Y0, Y1, (AX)
 	ADDQ       CX, AX
-	DECQ       R8
+	DECQ       R9
 	JE         next
 
 next:
 	ADDQ $+32, DX
 	SUBQ $0x08, DI
 	JG   loop
+	VZEROUPPER
+	RET
+
+// func addAVX2(dst *float32, a *float32, b *float32, n int)
+// Requires: AVX
+TEXT ·addAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+	SUBQ $0x08, BX
+	JL   tail2
+
+loop1:
+	VMOVUPS (CX)(SI*4), Y0
+	VMOVUPS (DX)(SI*4), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, (AX)(SI*4)
+	ADDQ    $0x08, SI
+	SUBQ    $0x08, BX
+	JGE     loop1
+
+tail2:
+	ADDQ       $0x08, BX
+	JE         done3
+	LEAQ       lanesAVX2<>+32(SB), DI
+	NEGQ       BX
+	VMOVUPS    (DI)(BX*4), Y0
+	VMASKMOVPS (CX)(SI*4), Y0, Y1
+	VMASKMOVPS (DX)(SI*4), Y0, Y2
+	VADDPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, (AX)(SI*4)
+
+done3:
+	VZEROUPPER
+	RET
+
+// func axpyAVX2(alpha float32, x *float32, y *float32, n int)
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·axpyAVX2(SB), NOSPLIT, $0-32
+	MOVSS        alpha+0(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVQ         x+8(FP), AX
+	MOVQ         y+16(FP), CX
+	MOVQ         n+24(FP), DX
+	XORQ         BX, BX
+	SUBQ         $0x08, DX
+	JL           tail5
+
+loop4:
+	VMOVUPS     (CX)(BX*4), Y1
+	VMOVUPS     (AX)(BX*4), Y2
+	VFMADD231PS Y2, Y0, Y1
+	VMOVUPS     Y1, (CX)(BX*4)
+	ADDQ        $0x08, BX
+	SUBQ        $0x08, DX
+	JGE         loop4
+
+tail5:
+	ADDQ        $0x08, DX
+	JE          done6
+	LEAQ        lanesAVX2<>+32(SB), SI
+	NEGQ        DX
+	VMOVUPS     (SI)(DX*4), Y1
+	VMASKMOVPS  (CX)(BX*4), Y1, Y2
+	VMASKMOVPS  (AX)(BX*4), Y1, Y3
+	VFMADD231PS Y3, Y0, Y2
+	VMASKMOVPS  Y2, Y1, (CX)(BX*4)
+
+done6:
+	VZEROUPPER
+	RET
+
+// func affineAVX2(alpha float32, beta float32, x *float32, n int)
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·affineAVX2(SB), NOSPLIT, $0-24
+	MOVSS        alpha+0(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVSS        beta+4(FP), X1
+	VBROADCASTSS X1, Y1
+	MOVQ         x+8(FP), AX
+	MOVQ         n+16(FP), CX
+	XORQ         DX, DX
+	SUBQ         $0x08, CX
+	JL           tail8
+
+loop7:
+	VMOVUPS     (AX)(DX*4), Y2
+	VFMADD213PS Y1, Y0, Y2
+	VMOVUPS     Y2, (AX)(DX*4)
+	ADDQ        $0x08, DX
+	SUBQ        $0x08, CX
+	JGE         loop7
+
+tail8:
+	ADDQ        $0x08, CX
+	JE          done9
+	LEAQ        lanesAVX2<>+32(SB), BX
+	NEGQ        CX
+	VMOVUPS     (BX)(CX*4), Y2
+	VMASKMOVPS  (AX)(DX*4), Y2, Y3
+	VFMADD213PS Y1, Y0, Y3
+	VMASKMOVPS  Y3, Y2, (AX)(DX*4)
+
+done9:
+	VZEROUPPER
+	RET
+
+// func scaleAVX2(alpha float32, x *float32, n int)
+// Requires: AVX, AVX2, SSE
+TEXT ·scaleAVX2(SB), NOSPLIT, $0-24
+	MOVSS        alpha+0(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVQ         x+8(FP), AX
+	MOVQ         n+16(FP), CX
+	XORQ         DX, DX
+	SUBQ         $0x08, CX
+	JL           tail11
+
+loop10:
+	VMOVUPS (AX)(DX*4), Y1
+	VMULPS  Y0, Y1, Y1
+	VMOVUPS Y1, (AX)(DX*4)
+	ADDQ    $0x08, DX
+	SUBQ    $0x08, CX
+	JGE     loop10
+
+tail11:
+	ADDQ       $0x08, CX
+	JE         done12
+	LEAQ       lanesAVX2<>+32(SB), BX
+	NEGQ       CX
+	VMOVUPS    (BX)(CX*4), Y1
+	VMASKMOVPS (AX)(DX*4), Y1, Y2
+	VMULPS     Y0, Y2, Y2
+	VMASKMOVPS Y2, Y1, (AX)(DX*4)
+
+done12:
+	VZEROUPPER
+	RET
+
+// func dotAVX2(x *float32, y *float32, n int) float64
+// Requires: AVX, FMA3, SSE2
+TEXT ·dotAVX2(SB), NOSPLIT, $0-32
+	MOVQ   x+0(FP), AX
+	MOVQ   y+8(FP), CX
+	MOVQ   n+16(FP), DX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	XORQ   BX, BX
+	SUBQ   $0x08, DX
+	JL     tail14
+
+loop13:
+	VMOVUPS      (AX)(BX*4), Y2
+	VMOVUPS      (CX)(BX*4), Y3
+	VCVTPS2PD    X2, Y4
+	VEXTRACTF128 $0x01, Y2, X2
+	VCVTPS2PD    X2, Y2
+	VCVTPS2PD    X3, Y5
+	VEXTRACTF128 $0x01, Y3, X3
+	VCVTPS2PD    X3, Y3
+	VFMADD231PD  Y4, Y5, Y0
+	VFMADD231PD  Y2, Y3, Y1
+	ADDQ         $0x08, BX
+	SUBQ         $0x08, DX
+	JGE          loop13
+
+tail14:
+	ADDQ         $0x08, DX
+	JE           done15
+	LEAQ         lanesAVX2<>+32(SB), SI
+	NEGQ         DX
+	VMOVUPS      (SI)(DX*4), Y2
+	VMASKMOVPS   (AX)(BX*4), Y2, Y3
+	VMASKMOVPS   (CX)(BX*4), Y2, Y2
+	VCVTPS2PD    X3, Y4
+	VEXTRACTF128 $0x01, Y3, X3
+	VCVTPS2PD    X3, Y3
+	VCVTPS2PD    X2, Y5
+	VEXTRACTF128 $0x01, Y2, X2
+	VCVTPS2PD    X2, Y2
+	VFMADD231PD  Y4, Y5, Y0
+	VFMADD231PD  Y3, Y2, Y1
+
+done15:
+	VADDPD       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VMOVHLPS     X0, X0, X1
+	VADDSD       X1, X0, X0
+	MOVSD        X0, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func identityAVX2(dst *float32, x *float32, bias *float32, pre *float32, n int)
+// Requires: AVX
+TEXT ·identityAVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ bias+16(FP), DX
+	MOVQ pre+24(FP), BX
+	MOVQ n+32(FP), SI
+	XORQ DI, DI
+	SUBQ $0x08, SI
+	JL   tail17
+
+loop16:
+	VMOVUPS (CX)(DI*4), Y0
+	TESTQ   DX, DX
+	JE      skip19
+	VMOVUPS (DX)(DI*4), Y1
+	VADDPS  Y1, Y0, Y0
+
+skip19:
+	TESTQ   BX, BX
+	JE      skip20
+	VMOVUPS Y0, (BX)(DI*4)
+
+skip20:
+	VMOVUPS Y0, (AX)(DI*4)
+	ADDQ    $0x08, DI
+	SUBQ    $0x08, SI
+	JGE     loop16
+
+tail17:
+	ADDQ       $0x08, SI
+	JE         done18
+	LEAQ       lanesAVX2<>+32(SB), R8
+	NEGQ       SI
+	VMOVUPS    (R8)(SI*4), Y0
+	VMASKMOVPS (CX)(DI*4), Y0, Y1
+	TESTQ      DX, DX
+	JE         skip21
+	VMASKMOVPS (DX)(DI*4), Y0, Y2
+	VADDPS     Y2, Y1, Y1
+
+skip21:
+	TESTQ      BX, BX
+	JE         skip22
+	VMASKMOVPS Y1, Y0, (BX)(DI*4)
+
+skip22:
+	VMASKMOVPS Y1, Y0, (AX)(DI*4)
+
+done18:
+	VZEROUPPER
+	RET
+
+// func reluAVX2(dst *float32, x *float32, bias *float32, pre *float32, n int)
+// Requires: AVX
+TEXT ·reluAVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ bias+16(FP), DX
+	MOVQ pre+24(FP), BX
+	MOVQ n+32(FP), SI
+	XORQ DI, DI
+	SUBQ $0x08, SI
+	JL   tail24
+
+loop23:
+	VMOVUPS (CX)(DI*4), Y0
+	TESTQ   DX, DX
+	JE      skip26
+	VMOVUPS (DX)(DI*4), Y1
+	VADDPS  Y1, Y0, Y0
+
+skip26:
+	TESTQ   BX, BX
+	JE      skip27
+	VMOVUPS Y0, (BX)(DI*4)
+
+skip27:
+	VXORPS  Y1, Y1, Y1
+	VMAXPS  Y0, Y1, Y1
+	VMOVUPS Y1, (AX)(DI*4)
+	ADDQ    $0x08, DI
+	SUBQ    $0x08, SI
+	JGE     loop23
+
+tail24:
+	ADDQ       $0x08, SI
+	JE         done25
+	LEAQ       lanesAVX2<>+32(SB), R8
+	NEGQ       SI
+	VMOVUPS    (R8)(SI*4), Y0
+	VMASKMOVPS (CX)(DI*4), Y0, Y1
+	TESTQ      DX, DX
+	JE         skip28
+	VMASKMOVPS (DX)(DI*4), Y0, Y2
+	VADDPS     Y2, Y1, Y1
+
+skip28:
+	TESTQ      BX, BX
+	JE         skip29
+	VMASKMOVPS Y1, Y0, (BX)(DI*4)
+
+skip29:
+	VXORPS     Y2, Y2, Y2
+	VMAXPS     Y1, Y2, Y2
+	VMASKMOVPS Y2, Y0, (AX)(DI*4)
+
+done25:
+	VZEROUPPER
+	RET
+
+// func geluAVX2(dst *float32, x *float32, bias *float32, pre *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·geluAVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ bias+16(FP), DX
+	MOVQ pre+24(FP), BX
+	MOVQ n+32(FP), SI
+	XORQ DI, DI
+	SUBQ $0x08, SI
+	JL   tail31
+
+loop30:
+	VMOVUPS (CX)(DI*4), Y0
+	TESTQ   DX, DX
+	JE      skip33
+	VMOVUPS (DX)(DI*4), Y1
+	VADDPS  Y1, Y0, Y0
+
+skip33:
+	TESTQ   BX, BX
+	JE      skip34
+	VMOVUPS Y0, (BX)(DI*4)
+
+skip34:
+	VANDPS       all7fffffffAVX2<>+0(SB), Y0, Y1
+	VMOVUPS      all41700000AVX2<>+0(SB), Y2
+	VMINPS       Y1, Y2, Y1
+	VMOVUPS      allbf000000AVX2<>+0(SB), Y4
+	VMULPS       Y1, Y1, Y2
+	VMOVAPS      Y2, Y3
+	VFMSUB231PS  Y1, Y1, Y3
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      allc2d00000AVX2<>+0(SB), Y5
+	VMAXPS       Y2, Y5, Y5
+	VMOVUPS      all42b20000AVX2<>+0(SB), Y2
+	VMINPS       Y5, Y2, Y5
+	VMULPS       all3fb8aa3bAVX2<>+0(SB), Y5, Y2
+	VROUNDPS     $0x00, Y2, Y2
+	VFNMADD231PS all3f318000AVX2<>+0(SB), Y2, Y5
+	VFNMADD231PS allb95e8083AVX2<>+0(SB), Y2, Y5
+	VFMADD231PS  Y4, Y3, Y5
+	VMOVUPS      all3ab52375AVX2<>+0(SB), Y3
+	VFMADD213PS  all3c09206fAVX2<>+0(SB), Y5, Y3
+	VFMADD213PS  all3d2aac76AVX2<>+0(SB), Y5, Y3
+	VFMADD213PS  all3e2aaa44AVX2<>+0(SB), Y5, Y3
+	VFMADD213PS  all3efffffeAVX2<>+0(SB), Y5, Y3
+	VFMADD213PS  all3f800000AVX2<>+0(SB), Y5, Y3
+	VFMADD213PS  all3f800000AVX2<>+0(SB), Y5, Y3
+	VCVTPS2DQ    Y2, Y2
+	VPSRAD       $0x01, Y2, Y4
+	VPSUBD       Y4, Y2, Y2
+	VPADDD       all0000007fAVX2<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VPADDD       all0000007fAVX2<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      all3f800000AVX2<>+0(SB), Y2
+	VFMADD231PS  all3eb33333AVX2<>+0(SB), Y1, Y2
+	VMOVUPS      all3f800000AVX2<>+0(SB), Y1
+	VDIVPS       Y2, Y1, Y2
+	VMOVUPS      allbceee8ebAVX2<>+0(SB), Y4
+	VFMADD213PS  all3e138484AVX2<>+0(SB), Y2, Y4
+	VFMADD213PS  allbe830569AVX2<>+0(SB), Y2, Y4
+	VFMADD213PS  all3e23378cAVX2<>+0(SB), Y2, Y4
+	VFMADD213PS  allbcbe91f9AVX2<>+0(SB), Y2, Y4
+	VFMADD213PS  all3dd8376bAVX2<>+0(SB), Y2, Y4
+	VFMADD213PS  all3df561dfAVX2<>+0(SB), Y2, Y4
+	VFMADD213PS  all3e0f3898AVX2<>+0(SB), Y2, Y4
+	VFMADD213PS  all3e0ef8e0AVX2<>+0(SB), Y2, Y4
+	VMULPS       Y2, Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VSUBPS       Y4, Y1, Y1
+	VBLENDVPS    Y0, Y4, Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, (AX)(DI*4)
+	ADDQ         $0x08, DI
+	SUBQ         $0x08, SI
+	JGE          loop30
+
+tail31:
+	ADDQ       $0x08, SI
+	JE         done32
+	LEAQ       lanesAVX2<>+32(SB), R8
+	NEGQ       SI
+	VMOVUPS    (R8)(SI*4), Y0
+	VMASKMOVPS (CX)(DI*4), Y0, Y1
+	TESTQ      DX, DX
+	JE         skip35
+	VMASKMOVPS (DX)(DI*4), Y0, Y2
+	VADDPS     Y2, Y1, Y1
+
+skip35:
+	TESTQ      BX, BX
+	JE         skip36
+	VMASKMOVPS Y1, Y0, (BX)(DI*4)
+
+skip36:
+	VANDPS       all7fffffffAVX2<>+0(SB), Y1, Y2
+	VMOVUPS      all41700000AVX2<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VMOVUPS      allbf000000AVX2<>+0(SB), Y5
+	VMULPS       Y2, Y2, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y2, Y2, Y4
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      allc2d00000AVX2<>+0(SB), Y6
+	VMAXPS       Y3, Y6, Y6
+	VMOVUPS      all42b20000AVX2<>+0(SB), Y3
+	VMINPS       Y6, Y3, Y6
+	VMULPS       all3fb8aa3bAVX2<>+0(SB), Y6, Y3
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS all3f318000AVX2<>+0(SB), Y3, Y6
+	VFNMADD231PS allb95e8083AVX2<>+0(SB), Y3, Y6
+	VFMADD231PS  Y5, Y4, Y6
+	VMOVUPS      all3ab52375AVX2<>+0(SB), Y4
+	VFMADD213PS  all3c09206fAVX2<>+0(SB), Y6, Y4
+	VFMADD213PS  all3d2aac76AVX2<>+0(SB), Y6, Y4
+	VFMADD213PS  all3e2aaa44AVX2<>+0(SB), Y6, Y4
+	VFMADD213PS  all3efffffeAVX2<>+0(SB), Y6, Y4
+	VFMADD213PS  all3f800000AVX2<>+0(SB), Y6, Y4
+	VFMADD213PS  all3f800000AVX2<>+0(SB), Y6, Y4
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       all0000007fAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y4, Y4
+	VPADDD       all0000007fAVX2<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      all3f800000AVX2<>+0(SB), Y3
+	VFMADD231PS  all3eb33333AVX2<>+0(SB), Y2, Y3
+	VMOVUPS      all3f800000AVX2<>+0(SB), Y2
+	VDIVPS       Y3, Y2, Y3
+	VMOVUPS      allbceee8ebAVX2<>+0(SB), Y5
+	VFMADD213PS  all3e138484AVX2<>+0(SB), Y3, Y5
+	VFMADD213PS  allbe830569AVX2<>+0(SB), Y3, Y5
+	VFMADD213PS  all3e23378cAVX2<>+0(SB), Y3, Y5
+	VFMADD213PS  allbcbe91f9AVX2<>+0(SB), Y3, Y5
+	VFMADD213PS  all3dd8376bAVX2<>+0(SB), Y3, Y5
+	VFMADD213PS  all3df561dfAVX2<>+0(SB), Y3, Y5
+	VFMADD213PS  all3e0f3898AVX2<>+0(SB), Y3, Y5
+	VFMADD213PS  all3e0ef8e0AVX2<>+0(SB), Y3, Y5
+	VMULPS       Y3, Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VSUBPS       Y5, Y2, Y2
+	VBLENDVPS    Y1, Y5, Y2, Y2
+	VMULPS       Y1, Y2, Y2
+	VMASKMOVPS   Y2, Y0, (AX)(DI*4)
+
+done32:
+	VZEROUPPER
+	RET
+
+DATA all7fffffffAVX2<>+0(SB)/4, $0x7fffffff
+DATA all7fffffffAVX2<>+4(SB)/4, $0x7fffffff
+DATA all7fffffffAVX2<>+8(SB)/4, $0x7fffffff
+DATA all7fffffffAVX2<>+12(SB)/4, $0x7fffffff
+DATA all7fffffffAVX2<>+16(SB)/4, $0x7fffffff
+DATA all7fffffffAVX2<>+20(SB)/4, $0x7fffffff
+DATA all7fffffffAVX2<>+24(SB)/4, $0x7fffffff
+DATA all7fffffffAVX2<>+28(SB)/4, $0x7fffffff
+GLOBL all7fffffffAVX2<>(SB), RODATA|NOPTR, $32
+
+DATA all41700000AVX2<>+0(SB)/4, $0x41700000
+DATA all41700000AVX2<>+4(SB)/4, $0x41700000
+DATA all41700000AVX2<>+8(SB)/4, $0x41700000
+DATA all41700000AVX2<>+12(SB)/4, $0x41700000
+DATA all41700000AVX2<>+16(SB)/4, $0x41700000
+DATA all41700000AVX2<>+20(SB)/4, $0x41700000
+DATA all41700000AVX2<>+24(SB)/4, $0x41700000
+DATA all41700000AVX2<>+28(SB)/4, $0x41700000
+GLOBL all41700000AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA allbf000000AVX2<>+0(SB)/4, $0xbf000000
+DATA allbf000000AVX2<>+4(SB)/4, $0xbf000000
+DATA allbf000000AVX2<>+8(SB)/4, $0xbf000000
+DATA allbf000000AVX2<>+12(SB)/4, $0xbf000000
+DATA allbf000000AVX2<>+16(SB)/4, $0xbf000000
+DATA allbf000000AVX2<>+20(SB)/4, $0xbf000000
+DATA allbf000000AVX2<>+24(SB)/4, $0xbf000000
+DATA allbf000000AVX2<>+28(SB)/4, $0xbf000000
+GLOBL allbf000000AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA allc2d00000AVX2<>+0(SB)/4, $0xc2d00000
+DATA allc2d00000AVX2<>+4(SB)/4, $0xc2d00000
+DATA allc2d00000AVX2<>+8(SB)/4, $0xc2d00000
+DATA allc2d00000AVX2<>+12(SB)/4, $0xc2d00000
+DATA allc2d00000AVX2<>+16(SB)/4, $0xc2d00000
+DATA allc2d00000AVX2<>+20(SB)/4, $0xc2d00000
+DATA allc2d00000AVX2<>+24(SB)/4, $0xc2d00000
+DATA allc2d00000AVX2<>+28(SB)/4, $0xc2d00000
+GLOBL allc2d00000AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA all42b20000AVX2<>+0(SB)/4, $0x42b20000
+DATA all42b20000AVX2<>+4(SB)/4, $0x42b20000
+DATA all42b20000AVX2<>+8(SB)/4, $0x42b20000
+DATA all42b20000AVX2<>+12(SB)/4, $0x42b20000
+DATA all42b20000AVX2<>+16(SB)/4, $0x42b20000
+DATA all42b20000AVX2<>+20(SB)/4, $0x42b20000
+DATA all42b20000AVX2<>+24(SB)/4, $0x42b20000
+DATA all42b20000AVX2<>+28(SB)/4, $0x42b20000
+GLOBL all42b20000AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA all3fb8aa3bAVX2<>+0(SB)/4, $0x3fb8aa3b
+DATA all3fb8aa3bAVX2<>+4(SB)/4, $0x3fb8aa3b
+DATA all3fb8aa3bAVX2<>+8(SB)/4, $0x3fb8aa3b
+DATA all3fb8aa3bAVX2<>+12(SB)/4, $0x3fb8aa3b
+DATA all3fb8aa3bAVX2<>+16(SB)/4, $0x3fb8aa3b
+DATA all3fb8aa3bAVX2<>+20(SB)/4, $0x3fb8aa3b
+DATA all3fb8aa3bAVX2<>+24(SB)/4, $0x3fb8aa3b
+DATA all3fb8aa3bAVX2<>+28(SB)/4, $0x3fb8aa3b
+GLOBL all3fb8aa3bAVX2<>(SB), RODATA|NOPTR, $32
+
+DATA all3f318000AVX2<>+0(SB)/4, $0x3f318000
+DATA all3f318000AVX2<>+4(SB)/4, $0x3f318000
+DATA all3f318000AVX2<>+8(SB)/4, $0x3f318000
+DATA all3f318000AVX2<>+12(SB)/4, $0x3f318000
+DATA all3f318000AVX2<>+16(SB)/4, $0x3f318000
+DATA all3f318000AVX2<>+20(SB)/4, $0x3f318000
+DATA all3f318000AVX2<>+24(SB)/4, $0x3f318000
+DATA all3f318000AVX2<>+28(SB)/4, $0x3f318000
+GLOBL all3f318000AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA allb95e8083AVX2<>+0(SB)/4, $0xb95e8083
+DATA allb95e8083AVX2<>+4(SB)/4, $0xb95e8083
+DATA allb95e8083AVX2<>+8(SB)/4, $0xb95e8083
+DATA allb95e8083AVX2<>+12(SB)/4, $0xb95e8083
+DATA allb95e8083AVX2<>+16(SB)/4, $0xb95e8083
+DATA allb95e8083AVX2<>+20(SB)/4, $0xb95e8083
+DATA allb95e8083AVX2<>+24(SB)/4, $0xb95e8083
+DATA allb95e8083AVX2<>+28(SB)/4, $0xb95e8083
+GLOBL allb95e8083AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA all3ab52375AVX2<>+0(SB)/4, $0x3ab52375
+DATA all3ab52375AVX2<>+4(SB)/4, $0x3ab52375
+DATA all3ab52375AVX2<>+8(SB)/4, $0x3ab52375
+DATA all3ab52375AVX2<>+12(SB)/4, $0x3ab52375
+DATA all3ab52375AVX2<>+16(SB)/4, $0x3ab52375
+DATA all3ab52375AVX2<>+20(SB)/4, $0x3ab52375
+DATA all3ab52375AVX2<>+24(SB)/4, $0x3ab52375
+DATA all3ab52375AVX2<>+28(SB)/4, $0x3ab52375
+GLOBL all3ab52375AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA all3c09206fAVX2<>+0(SB)/4, $0x3c09206f
+DATA all3c09206fAVX2<>+4(SB)/4, $0x3c09206f
+DATA all3c09206fAVX2<>+8(SB)/4, $0x3c09206f
+DATA all3c09206fAVX2<>+12(SB)/4, $0x3c09206f
+DATA all3c09206fAVX2<>+16(SB)/4, $0x3c09206f
+DATA all3c09206fAVX2<>+20(SB)/4, $0x3c09206f
+DATA all3c09206fAVX2<>+24(SB)/4, $0x3c09206f
+DATA all3c09206fAVX2<>+28(SB)/4, $0x3c09206f
+GLOBL all3c09206fAVX2<>(SB), RODATA|NOPTR, $32
+
+DATA all3d2aac76AVX2<>+0(SB)/4, $0x3d2aac76
+DATA all3d2aac76AVX2<>+4(SB)/4, $0x3d2aac76
+DATA all3d2aac76AVX2<>+8(SB)/4, $0x3d2aac76
+DATA all3d2aac76AVX2<>+12(SB)/4, $0x3d2aac76
+DATA all3d2aac76AVX2<>+16(SB)/4, $0x3d2aac76
+DATA all3d2aac76AVX2<>+20(SB)/4, $0x3d2aac76
+DATA all3d2aac76AVX2<>+24(SB)/4, $0x3d2aac76
+DATA all3d2aac76AVX2<>+28(SB)/4, $0x3d2aac76
+GLOBL all3d2aac76AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA all3e2aaa44AVX2<>+0(SB)/4, $0x3e2aaa44
+DATA all3e2aaa44AVX2<>+4(SB)/4, $0x3e2aaa44
+DATA all3e2aaa44AVX2<>+8(SB)/4, $0x3e2aaa44
+DATA all3e2aaa44AVX2<>+12(SB)/4, $0x3e2aaa44
+DATA all3e2aaa44AVX2<>+16(SB)/4, $0x3e2aaa44
+DATA all3e2aaa44AVX2<>+20(SB)/4, $0x3e2aaa44
+DATA all3e2aaa44AVX2<>+24(SB)/4, $0x3e2aaa44
+DATA all3e2aaa44AVX2<>+28(SB)/4, $0x3e2aaa44
+GLOBL all3e2aaa44AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA all3efffffeAVX2<>+0(SB)/4, $0x3efffffe
+DATA all3efffffeAVX2<>+4(SB)/4, $0x3efffffe
+DATA all3efffffeAVX2<>+8(SB)/4, $0x3efffffe
+DATA all3efffffeAVX2<>+12(SB)/4, $0x3efffffe
+DATA all3efffffeAVX2<>+16(SB)/4, $0x3efffffe
+DATA all3efffffeAVX2<>+20(SB)/4, $0x3efffffe
+DATA all3efffffeAVX2<>+24(SB)/4, $0x3efffffe
+DATA all3efffffeAVX2<>+28(SB)/4, $0x3efffffe
+GLOBL all3efffffeAVX2<>(SB), RODATA|NOPTR, $32
+
+DATA all3f800000AVX2<>+0(SB)/4, $0x3f800000
+DATA all3f800000AVX2<>+4(SB)/4, $0x3f800000
+DATA all3f800000AVX2<>+8(SB)/4, $0x3f800000
+DATA all3f800000AVX2<>+12(SB)/4, $0x3f800000
+DATA all3f800000AVX2<>+16(SB)/4, $0x3f800000
+DATA all3f800000AVX2<>+20(SB)/4, $0x3f800000
+DATA all3f800000AVX2<>+24(SB)/4, $0x3f800000
+DATA all3f800000AVX2<>+28(SB)/4, $0x3f800000
+GLOBL all3f800000AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA all0000007fAVX2<>+0(SB)/4, $0x0000007f
+DATA all0000007fAVX2<>+4(SB)/4, $0x0000007f
+DATA all0000007fAVX2<>+8(SB)/4, $0x0000007f
+DATA all0000007fAVX2<>+12(SB)/4, $0x0000007f
+DATA all0000007fAVX2<>+16(SB)/4, $0x0000007f
+DATA all0000007fAVX2<>+20(SB)/4, $0x0000007f
+DATA all0000007fAVX2<>+24(SB)/4, $0x0000007f
+DATA all0000007fAVX2<>+28(SB)/4, $0x0000007f
+GLOBL all0000007fAVX2<>(SB), RODATA|NOPTR, $32
+
+DATA all3eb33333AVX2<>+0(SB)/4, $0x3eb33333
+DATA all3eb33333AVX2<>+4(SB)/4, $0x3eb33333
+DATA all3eb33333AVX2<>+8(SB)/4, $0x3eb33333
+DATA all3eb33333AVX2<>+12(SB)/4, $0x3eb33333
+DATA all3eb33333AVX2<>+16(SB)/4, $0x3eb33333
+DATA all3eb33333AVX2<>+20(SB)/4, $0x3eb33333
+DATA all3eb33333AVX2<>+24(SB)/4, $0x3eb33333
+DATA all3eb33333AVX2<>+28(SB)/4, $0x3eb33333
+GLOBL all3eb33333AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA allbceee8ebAVX2<>+0(SB)/4, $0xbceee8eb
+DATA allbceee8ebAVX2<>+4(SB)/4, $0xbceee8eb
+DATA allbceee8ebAVX2<>+8(SB)/4, $0xbceee8eb
+DATA allbceee8ebAVX2<>+12(SB)/4, $0xbceee8eb
+DATA allbceee8ebAVX2<>+16(SB)/4, $0xbceee8eb
+DATA allbceee8ebAVX2<>+20(SB)/4, $0xbceee8eb
+DATA allbceee8ebAVX2<>+24(SB)/4, $0xbceee8eb
+DATA allbceee8ebAVX2<>+28(SB)/4, $0xbceee8eb
+GLOBL allbceee8ebAVX2<>(SB), RODATA|NOPTR, $32
+
+DATA all3e138484AVX2<>+0(SB)/4, $0x3e138484
+DATA all3e138484AVX2<>+4(SB)/4, $0x3e138484
+DATA all3e138484AVX2<>+8(SB)/4, $0x3e138484
+DATA all3e138484AVX2<>+12(SB)/4, $0x3e138484
+DATA all3e138484AVX2<>+16(SB)/4, $0x3e138484
+DATA all3e138484AVX2<>+20(SB)/4, $0x3e138484
+DATA all3e138484AVX2<>+24(SB)/4, $0x3e138484
+DATA all3e138484AVX2<>+28(SB)/4, $0x3e138484
+GLOBL all3e138484AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA allbe830569AVX2<>+0(SB)/4, $0xbe830569
+DATA allbe830569AVX2<>+4(SB)/4, $0xbe830569
+DATA allbe830569AVX2<>+8(SB)/4, $0xbe830569
+DATA allbe830569AVX2<>+12(SB)/4, $0xbe830569
+DATA allbe830569AVX2<>+16(SB)/4, $0xbe830569
+DATA allbe830569AVX2<>+20(SB)/4, $0xbe830569
+DATA allbe830569AVX2<>+24(SB)/4, $0xbe830569
+DATA allbe830569AVX2<>+28(SB)/4, $0xbe830569
+GLOBL allbe830569AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA all3e23378cAVX2<>+0(SB)/4, $0x3e23378c
+DATA all3e23378cAVX2<>+4(SB)/4, $0x3e23378c
+DATA all3e23378cAVX2<>+8(SB)/4, $0x3e23378c
+DATA all3e23378cAVX2<>+12(SB)/4, $0x3e23378c
+DATA all3e23378cAVX2<>+16(SB)/4, $0x3e23378c
+DATA all3e23378cAVX2<>+20(SB)/4, $0x3e23378c
+DATA all3e23378cAVX2<>+24(SB)/4, $0x3e23378c
+DATA all3e23378cAVX2<>+28(SB)/4, $0x3e23378c
+GLOBL all3e23378cAVX2<>(SB), RODATA|NOPTR, $32
+
+DATA allbcbe91f9AVX2<>+0(SB)/4, $0xbcbe91f9
+DATA allbcbe91f9AVX2<>+4(SB)/4, $0xbcbe91f9
+DATA allbcbe91f9AVX2<>+8(SB)/4, $0xbcbe91f9
+DATA allbcbe91f9AVX2<>+12(SB)/4, $0xbcbe91f9
+DATA allbcbe91f9AVX2<>+16(SB)/4, $0xbcbe91f9
+DATA allbcbe91f9AVX2<>+20(SB)/4, $0xbcbe91f9
+DATA allbcbe91f9AVX2<>+24(SB)/4, $0xbcbe91f9
+DATA allbcbe91f9AVX2<>+28(SB)/4, $0xbcbe91f9
+GLOBL allbcbe91f9AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA all3dd8376bAVX2<>+0(SB)/4, $0x3dd8376b
+DATA all3dd8376bAVX2<>+4(SB)/4, $0x3dd8376b
+DATA all3dd8376bAVX2<>+8(SB)/4, $0x3dd8376b
+DATA all3dd8376bAVX2<>+12(SB)/4, $0x3dd8376b
+DATA all3dd8376bAVX2<>+16(SB)/4, $0x3dd8376b
+DATA all3dd8376bAVX2<>+20(SB)/4, $0x3dd8376b
+DATA all3dd8376bAVX2<>+24(SB)/4, $0x3dd8376b
+DATA all3dd8376bAVX2<>+28(SB)/4, $0x3dd8376b
+GLOBL all3dd8376bAVX2<>(SB), RODATA|NOPTR, $32
+
+DATA all3df561dfAVX2<>+0(SB)/4, $0x3df561df
+DATA all3df561dfAVX2<>+4(SB)/4, $0x3df561df
+DATA all3df561dfAVX2<>+8(SB)/4, $0x3df561df
+DATA all3df561dfAVX2<>+12(SB)/4, $0x3df561df
+DATA all3df561dfAVX2<>+16(SB)/4, $0x3df561df
+DATA all3df561dfAVX2<>+20(SB)/4, $0x3df561df
+DATA all3df561dfAVX2<>+24(SB)/4, $0x3df561df
+DATA all3df561dfAVX2<>+28(SB)/4, $0x3df561df
+GLOBL all3df561dfAVX2<>(SB), RODATA|NOPTR, $32
+
+DATA all3e0f3898AVX2<>+0(SB)/4, $0x3e0f3898
+DATA all3e0f3898AVX2<>+4(SB)/4, $0x3e0f3898
+DATA all3e0f3898AVX2<>+8(SB)/4, $0x3e0f3898
+DATA all3e0f3898AVX2<>+12(SB)/4, $0x3e0f3898
+DATA all3e0f3898AVX2<>+16(SB)/4, $0x3e0f3898
+DATA all3e0f3898AVX2<>+20(SB)/4, $0x3e0f3898
+DATA all3e0f3898AVX2<>+24(SB)/4, $0x3e0f3898
+DATA all3e0f3898AVX2<>+28(SB)/4, $0x3e0f3898
+GLOBL all3e0f3898AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA all3e0ef8e0AVX2<>+0(SB)/4, $0x3e0ef8e0
+DATA all3e0ef8e0AVX2<>+4(SB)/4, $0x3e0ef8e0
+DATA all3e0ef8e0AVX2<>+8(SB)/4, $0x3e0ef8e0
+DATA all3e0ef8e0AVX2<>+12(SB)/4, $0x3e0ef8e0
+DATA all3e0ef8e0AVX2<>+16(SB)/4, $0x3e0ef8e0
+DATA all3e0ef8e0AVX2<>+20(SB)/4, $0x3e0ef8e0
+DATA all3e0ef8e0AVX2<>+24(SB)/4, $0x3e0ef8e0
+DATA all3e0ef8e0AVX2<>+28(SB)/4, $0x3e0ef8e0
+GLOBL all3e0ef8e0AVX2<>(SB), RODATA|NOPTR, $32
+
+// func geluTanhAVX2(dst *float32, x *float32, bias *float32, pre *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·geluTanhAVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ bias+16(FP), DX
+	MOVQ pre+24(FP), BX
+	MOVQ n+32(FP), SI
+	XORQ DI, DI
+	SUBQ $0x08, SI
+	JL   tail38
+
+loop37:
+	VMOVUPS (CX)(DI*4), Y0
+	TESTQ   DX, DX
+	JE      skip40
+	VMOVUPS (DX)(DI*4), Y1
+	VADDPS  Y1, Y0, Y0
+
+skip40:
+	TESTQ   BX, BX
+	JE      skip41
+	VMOVUPS Y0, (BX)(DI*4)
+
+skip41:
+	VMOVUPS      allbd922279AVX2<>+0(SB), Y2
+	VMULPS       Y0, Y0, Y1
+	VFMADD213PS  allbfcc422aAVX2<>+0(SB), Y1, Y2
+	VMULPS       Y0, Y2, Y2
+	VMOVUPS      allc2d00000AVX2<>+0(SB), Y1
+	VMAXPS       Y2, Y1, Y1
+	VMOVUPS      all42b20000AVX2<>+0(SB), Y2
+	VMINPS       Y1, Y2, Y1
+	VMULPS       all3fb8aa3bAVX2<>+0(SB), Y1, Y2
+	VROUNDPS     $0x00, Y2, Y2
+	VFNMADD231PS all3f318000AVX2<>+0(SB), Y2, Y1
+	VFNMADD231PS allb95e8083AVX2<>+0(SB), Y2, Y1
+	VMOVUPS      all3ab52375AVX2<>+0(SB), Y3
+	VFMADD213PS  all3c09206fAVX2<>+0(SB), Y1, Y3
+	VFMADD213PS  all3d2aac76AVX2<>+0(SB), Y1, Y3
+	VFMADD213PS  all3e2aaa44AVX2<>+0(SB), Y1, Y3
+	VFMADD213PS  all3efffffeAVX2<>+0(SB), Y1, Y3
+	VFMADD213PS  all3f800000AVX2<>+0(SB), Y1, Y3
+	VFMADD213PS  all3f800000AVX2<>+0(SB), Y1, Y3
+	VCVTPS2DQ    Y2, Y1
+	VPSRAD       $0x01, Y1, Y2
+	VPSUBD       Y2, Y1, Y1
+	VPADDD       all0000007fAVX2<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y3, Y3
+	VPADDD       all0000007fAVX2<>+0(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y3, Y3
+	VMOVUPS      all3f800000AVX2<>+0(SB), Y1
+	VADDPS       Y1, Y3, Y3
+	VDIVPS       Y3, Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, (AX)(DI*4)
+	ADDQ         $0x08, DI
+	SUBQ         $0x08, SI
+	JGE          loop37
+
+tail38:
+	ADDQ       $0x08, SI
+	JE         done39
+	LEAQ       lanesAVX2<>+32(SB), R8
+	NEGQ       SI
+	VMOVUPS    (R8)(SI*4), Y0
+	VMASKMOVPS (CX)(DI*4), Y0, Y1
+	TESTQ      DX, DX
+	JE         skip42
+	VMASKMOVPS (DX)(DI*4), Y0, Y2
+	VADDPS     Y2, Y1, Y1
+
+skip42:
+	TESTQ      BX, BX
+	JE         skip43
+	VMASKMOVPS Y1, Y0, (BX)(DI*4)
+
+skip43:
+	VMOVUPS      allbd922279AVX2<>+0(SB), Y3
+	VMULPS       Y1, Y1, Y2
+	VFMADD213PS  allbfcc422aAVX2<>+0(SB), Y2, Y3
+	VMULPS       Y1, Y3, Y3
+	VMOVUPS      allc2d00000AVX2<>+0(SB), Y2
+	VMAXPS       Y3, Y2, Y2
+	VMOVUPS      all42b20000AVX2<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VMULPS       all3fb8aa3bAVX2<>+0(SB), Y2, Y3
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS all3f318000AVX2<>+0(SB), Y3, Y2
+	VFNMADD231PS allb95e8083AVX2<>+0(SB), Y3, Y2
+	VMOVUPS      all3ab52375AVX2<>+0(SB), Y4
+	VFMADD213PS  all3c09206fAVX2<>+0(SB), Y2, Y4
+	VFMADD213PS  all3d2aac76AVX2<>+0(SB), Y2, Y4
+	VFMADD213PS  all3e2aaa44AVX2<>+0(SB), Y2, Y4
+	VFMADD213PS  all3efffffeAVX2<>+0(SB), Y2, Y4
+	VFMADD213PS  all3f800000AVX2<>+0(SB), Y2, Y4
+	VFMADD213PS  all3f800000AVX2<>+0(SB), Y2, Y4
+	VCVTPS2DQ    Y3, Y2
+	VPSRAD       $0x01, Y2, Y3
+	VPSUBD       Y3, Y2, Y2
+	VPADDD       all0000007fAVX2<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y4, Y4
+	VPADDD       all0000007fAVX2<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y4, Y4
+	VMOVUPS      all3f800000AVX2<>+0(SB), Y2
+	VADDPS       Y2, Y4, Y4
+	VDIVPS       Y4, Y2, Y2
+	VMULPS       Y1, Y2, Y2
+	VMASKMOVPS   Y2, Y0, (AX)(DI*4)
+
+done39:
+	VZEROUPPER
+	RET
+
+DATA allbd922279AVX2<>+0(SB)/4, $0xbd922279
+DATA allbd922279AVX2<>+4(SB)/4, $0xbd922279
+DATA allbd922279AVX2<>+8(SB)/4, $0xbd922279
+DATA allbd922279AVX2<>+12(SB)/4, $0xbd922279
+DATA allbd922279AVX2<>+16(SB)/4, $0xbd922279
+DATA allbd922279AVX2<>+20(SB)/4, $0xbd922279
+DATA allbd922279AVX2<>+24(SB)/4, $0xbd922279
+DATA allbd922279AVX2<>+28(SB)/4, $0xbd922279
+GLOBL allbd922279AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA allbfcc422aAVX2<>+0(SB)/4, $0xbfcc422a
+DATA allbfcc422aAVX2<>+4(SB)/4, $0xbfcc422a
+DATA allbfcc422aAVX2<>+8(SB)/4, $0xbfcc422a
+DATA allbfcc422aAVX2<>+12(SB)/4, $0xbfcc422a
+DATA allbfcc422aAVX2<>+16(SB)/4, $0xbfcc422a
+DATA allbfcc422aAVX2<>+20(SB)/4, $0xbfcc422a
+DATA allbfcc422aAVX2<>+24(SB)/4, $0xbfcc422a
+DATA allbfcc422aAVX2<>+28(SB)/4, $0xbfcc422a
+GLOBL allbfcc422aAVX2<>(SB), RODATA|NOPTR, $32
+
+// func tanhAVX2(dst *float32, x *float32, bias *float32, pre *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·tanhAVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ bias+16(FP), DX
+	MOVQ pre+24(FP), BX
+	MOVQ n+32(FP), SI
+	XORQ DI, DI
+	SUBQ $0x08, SI
+	JL   tail45
+
+loop44:
+	VMOVUPS (CX)(DI*4), Y0
+	TESTQ   DX, DX
+	JE      skip47
+	VMOVUPS (DX)(DI*4), Y1
+	VADDPS  Y1, Y0, Y0
+
+skip47:
+	TESTQ   BX, BX
+	JE      skip48
+	VMOVUPS Y0, (BX)(DI*4)
+
+skip48:
+	VANDPS       all7fffffffAVX2<>+0(SB), Y0, Y1
+	VMOVUPS      allc0000000AVX2<>+0(SB), Y2
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      allc2d00000AVX2<>+0(SB), Y2
+	VMAXPS       Y1, Y2, Y2
+	VMOVUPS      all42b20000AVX2<>+0(SB), Y1
+	VMINPS       Y2, Y1, Y2
+	VMULPS       all3fb8aa3bAVX2<>+0(SB), Y2, Y1
+	VROUNDPS     $0x00, Y1, Y1
+	VFNMADD231PS all3f318000AVX2<>+0(SB), Y1, Y2
+	VFNMADD231PS allb95e8083AVX2<>+0(SB), Y1, Y2
+	VMOVUPS      all3ab52375AVX2<>+0(SB), Y3
+	VFMADD213PS  all3c09206fAVX2<>+0(SB), Y2, Y3
+	VFMADD213PS  all3d2aac76AVX2<>+0(SB), Y2, Y3
+	VFMADD213PS  all3e2aaa44AVX2<>+0(SB), Y2, Y3
+	VFMADD213PS  all3efffffeAVX2<>+0(SB), Y2, Y3
+	VMULPS       Y2, Y2, Y4
+	VFMADD213PS  Y2, Y4, Y3
+	VMOVUPS      all3f800000AVX2<>+0(SB), Y2
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y4
+	VPSUBD       Y4, Y1, Y1
+	VPADDD       all0000007fAVX2<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VPADDD       all0000007fAVX2<>+0(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VMULPS       Y2, Y3, Y3
+	VSUBPS       all3f800000AVX2<>+0(SB), Y2, Y2
+	VADDPS       Y2, Y3, Y3
+	VMOVUPS      allc0000000AVX2<>+0(SB), Y1
+	VSUBPS       Y3, Y1, Y1
+	VDIVPS       Y1, Y3, Y1
+	VANDPS       all80000000AVX2<>+0(SB), Y0, Y0
+	VORPS        Y0, Y1, Y1
+	VMOVUPS      Y1, (AX)(DI*4)
+	ADDQ         $0x08, DI
+	SUBQ         $0x08, SI
+	JGE          loop44
+
+tail45:
+	ADDQ       $0x08, SI
+	JE         done46
+	LEAQ       lanesAVX2<>+32(SB), R8
+	NEGQ       SI
+	VMOVUPS    (R8)(SI*4), Y0
+	VMASKMOVPS (CX)(DI*4), Y0, Y1
+	TESTQ      DX, DX
+	JE         skip49
+	VMASKMOVPS (DX)(DI*4), Y0, Y2
+	VADDPS     Y2, Y1, Y1
+
+skip49:
+	TESTQ      BX, BX
+	JE         skip50
+	VMASKMOVPS Y1, Y0, (BX)(DI*4)
+
+skip50:
+	VANDPS       all7fffffffAVX2<>+0(SB), Y1, Y2
+	VMOVUPS      allc0000000AVX2<>+0(SB), Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVUPS      allc2d00000AVX2<>+0(SB), Y3
+	VMAXPS       Y2, Y3, Y3
+	VMOVUPS      all42b20000AVX2<>+0(SB), Y2
+	VMINPS       Y3, Y2, Y3
+	VMULPS       all3fb8aa3bAVX2<>+0(SB), Y3, Y2
+	VROUNDPS     $0x00, Y2, Y2
+	VFNMADD231PS all3f318000AVX2<>+0(SB), Y2, Y3
+	VFNMADD231PS allb95e8083AVX2<>+0(SB), Y2, Y3
+	VMOVUPS      all3ab52375AVX2<>+0(SB), Y4
+	VFMADD213PS  all3c09206fAVX2<>+0(SB), Y3, Y4
+	VFMADD213PS  all3d2aac76AVX2<>+0(SB), Y3, Y4
+	VFMADD213PS  all3e2aaa44AVX2<>+0(SB), Y3, Y4
+	VFMADD213PS  all3efffffeAVX2<>+0(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y5
+	VFMADD213PS  Y3, Y5, Y4
+	VMOVUPS      all3f800000AVX2<>+0(SB), Y3
+	VCVTPS2DQ    Y2, Y2
+	VPSRAD       $0x01, Y2, Y5
+	VPSUBD       Y5, Y2, Y2
+	VPADDD       all0000007fAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPADDD       all0000007fAVX2<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y3, Y3
+	VMULPS       Y3, Y4, Y4
+	VSUBPS       all3f800000AVX2<>+0(SB), Y3, Y3
+	VADDPS       Y3, Y4, Y4
+	VMOVUPS      allc0000000AVX2<>+0(SB), Y2
+	VSUBPS       Y4, Y2, Y2
+	VDIVPS       Y2, Y4, Y2
+	VANDPS       all80000000AVX2<>+0(SB), Y1, Y1
+	VORPS        Y1, Y2, Y2
+	VMASKMOVPS   Y2, Y0, (AX)(DI*4)
+
+done46:
+	VZEROUPPER
+	RET
+
+DATA allc0000000AVX2<>+0(SB)/4, $0xc0000000
+DATA allc0000000AVX2<>+4(SB)/4, $0xc0000000
+DATA allc0000000AVX2<>+8(SB)/4, $0xc0000000
+DATA allc0000000AVX2<>+12(SB)/4, $0xc0000000
+DATA allc0000000AVX2<>+16(SB)/4, $0xc0000000
+DATA allc0000000AVX2<>+20(SB)/4, $0xc0000000
+DATA allc0000000AVX2<>+24(SB)/4, $0xc0000000
+DATA allc0000000AVX2<>+28(SB)/4, $0xc0000000
+GLOBL allc0000000AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA all80000000AVX2<>+0(SB)/4, $0x80000000
+DATA all80000000AVX2<>+4(SB)/4, $0x80000000
+DATA all80000000AVX2<>+8(SB)/4, $0x80000000
+DATA all80000000AVX2<>+12(SB)/4, $0x80000000
+DATA all80000000AVX2<>+16(SB)/4, $0x80000000
+DATA all80000000AVX2<>+20(SB)/4, $0x80000000
+DATA all80000000AVX2<>+24(SB)/4, $0x80000000
+DATA all80000000AVX2<>+28(SB)/4, $0x80000000
+GLOBL all80000000AVX2<>(SB), RODATA|NOPTR, $32
+
+// func sigmoidLinearAVX2(dst *float32, x *float32, bias *float32, pre *float32, n int, negative float32)
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·sigmoidLinearAVX2(SB), NOSPLIT, $0-44
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         bias+16(FP), DX
+	MOVQ         pre+24(FP), BX
+	MOVQ         n+32(FP), SI
+	MOVSS        negative+40(FP), X0
+	VBROADCASTSS X0, Y0
+	XORQ         DI, DI
+	SUBQ         $0x08, SI
+	JL           tail52
+
+loop51:
+	VMOVUPS (CX)(DI*4), Y1
+	TESTQ   DX, DX
+	JE      skip54
+	VMOVUPS (DX)(DI*4), Y2
+	VADDPS  Y2, Y1, Y1
+
+skip54:
+	TESTQ   BX, BX
+	JE      skip55
+	VMOVUPS Y1, (BX)(DI*4)
+
+skip55:
+	VMULPS       Y0, Y1, Y2
+	VMOVUPS      allc2d00000AVX2<>+0(SB), Y3
+	VMAXPS       Y2, Y3, Y3
+	VMOVUPS      all42b20000AVX2<>+0(SB), Y2
+	VMINPS       Y3, Y2, Y3
+	VMULPS       all3fb8aa3bAVX2<>+0(SB), Y3, Y2
+	VROUNDPS     $0x00, Y2, Y2
+	VFNMADD231PS all3f318000AVX2<>+0(SB), Y2, Y3
+	VFNMADD231PS allb95e8083AVX2<>+0(SB), Y2, Y3
+	VMOVUPS      all3ab52375AVX2<>+0(SB), Y4
+	VFMADD213PS  all3c09206fAVX2<>+0(SB), Y3, Y4
+	VFMADD213PS  all3d2aac76AVX2<>+0(SB), Y3, Y4
+	VFMADD213PS  all3e2aaa44AVX2<>+0(SB), Y3, Y4
+	VFMADD213PS  all3efffffeAVX2<>+0(SB), Y3, Y4
+	VFMADD213PS  all3f800000AVX2<>+0(SB), Y3, Y4
+	VFMADD213PS  all3f800000AVX2<>+0(SB), Y3, Y4
+	VCVTPS2DQ    Y2, Y2
+	VPSRAD       $0x01, Y2, Y3
+	VPSUBD       Y3, Y2, Y2
+	VPADDD       all0000007fAVX2<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y4, Y4
+	VPADDD       all0000007fAVX2<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y4, Y4
+	VMOVUPS      all3f800000AVX2<>+0(SB), Y2
+	VADDPS       Y2, Y4, Y4
+	VDIVPS       Y4, Y2, Y2
+	VMULPS       Y1, Y2, Y2
+	VMOVUPS      Y2, (AX)(DI*4)
+	ADDQ         $0x08, DI
+	SUBQ         $0x08, SI
+	JGE          loop51
+
+tail52:
+	ADDQ       $0x08, SI
+	JE         done53
+	LEAQ       lanesAVX2<>+32(SB), R8
+	NEGQ       SI
+	VMOVUPS    (R8)(SI*4), Y1
+	VMASKMOVPS (CX)(DI*4), Y1, Y2
+	TESTQ      DX, DX
+	JE         skip56
+	VMASKMOVPS (DX)(DI*4), Y1, Y3
+	VADDPS     Y3, Y2, Y2
+
+skip56:
+	TESTQ      BX, BX
+	JE         skip57
+	VMASKMOVPS Y2, Y1, (BX)(DI*4)
+
+skip57:
+	VMULPS       Y0, Y2, Y0
+	VMOVUPS      allc2d00000AVX2<>+0(SB), Y3
+	VMAXPS       Y0, Y3, Y3
+	VMOVUPS      all42b20000AVX2<>+0(SB), Y0
+	VMINPS       Y3, Y0, Y3
+	VMULPS       all3fb8aa3bAVX2<>+0(SB), Y3, Y0
+	VROUNDPS     $0x00, Y0, Y0
+	VFNMADD231PS all3f318000AVX2<>+0(SB), Y0, Y3
+	VFNMADD231PS allb95e8083AVX2<>+0(SB), Y0, Y3
+	VMOVUPS      all3ab52375AVX2<>+0(SB), Y4
+	VFMADD213PS  all3c09206fAVX2<>+0(SB), Y3, Y4
+	VFMADD213PS  all3d2aac76AVX2<>+0(SB), Y3, Y4
+	VFMADD213PS  all3e2aaa44AVX2<>+0(SB), Y3, Y4
+	VFMADD213PS  all3efffffeAVX2<>+0(SB), Y3, Y4
+	VFMADD213PS  all3f800000AVX2<>+0(SB), Y3, Y4
+	VFMADD213PS  all3f800000AVX2<>+0(SB), Y3, Y4
+	VCVTPS2DQ    Y0, Y0
+	VPSRAD       $0x01, Y0, Y3
+	VPSUBD       Y3, Y0, Y0
+	VPADDD       all0000007fAVX2<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y4, Y4
+	VPADDD       all0000007fAVX2<>+0(SB), Y0, Y0
+	VPSLLD       $0x17, Y0, Y0
+	VMULPS       Y0, Y4, Y4
+	VMOVUPS      all3f800000AVX2<>+0(SB), Y0
+	VADDPS       Y0, Y4, Y4
+	VDIVPS       Y4, Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMASKMOVPS   Y0, Y1, (AX)(DI*4)
+
+done53:
+	VZEROUPPER
+	RET
+
+// func reluGradAVX2(dst *float32, x *float32, dy *float32, n int)
+// Requires: AVX
+TEXT ·reluGradAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ dy+16(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+	SUBQ $0x08, BX
+	JL   tail59
+
+loop58:
+	VMOVUPS (CX)(SI*4), Y0
+	VMOVUPS (DX)(SI*4), Y1
+	VXORPS  Y2, Y2, Y2
+	VCMPPS  $0x16, Y2, Y0, Y0
+	VANDPS  Y0, Y1, Y1
+	VMOVUPS Y1, (AX)(SI*4)
+	ADDQ    $0x08, SI
+	SUBQ    $0x08, BX
+	JGE     loop58
+
+tail59:
+	ADDQ       $0x08, BX
+	JE         done60
+	LEAQ       lanesAVX2<>+32(SB), DI
+	NEGQ       BX
+	VMOVUPS    (DI)(BX*4), Y0
+	VMASKMOVPS (CX)(SI*4), Y0, Y1
+	VMASKMOVPS (DX)(SI*4), Y0, Y2
+	VXORPS     Y3, Y3, Y3
+	VCMPPS     $0x16, Y3, Y1, Y1
+	VANDPS     Y1, Y2, Y2
+	VMASKMOVPS Y2, Y0, (AX)(SI*4)
+
+done60:
+	VZEROUPPER
+	RET
+
+// func geluGradAVX2(dst *float32, x *float32, dy *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·geluGradAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ dy+16(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+	SUBQ $0x08, BX
+	JL   tail62
+
+loop61:
+	VMOVUPS      (CX)(SI*4), Y0
+	VMOVUPS      (DX)(SI*4), Y1
+	VANDPS       all7fffffffAVX2<>+0(SB), Y0, Y2
+	VMOVUPS      all41700000AVX2<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VMOVUPS      allbf000000AVX2<>+0(SB), Y5
+	VMULPS       Y2, Y2, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y2, Y2, Y4
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      allc2d00000AVX2<>+0(SB), Y6
+	VMAXPS       Y3, Y6, Y6
+	VMOVUPS      all42b20000AVX2<>+0(SB), Y3
+	VMINPS       Y6, Y3, Y6
+	VMULPS       all3fb8aa3bAVX2<>+0(SB), Y6, Y3
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS all3f318000AVX2<>+0(SB), Y3, Y6
+	VFNMADD231PS allb95e8083AVX2<>+0(SB), Y3, Y6
+	VFMADD231PS  Y5, Y4, Y6
+	VMOVUPS      all3ab52375AVX2<>+0(SB), Y4
+	VFMADD213PS  all3c09206fAVX2<>+0(SB), Y6, Y4
+	VFMADD213PS  all3d2aac76AVX2<>+0(SB), Y6, Y4
+	VFMADD213PS  all3e2aaa44AVX2<>+0(SB), Y6, Y4
+	VFMADD213PS  all3efffffeAVX2<>+0(SB), Y6, Y4
+	VFMADD213PS  all3f800000AVX2<>+0(SB), Y6, Y4
+	VFMADD213PS  all3f800000AVX2<>+0(SB), Y6, Y4
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       all0000007fAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y4, Y4
+	VPADDD       all0000007fAVX2<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      all3f800000AVX2<>+0(SB), Y3
+	VFMADD231PS  all3eb33333AVX2<>+0(SB), Y2, Y3
+	VMOVUPS      all3f800000AVX2<>+0(SB), Y2
+	VDIVPS       Y3, Y2, Y3
+	VMOVUPS      allbceee8ebAVX2<>+0(SB), Y5
+	VFMADD213PS  all3e138484AVX2<>+0(SB), Y3, Y5
+	VFMADD213PS  allbe830569AVX2<>+0(SB), Y3, Y5
+	VFMADD213PS  all3e23378cAVX2<>+0(SB), Y3, Y5
+	VFMADD213PS  allbcbe91f9AVX2<>+0(SB), Y3, Y5
+	VFMADD213PS  all3dd8376bAVX2<>+0(SB), Y3, Y5
+	VFMADD213PS  all3df561dfAVX2<>+0(SB), Y3, Y5
+	VFMADD213PS  all3e0f3898AVX2<>+0(SB), Y3, Y5
+	VFMADD213PS  all3e0ef8e0AVX2<>+0(SB), Y3, Y5
+	VMULPS       Y3, Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VSUBPS       Y5, Y2, Y2
+	VBLENDVPS    Y0, Y5, Y2, Y2
+	VMULPS       all3ecc422aAVX2<>+0(SB), Y4, Y4
+	VFMADD231PS  Y0, Y4, Y2
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, (AX)(SI*4)
+	ADDQ         $0x08, SI
+	SUBQ         $0x08, BX
+	JGE          loop61
+
+tail62:
+	ADDQ         $0x08, BX
+	JE           done63
+	LEAQ         lanesAVX2<>+32(SB), DI
+	NEGQ         BX
+	VMOVUPS      (DI)(BX*4), Y0
+	VMASKMOVPS   (CX)(SI*4), Y0, Y1
+	VMASKMOVPS   (DX)(SI*4), Y0, Y2
+	VANDPS       all7fffffffAVX2<>+0(SB), Y1, Y3
+	VMOVUPS      all41700000AVX2<>+0(SB), Y4
+	VMINPS       Y3, Y4, Y3
+	VMOVUPS      allbf000000AVX2<>+0(SB), Y6
+	VMULPS       Y3, Y3, Y4
+	VMOVAPS      Y4, Y5
+	VFMSUB231PS  Y3, Y3, Y5
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      allc2d00000AVX2<>+0(SB), Y7
+	VMAXPS       Y4, Y7, Y7
+	VMOVUPS      all42b20000AVX2<>+0(SB), Y4
+	VMINPS       Y7, Y4, Y7
+	VMULPS       all3fb8aa3bAVX2<>+0(SB), Y7, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS all3f318000AVX2<>+0(SB), Y4, Y7
+	VFNMADD231PS allb95e8083AVX2<>+0(SB), Y4, Y7
+	VFMADD231PS  Y6, Y5, Y7
+	VMOVUPS      all3ab52375AVX2<>+0(SB), Y5
+	VFMADD213PS  all3c09206fAVX2<>+0(SB), Y7, Y5
+	VFMADD213PS  all3d2aac76AVX2<>+0(SB), Y7, Y5
+	VFMADD213PS  all3e2aaa44AVX2<>+0(SB), Y7, Y5
+	VFMADD213PS  all3efffffeAVX2<>+0(SB), Y7, Y5
+	VFMADD213PS  all3f800000AVX2<>+0(SB), Y7, Y5
+	VFMADD213PS  all3f800000AVX2<>+0(SB), Y7, Y5
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       all0000007fAVX2<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y5, Y5
+	VPADDD       all0000007fAVX2<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y5, Y5
+	VMOVUPS      all3f800000AVX2<>+0(SB), Y4
+	VFMADD231PS  all3eb33333AVX2<>+0(SB), Y3, Y4
+	VMOVUPS      all3f800000AVX2<>+0(SB), Y3
+	VDIVPS       Y4, Y3, Y4
+	VMOVUPS      allbceee8ebAVX2<>+0(SB), Y6
+	VFMADD213PS  all3e138484AVX2<>+0(SB), Y4, Y6
+	VFMADD213PS  allbe830569AVX2<>+0(SB), Y4, Y6
+	VFMADD213PS  all3e23378cAVX2<>+0(SB), Y4, Y6
+	VFMADD213PS  allbcbe91f9AVX2<>+0(SB), Y4, Y6
+	VFMADD213PS  all3dd8376bAVX2<>+0(SB), Y4, Y6
+	VFMADD213PS  all3df561dfAVX2<>+0(SB), Y4, Y6
+	VFMADD213PS  all3e0f3898AVX2<>+0(SB), Y4, Y6
+	VFMADD213PS  all3e0ef8e0AVX2<>+0(SB), Y4, Y6
+	VMULPS       Y4, Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VSUBPS       Y6, Y3, Y3
+	VBLENDVPS    Y1, Y6, Y3, Y3
+	VMULPS       all3ecc422aAVX2<>+0(SB), Y5, Y5
+	VFMADD231PS  Y1, Y5, Y3
+	VMULPS       Y3, Y2, Y2
+	VMASKMOVPS   Y2, Y0, (AX)(SI*4)
+
+done63:
+	VZEROUPPER
+	RET
+
+DATA all3ecc422aAVX2<>+0(SB)/4, $0x3ecc422a
+DATA all3ecc422aAVX2<>+4(SB)/4, $0x3ecc422a
+DATA all3ecc422aAVX2<>+8(SB)/4, $0x3ecc422a
+DATA all3ecc422aAVX2<>+12(SB)/4, $0x3ecc422a
+DATA all3ecc422aAVX2<>+16(SB)/4, $0x3ecc422a
+DATA all3ecc422aAVX2<>+20(SB)/4, $0x3ecc422a
+DATA all3ecc422aAVX2<>+24(SB)/4, $0x3ecc422a
+DATA all3ecc422aAVX2<>+28(SB)/4, $0x3ecc422a
+GLOBL all3ecc422aAVX2<>(SB), RODATA|NOPTR, $32
+
+// func geluTanhGradAVX2(dst *float32, x *float32, dy *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·geluTanhGradAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ dy+16(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+	SUBQ $0x08, BX
+	JL   tail65
+
+loop64:
+	VMOVUPS      (CX)(SI*4), Y0
+	VMOVUPS      (DX)(SI*4), Y1
+	VMOVUPS      allbd922279AVX2<>+0(SB), Y3
+	VMULPS       Y0, Y0, Y2
+	VFMADD213PS  allbfcc422aAVX2<>+0(SB), Y2, Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVUPS      allc2d00000AVX2<>+0(SB), Y2
+	VMAXPS       Y3, Y2, Y2
+	VMOVUPS      all42b20000AVX2<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VMULPS       all3fb8aa3bAVX2<>+0(SB), Y2, Y3
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS all3f318000AVX2<>+0(SB), Y3, Y2
+	VFNMADD231PS allb95e8083AVX2<>+0(SB), Y3, Y2
+	VMOVUPS      all3ab52375AVX2<>+0(SB), Y4
+	VFMADD213PS  all3c09206fAVX2<>+0(SB), Y2, Y4
+	VFMADD213PS  all3d2aac76AVX2<>+0(SB), Y2, Y4
+	VFMADD213PS  all3e2aaa44AVX2<>+0(SB), Y2, Y4
+	VFMADD213PS  all3efffffeAVX2<>+0(SB), Y2, Y4
+	VFMADD213PS  all3f800000AVX2<>+0(SB), Y2, Y4
+	VFMADD213PS  all3f800000AVX2<>+0(SB), Y2, Y4
+	VCVTPS2DQ    Y3, Y2
+	VPSRAD       $0x01, Y2, Y3
+	VPSUBD       Y3, Y2, Y2
+	VPADDD       all0000007fAVX2<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y4, Y4
+	VPADDD       all0000007fAVX2<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y4, Y4
+	VMOVUPS      all3f800000AVX2<>+0(SB), Y2
+	VADDPS       Y2, Y4, Y4
+	VDIVPS       Y4, Y2, Y2
+	VMOVUPS      allc61c4000AVX2<>+0(SB), Y3
+	VMOVUPS      all461c4000AVX2<>+0(SB), Y4
+	VMAXPS       Y0, Y3, Y3
+	VMINPS       Y3, Y4, Y3
+	VMULPS       Y3, Y3, Y0
+	VMOVUPS      all3e5b33b6AVX2<>+0(SB), Y4
+	VFMADD213PS  all3fcc422aAVX2<>+0(SB), Y0, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      all3f800000AVX2<>+0(SB), Y0
+	VSUBPS       Y2, Y0, Y0
+	VMULPS       Y0, Y4, Y4
+	VFMADD213PS  Y2, Y4, Y2
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, (AX)(SI*4)
+	ADDQ         $0x08, SI
+	SUBQ         $0x08, BX
+	JGE          loop64
+
+tail65:
+	ADDQ         $0x08, BX
+	JE           done66
+	LEAQ         lanesAVX2<>+32(SB), DI
+	NEGQ         BX
+	VMOVUPS      (DI)(BX*4), Y0
+	VMASKMOVPS   (CX)(SI*4), Y0, Y1
+	VMASKMOVPS   (DX)(SI*4), Y0, Y2
+	VMOVUPS      allbd922279AVX2<>+0(SB), Y4
+	VMULPS       Y1, Y1, Y3
+	VFMADD213PS  allbfcc422aAVX2<>+0(SB), Y3, Y4
+	VMULPS       Y1, Y4, Y4
+	VMOVUPS      allc2d00000AVX2<>+0(SB), Y3
+	VMAXPS       Y4, Y3, Y3
+	VMOVUPS      all42b20000AVX2<>+0(SB), Y4
+	VMINPS       Y3, Y4, Y3
+	VMULPS       all3fb8aa3bAVX2<>+0(SB), Y3, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS all3f318000AVX2<>+0(SB), Y4, Y3
+	VFNMADD231PS allb95e8083AVX2<>+0(SB), Y4, Y3
+	VMOVUPS      all3ab52375AVX2<>+0(SB), Y5
+	VFMADD213PS  all3c09206fAVX2<>+0(SB), Y3, Y5
+	VFMADD213PS  all3d2aac76AVX2<>+0(SB), Y3, Y5
+	VFMADD213PS  all3e2aaa44AVX2<>+0(SB), Y3, Y5
+	VFMADD213PS  all3efffffeAVX2<>+0(SB), Y3, Y5
+	VFMADD213PS  all3f800000AVX2<>+0(SB), Y3, Y5
+	VFMADD213PS  all3f800000AVX2<>+0(SB), Y3, Y5
+	VCVTPS2DQ    Y4, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSUBD       Y4, Y3, Y3
+	VPADDD       all0000007fAVX2<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y5, Y5
+	VPADDD       all0000007fAVX2<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y5, Y5
+	VMOVUPS      all3f800000AVX2<>+0(SB), Y3
+	VADDPS       Y3, Y5, Y5
+	VDIVPS       Y5, Y3, Y3
+	VMOVUPS      allc61c4000AVX2<>+0(SB), Y4
+	VMOVUPS      all461c4000AVX2<>+0(SB), Y5
+	VMAXPS       Y1, Y4, Y4
+	VMINPS       Y4, Y5, Y4
+	VMULPS       Y4, Y4, Y1
+	VMOVUPS      all3e5b33b6AVX2<>+0(SB), Y5
+	VFMADD213PS  all3fcc422aAVX2<>+0(SB), Y1, Y5
+	VMULPS       Y4, Y5, Y5
+	VMOVUPS      all3f800000AVX2<>+0(SB), Y1
+	VSUBPS       Y3, Y1, Y1
+	VMULPS       Y1, Y5, Y5
+	VFMADD213PS  Y3, Y5, Y3
+	VMULPS       Y3, Y2, Y2
+	VMASKMOVPS   Y2, Y0, (AX)(SI*4)
+
+done66:
+	VZEROUPPER
+	RET
+
+DATA allc61c4000AVX2<>+0(SB)/4, $0xc61c4000
+DATA allc61c4000AVX2<>+4(SB)/4, $0xc61c4000
+DATA allc61c4000AVX2<>+8(SB)/4, $0xc61c4000
+DATA allc61c4000AVX2<>+12(SB)/4, $0xc61c4000
+DATA allc61c4000AVX2<>+16(SB)/4, $0xc61c4000
+DATA allc61c4000AVX2<>+20(SB)/4, $0xc61c4000
+DATA allc61c4000AVX2<>+24(SB)/4, $0xc61c4000
+DATA allc61c4000AVX2<>+28(SB)/4, $0xc61c4000
+GLOBL allc61c4000AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA all461c4000AVX2<>+0(SB)/4, $0x461c4000
+DATA all461c4000AVX2<>+4(SB)/4, $0x461c4000
+DATA all461c4000AVX2<>+8(SB)/4, $0x461c4000
+DATA all461c4000AVX2<>+12(SB)/4, $0x461c4000
+DATA all461c4000AVX2<>+16(SB)/4, $0x461c4000
+DATA all461c4000AVX2<>+20(SB)/4, $0x461c4000
+DATA all461c4000AVX2<>+24(SB)/4, $0x461c4000
+DATA all461c4000AVX2<>+28(SB)/4, $0x461c4000
+GLOBL all461c4000AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA all3e5b33b6AVX2<>+0(SB)/4, $0x3e5b33b6
+DATA all3e5b33b6AVX2<>+4(SB)/4, $0x3e5b33b6
+DATA all3e5b33b6AVX2<>+8(SB)/4, $0x3e5b33b6
+DATA all3e5b33b6AVX2<>+12(SB)/4, $0x3e5b33b6
+DATA all3e5b33b6AVX2<>+16(SB)/4, $0x3e5b33b6
+DATA all3e5b33b6AVX2<>+20(SB)/4, $0x3e5b33b6
+DATA all3e5b33b6AVX2<>+24(SB)/4, $0x3e5b33b6
+DATA all3e5b33b6AVX2<>+28(SB)/4, $0x3e5b33b6
+GLOBL all3e5b33b6AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA all3fcc422aAVX2<>+0(SB)/4, $0x3fcc422a
+DATA all3fcc422aAVX2<>+4(SB)/4, $0x3fcc422a
+DATA all3fcc422aAVX2<>+8(SB)/4, $0x3fcc422a
+DATA all3fcc422aAVX2<>+12(SB)/4, $0x3fcc422a
+DATA all3fcc422aAVX2<>+16(SB)/4, $0x3fcc422a
+DATA all3fcc422aAVX2<>+20(SB)/4, $0x3fcc422a
+DATA all3fcc422aAVX2<>+24(SB)/4, $0x3fcc422a
+DATA all3fcc422aAVX2<>+28(SB)/4, $0x3fcc422a
+GLOBL all3fcc422aAVX2<>(SB), RODATA|NOPTR, $32
+
+// func tanhGradAVX2(dst *float32, x *float32, dy *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·tanhGradAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ dy+16(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+	SUBQ $0x08, BX
+	JL   tail68
+
+loop67:
+	VMOVUPS      (CX)(SI*4), Y0
+	VMOVUPS      (DX)(SI*4), Y1
+	VANDPS       all7fffffffAVX2<>+0(SB), Y0, Y2
+	VMOVUPS      allc0000000AVX2<>+0(SB), Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVUPS      allc2d00000AVX2<>+0(SB), Y3
+	VMAXPS       Y2, Y3, Y3
+	VMOVUPS      all42b20000AVX2<>+0(SB), Y2
+	VMINPS       Y3, Y2, Y3
+	VMULPS       all3fb8aa3bAVX2<>+0(SB), Y3, Y2
+	VROUNDPS     $0x00, Y2, Y2
+	VFNMADD231PS all3f318000AVX2<>+0(SB), Y2, Y3
+	VFNMADD231PS allb95e8083AVX2<>+0(SB), Y2, Y3
+	VMOVUPS      all3ab52375AVX2<>+0(SB), Y4
+	VFMADD213PS  all3c09206fAVX2<>+0(SB), Y3, Y4
+	VFMADD213PS  all3d2aac76AVX2<>+0(SB), Y3, Y4
+	VFMADD213PS  all3e2aaa44AVX2<>+0(SB), Y3, Y4
+	VFMADD213PS  all3efffffeAVX2<>+0(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y5
+	VFMADD213PS  Y3, Y5, Y4
+	VMOVUPS      all3f800000AVX2<>+0(SB), Y3
+	VCVTPS2DQ    Y2, Y2
+	VPSRAD       $0x01, Y2, Y5
+	VPSUBD       Y5, Y2, Y2
+	VPADDD       all0000007fAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPADDD       all0000007fAVX2<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y3, Y3
+	VMULPS       Y3, Y4, Y4
+	VSUBPS       all3f800000AVX2<>+0(SB), Y3, Y3
+	VADDPS       Y3, Y4, Y4
+	VMOVUPS      allc0000000AVX2<>+0(SB), Y2
+	VSUBPS       Y4, Y2, Y2
+	VDIVPS       Y2, Y4, Y2
+	VANDPS       all80000000AVX2<>+0(SB), Y0, Y0
+	VORPS        Y0, Y2, Y2
+	VMOVUPS      all3f800000AVX2<>+0(SB), Y0
+	VFNMADD231PS Y2, Y2, Y0
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, (AX)(SI*4)
+	ADDQ         $0x08, SI
+	SUBQ         $0x08, BX
+	JGE          loop67
+
+tail68:
+	ADDQ         $0x08, BX
+	JE           done69
+	LEAQ         lanesAVX2<>+32(SB), DI
+	NEGQ         BX
+	VMOVUPS      (DI)(BX*4), Y0
+	VMASKMOVPS   (CX)(SI*4), Y0, Y1
+	VMASKMOVPS   (DX)(SI*4), Y0, Y2
+	VANDPS       all7fffffffAVX2<>+0(SB), Y1, Y3
+	VMOVUPS      allc0000000AVX2<>+0(SB), Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      allc2d00000AVX2<>+0(SB), Y4
+	VMAXPS       Y3, Y4, Y4
+	VMOVUPS      all42b20000AVX2<>+0(SB), Y3
+	VMINPS       Y4, Y3, Y4
+	VMULPS       all3fb8aa3bAVX2<>+0(SB), Y4, Y3
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS all3f318000AVX2<>+0(SB), Y3, Y4
+	VFNMADD231PS allb95e8083AVX2<>+0(SB), Y3, Y4
+	VMOVUPS      all3ab52375AVX2<>+0(SB), Y5
+	VFMADD213PS  all3c09206fAVX2<>+0(SB), Y4, Y5
+	VFMADD213PS  all3d2aac76AVX2<>+0(SB), Y4, Y5
+	VFMADD213PS  all3e2aaa44AVX2<>+0(SB), Y4, Y5
+	VFMADD213PS  all3efffffeAVX2<>+0(SB), Y4, Y5
+	VMULPS       Y4, Y4, Y6
+	VFMADD213PS  Y4, Y6, Y5
+	VMOVUPS      all3f800000AVX2<>+0(SB), Y4
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y6
+	VPSUBD       Y6, Y3, Y3
+	VPADDD       all0000007fAVX2<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y4, Y4
+	VPADDD       all0000007fAVX2<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y4, Y4
+	VMULPS       Y4, Y5, Y5
+	VSUBPS       all3f800000AVX2<>+0(SB), Y4, Y4
+	VADDPS       Y4, Y5, Y5
+	VMOVUPS      allc0000000AVX2<>+0(SB), Y3
+	VSUBPS       Y5, Y3, Y3
+	VDIVPS       Y3, Y5, Y3
+	VANDPS       all80000000AVX2<>+0(SB), Y1, Y1
+	VORPS        Y1, Y3, Y3
+	VMOVUPS      all3f800000AVX2<>+0(SB), Y1
+	VFNMADD231PS Y3, Y3, Y1
+	VMULPS       Y1, Y2, Y2
+	VMASKMOVPS   Y2, Y0, (AX)(SI*4)
+
+done69:
+	VZEROUPPER
+	RET
+
+// func sigmoidLinearGradAVX2(dst *float32, x *float32, dy *float32, n int, negative float32)
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·sigmoidLinearGradAVX2(SB), NOSPLIT, $0-36
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVSS        negative+32(FP), X0
+	VBROADCASTSS X0, Y0
+	XORQ         SI, SI
+	SUBQ         $0x08, BX
+	JL           tail71
+
+loop70:
+	VMOVUPS      (CX)(SI*4), Y1
+	VMOVUPS      (DX)(SI*4), Y2
+	VMULPS       Y0, Y1, Y3
+	VMOVUPS      allc2d00000AVX2<>+0(SB), Y4
+	VMAXPS       Y3, Y4, Y4
+	VMOVUPS      all42b20000AVX2<>+0(SB), Y3
+	VMINPS       Y4, Y3, Y4
+	VMULPS       all3fb8aa3bAVX2<>+0(SB), Y4, Y3
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS all3f318000AVX2<>+0(SB), Y3, Y4
+	VFNMADD231PS allb95e8083AVX2<>+0(SB), Y3, Y4
+	VMOVUPS      all3ab52375AVX2<>+0(SB), Y5
+	VFMADD213PS  all3c09206fAVX2<>+0(SB), Y4, Y5
+	VFMADD213PS  all3d2aac76AVX2<>+0(SB), Y4, Y5
+	VFMADD213PS  all3e2aaa44AVX2<>+0(SB), Y4, Y5
+	VFMADD213PS  all3efffffeAVX2<>+0(SB), Y4, Y5
+	VFMADD213PS  all3f800000AVX2<>+0(SB), Y4, Y5
+	VFMADD213PS  all3f800000AVX2<>+0(SB), Y4, Y5
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSUBD       Y4, Y3, Y3
+	VPADDD       all0000007fAVX2<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y5, Y5
+	VPADDD       all0000007fAVX2<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y5, Y5
+	VMOVUPS      all3f800000AVX2<>+0(SB), Y3
+	VADDPS       Y3, Y5, Y5
+	VDIVPS       Y5, Y3, Y3
+	VMOVUPS      allc61c4000AVX2<>+0(SB), Y4
+	VMOVUPS      all461c4000AVX2<>+0(SB), Y5
+	VMAXPS       Y1, Y4, Y4
+	VMINPS       Y4, Y5, Y4
+	VMULPS       Y0, Y4, Y4
+	VXORPS       all80000000AVX2<>+0(SB), Y4, Y4
+	VMOVUPS      all3f800000AVX2<>+0(SB), Y1
+	VSUBPS       Y3, Y1, Y1
+	VMULPS       Y1, Y4, Y4
+	VFMADD213PS  Y3, Y4, Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVUPS      Y2, (AX)(SI*4)
+	ADDQ         $0x08, SI
+	SUBQ         $0x08, BX
+	JGE          loop70
+
+tail71:
+	ADDQ         $0x08, BX
+	JE           done72
+	LEAQ         lanesAVX2<>+32(SB), DI
+	NEGQ         BX
+	VMOVUPS      (DI)(BX*4), Y1
+	VMASKMOVPS   (CX)(SI*4), Y1, Y2
+	VMASKMOVPS   (DX)(SI*4), Y1, Y3
+	VMULPS       Y0, Y2, Y4
+	VMOVUPS      allc2d00000AVX2<>+0(SB), Y5
+	VMAXPS       Y4, Y5, Y5
+	VMOVUPS      all42b20000AVX2<>+0(SB), Y4
+	VMINPS       Y5, Y4, Y5
+	VMULPS       all3fb8aa3bAVX2<>+0(SB), Y5, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS all3f318000AVX2<>+0(SB), Y4, Y5
+	VFNMADD231PS allb95e8083AVX2<>+0(SB), Y4, Y5
+	VMOVUPS      all3ab52375AVX2<>+0(SB), Y6
+	VFMADD213PS  all3c09206fAVX2<>+0(SB), Y5, Y6
+	VFMADD213PS  all3d2aac76AVX2<>+0(SB), Y5, Y6
+	VFMADD213PS  all3e2aaa44AVX2<>+0(SB), Y5, Y6
+	VFMADD213PS  all3efffffeAVX2<>+0(SB), Y5, Y6
+	VFMADD213PS  all3f800000AVX2<>+0(SB), Y5, Y6
+	VFMADD213PS  all3f800000AVX2<>+0(SB), Y5, Y6
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       all0000007fAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y6, Y6
+	VPADDD       all0000007fAVX2<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y6, Y6
+	VMOVUPS      all3f800000AVX2<>+0(SB), Y4
+	VADDPS       Y4, Y6, Y6
+	VDIVPS       Y6, Y4, Y4
+	VMOVUPS      allc61c4000AVX2<>+0(SB), Y5
+	VMOVUPS      all461c4000AVX2<>+0(SB), Y6
+	VMAXPS       Y2, Y5, Y5
+	VMINPS       Y5, Y6, Y5
+	VMULPS       Y0, Y5, Y5
+	VXORPS       all80000000AVX2<>+0(SB), Y5, Y5
+	VMOVUPS      all3f800000AVX2<>+0(SB), Y0
+	VSUBPS       Y4, Y0, Y0
+	VMULPS       Y0, Y5, Y5
+	VFMADD213PS  Y4, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VMASKMOVPS   Y3, Y1, (AX)(SI*4)
+
+done72:
+	VZEROUPPER
+	RET
+
+// func maximumAVX2(x *float32, n int) float32
+// Requires: AVX, SSE
+TEXT ·maximumAVX2(SB), NOSPLIT, $0-20
+	MOVQ    x+0(FP), AX
+	MOVQ    n+8(FP), CX
+	VMOVUPS allff800000AVX2<>+0(SB), Y0
+	XORQ    DX, DX
+	SUBQ    $0x08, CX
+	JL      tail74
+
+loop73:
+	VMOVUPS (AX)(DX*4), Y1
+	VMAXPS  Y1, Y0, Y0
+	ADDQ    $0x08, DX
+	SUBQ    $0x08, CX
+	JGE     loop73
+
+tail74:
+	ADDQ       $0x08, CX
+	JE         done75
+	LEAQ       lanesAVX2<>+32(SB), BX
+	NEGQ       CX
+	VMOVUPS    (BX)(CX*4), Y1
+	VMASKMOVPS (AX)(DX*4), Y1, Y2
+	VMOVUPS    allff800000AVX2<>+0(SB), Y3
+	VBLENDVPS  Y1, Y2, Y3, Y2
+	VMAXPS     Y2, Y0, Y0
+
+done75:
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VMOVHLPS     X0, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VMAXPS       X1, X0, X0
+	MOVSS        X0, ret+16(FP)
+	VZEROUPPER
+	RET
+
+DATA allff800000AVX2<>+0(SB)/4, $0xff800000
+DATA allff800000AVX2<>+4(SB)/4, $0xff800000
+DATA allff800000AVX2<>+8(SB)/4, $0xff800000
+DATA allff800000AVX2<>+12(SB)/4, $0xff800000
+DATA allff800000AVX2<>+16(SB)/4, $0xff800000
+DATA allff800000AVX2<>+20(SB)/4, $0xff800000
+DATA allff800000AVX2<>+24(SB)/4, $0xff800000
+DATA allff800000AVX2<>+28(SB)/4, $0xff800000
+GLOBL allff800000AVX2<>(SB), RODATA|NOPTR, $32
+
+// func expSumAVX2(dst *float32, x *float32, n int, shift float32) float64
+// Requires: AVX, AVX2, FMA3, SSE, SSE2
+TEXT ·expSumAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVSS        shift+24(FP), X0
+	VBROADCASTSS X0, Y0
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	XORQ         BX, BX
+	SUBQ         $0x08, DX
+	JL           tail77
+
+loop76:
+	VMOVUPS      (CX)(BX*4), Y3
+	VSUBPS       Y0, Y3, Y3
+	VMOVUPS      allc2d00000AVX2<>+0(SB), Y4
+	VMAXPS       Y3, Y4, Y4
+	VMOVUPS      all42b20000AVX2<>+0(SB), Y3
+	VMINPS       Y4, Y3, Y4
+	VMULPS       all3fb8aa3bAVX2<>+0(SB), Y4, Y3
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS all3f318000AVX2<>+0(SB), Y3, Y4
+	VFNMADD231PS allb95e8083AVX2<>+0(SB), Y3, Y4
+	VMOVUPS      all3ab52375AVX2<>+0(SB), Y5
+	VFMADD213PS  all3c09206fAVX2<>+0(SB), Y4, Y5
+	VFMADD213PS  all3d2aac76AVX2<>+0(SB), Y4, Y5
+	VFMADD213PS  all3e2aaa44AVX2<>+0(SB), Y4, Y5
+	VFMADD213PS  all3efffffeAVX2<>+0(SB), Y4, Y5
+	VFMADD213PS  all3f800000AVX2<>+0(SB), Y4, Y5
+	VFMADD213PS  all3f800000AVX2<>+0(SB), Y4, Y5
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSUBD       Y4, Y3, Y3
+	VPADDD       all0000007fAVX2<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y5, Y5
+	VPADDD       all0000007fAVX2<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y5, Y5
+	TESTQ        AX, AX
+	JE           skip79
+	VMOVUPS      Y5, (AX)(BX*4)
+
+skip79:
+	VCVTPS2PD    X5, Y3
+	VEXTRACTF128 $0x01, Y5, X4
+	VCVTPS2PD    X4, Y4
+	VADDPD       Y3, Y1, Y1
+	VADDPD       Y4, Y2, Y2
+	ADDQ         $0x08, BX
+	SUBQ         $0x08, DX
+	JGE          loop76
+
+tail77:
+	ADDQ         $0x08, DX
+	JE           done78
+	LEAQ         lanesAVX2<>+32(SB), SI
+	NEGQ         DX
+	VMOVUPS      (SI)(DX*4), Y3
+	VMASKMOVPS   (CX)(BX*4), Y3, Y4
+	VSUBPS       Y0, Y4, Y4
+	VMOVUPS      allc2d00000AVX2<>+0(SB), Y0
+	VMAXPS       Y4, Y0, Y0
+	VMOVUPS      all42b20000AVX2<>+0(SB), Y4
+	VMINPS       Y0, Y4, Y0
+	VMULPS       all3fb8aa3bAVX2<>+0(SB), Y0, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS all3f318000AVX2<>+0(SB), Y4, Y0
+	VFNMADD231PS allb95e8083AVX2<>+0(SB), Y4, Y0
+	VMOVUPS      all3ab52375AVX2<>+0(SB), Y5
+	VFMADD213PS  all3c09206fAVX2<>+0(SB), Y0, Y5
+	VFMADD213PS  all3d2aac76AVX2<>+0(SB), Y0, Y5
+	VFMADD213PS  all3e2aaa44AVX2<>+0(SB), Y0, Y5
+	VFMADD213PS  all3efffffeAVX2<>+0(SB), Y0, Y5
+	VFMADD213PS  all3f800000AVX2<>+0(SB), Y0, Y5
+	VFMADD213PS  all3f800000AVX2<>+0(SB), Y0, Y5
+	VCVTPS2DQ    Y4, Y0
+	VPSRAD       $0x01, Y0, Y4
+	VPSUBD       Y4, Y0, Y0
+	VPADDD       all0000007fAVX2<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y5, Y5
+	VPADDD       all0000007fAVX2<>+0(SB), Y0, Y0
+	VPSLLD       $0x17, Y0, Y0
+	VMULPS       Y0, Y5, Y5
+	TESTQ        AX, AX
+	JE           skip80
+	VMASKMOVPS   Y5, Y3, (AX)(BX*4)
+
+skip80:
+	VANDPS       Y5, Y3, Y5
+	VCVTPS2PD    X5, Y0
+	VEXTRACTF128 $0x01, Y5, X3
+	VCVTPS2PD    X3, Y3
+	VADDPD       Y0, Y1, Y1
+	VADDPD       Y3, Y2, Y2
+
+done78:
+	VADDPD       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPD       X0, X1, X1
+	VMOVHLPS     X1, X1, X0
+	VADDSD       X0, X1, X1
+	MOVSD        X1, ret+32(FP)
+	VZEROUPPER
+	RET
+
+// func scaledDifferenceAVX2(dst *float32, p *float32, d *float32, n int, delta float32)
+// Requires: AVX, AVX2, SSE
+TEXT ·scaledDifferenceAVX2(SB), NOSPLIT, $0-36
+	MOVQ         dst+0(FP), AX
+	MOVQ         p+8(FP), CX
+	MOVQ         d+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVSS        delta+32(FP), X0
+	VBROADCASTSS X0, Y0
+	XORQ         SI, SI
+	SUBQ         $0x08, BX
+	JL           tail82
+
+loop81:
+	VMOVUPS (DX)(SI*4), Y1
+	VSUBPS  Y0, Y1, Y1
+	VMOVUPS (CX)(SI*4), Y2
+	VMULPS  Y2, Y1, Y1
+	VMOVUPS Y1, (AX)(SI*4)
+	ADDQ    $0x08, SI
+	SUBQ    $0x08, BX
+	JGE     loop81
+
+tail82:
+	ADDQ       $0x08, BX
+	JE         done83
+	LEAQ       lanesAVX2<>+32(SB), DI
+	NEGQ       BX
+	VMOVUPS    (DI)(BX*4), Y1
+	VMASKMOVPS (DX)(SI*4), Y1, Y2
+	VSUBPS     Y0, Y2, Y2
+	VMASKMOVPS (CX)(SI*4), Y1, Y0
+	VMULPS     Y0, Y2, Y2
+	VMASKMOVPS Y2, Y1, (AX)(SI*4)
+
+done83:
+	VZEROUPPER
+	RET
+
+// func dropAVX2(x *float32, n int, key uint32, factor uint32, threshold uint32, scale float32)
+// Requires: AVX, AVX2, SSE
+TEXT ·dropAVX2(SB), NOSPLIT, $0-32
+	MOVQ         x+0(FP), AX
+	MOVQ         n+8(FP), CX
+	MOVSS        scale+28(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVL         key+16(FP), DX
+	VMOVD        DX, X1
+	VPBROADCASTD X1, Y1
+	MOVL         factor+20(FP), DX
+	VMOVD        DX, X2
+	VPBROADCASTD X2, Y2
+	MOVL         threshold+24(FP), DX
+	VMOVD        DX, X3
+	VPBROADCASTD X3, Y3
+	VMOVUPS      indicesAVX2<>+0(SB), Y4
+	VPADDD       Y1, Y4, Y1
+	XORQ         DX, DX
+	SUBQ         $0x08, CX
+	JL           tail85
+
+loop84:
+	VPMULLD  Y2, Y1, Y4
+	VPSRLD   $0x10, Y4, Y5
+	VPXOR    Y5, Y4, Y4
+	VPMULLD  all7feb352dAVX2<>+0(SB), Y4, Y4
+	VPSRLD   $0x0f, Y4, Y5
+	VPXOR    Y5, Y4, Y4
+	VPMULLD  all846ca68bAVX2<>+0(SB), Y4, Y4
+	VPSRLD   $0x10, Y4, Y5
+	VPXOR    Y5, Y4, Y4
+	VMOVUPS  (AX)(DX*4), Y5
+	VMULPS   Y0, Y5, Y5
+	VPMAXUD  Y3, Y4, Y6
+	VPCMPEQD Y6, Y4, Y6
+	VPAND    Y6, Y5, Y5
+	VMOVUPS  Y5, (AX)(DX*4)
+	VPADDD   all00000008AVX2<>+0(SB), Y1, Y1
+	ADDQ     $0x08, DX
+	SUBQ     $0x08, CX
+	JGE      loop84
+
+tail85:
+	ADDQ       $0x08, CX
+	JE         done86
+	LEAQ       lanesAVX2<>+32(SB), BX
+	NEGQ       CX
+	VMOVUPS    (BX)(CX*4), Y4
+	VPMULLD    Y2, Y1, Y2
+	VPSRLD     $0x10, Y2, Y5
+	VPXOR      Y5, Y2, Y2
+	VPMULLD    all7feb352dAVX2<>+0(SB), Y2, Y2
+	VPSRLD     $0x0f, Y2, Y5
+	VPXOR      Y5, Y2, Y2
+	VPMULLD    all846ca68bAVX2<>+0(SB), Y2, Y2
+	VPSRLD     $0x10, Y2, Y5
+	VPXOR      Y5, Y2, Y2
+	VMASKMOVPS (AX)(DX*4), Y4, Y5
+	VMULPS     Y0, Y5, Y5
+	VPMAXUD    Y3, Y2, Y0
+	VPCMPEQD   Y0, Y2, Y0
+	VPAND      Y0, Y5, Y5
+	VMASKMOVPS Y5, Y4, (AX)(DX*4)
+	VPADDD     all00000008AVX2<>+0(SB), Y1, Y1
+
+done86:
+	VZEROUPPER
+	RET
+
+DATA indicesAVX2<>+0(SB)/4, $0x00000000
+DATA indicesAVX2<>+4(SB)/4, $0x00000001
+DATA indicesAVX2<>+8(SB)/4, $0x00000002
+DATA indicesAVX2<>+12(SB)/4, $0x00000003
+DATA indicesAVX2<>+16(SB)/4, $0x00000004
+DATA indicesAVX2<>+20(SB)/4, $0x00000005
+DATA indicesAVX2<>+24(SB)/4, $0x00000006
+DATA indicesAVX2<>+28(SB)/4, $0x00000007
+GLOBL indicesAVX2<>(SB), RODATA|NOPTR, $32
+
+DATA all7feb352dAVX2<>+0(SB)/4, $0x7feb352d
+DATA all7feb352dAVX2<>+4(SB)/4, $0x7feb352d
+DATA all7feb352dAVX2<>+8(SB)/4, $0x7feb352d
+DATA all7feb352dAVX2<>+12(SB)/4, $0x7feb352d
+DATA all7feb352dAVX2<>+16(SB)/4, $0x7feb352d
+DATA all7feb352dAVX2<>+20(SB)/4, $0x7feb352d
+DATA all7feb352dAVX2<>+24(SB)/4, $0x7feb352d
+DATA all7feb352dAVX2<>+28(SB)/4, $0x7feb352d
+GLOBL all7feb352dAVX2<>(SB), RODATA|NOPTR, $32
+
+DATA all846ca68bAVX2<>+0(SB)/4, $0x846ca68b
+DATA all846ca68bAVX2<>+4(SB)/4, $0x846ca68b
+DATA all846ca68bAVX2<>+8(SB)/4, $0x846ca68b
+DATA all846ca68bAVX2<>+12(SB)/4, $0x846ca68b
+DATA all846ca68bAVX2<>+16(SB)/4, $0x846ca68b
+DATA all846ca68bAVX2<>+20(SB)/4, $0x846ca68b
+DATA all846ca68bAVX2<>+24(SB)/4, $0x846ca68b
+DATA all846ca68bAVX2<>+28(SB)/4, $0x846ca68b
+GLOBL all846ca68bAVX2<>(SB), RODATA|NOPTR, $32
+
+DATA all00000008AVX2<>+0(SB)/4, $0x00000008
+DATA all00000008AVX2<>+4(SB)/4, $0x00000008
+DATA all00000008AVX2<>+8(SB)/4, $0x00000008
+DATA all00000008AVX2<>+12(SB)/4, $0x00000008
+DATA all00000008AVX2<>+16(SB)/4, $0x00000008
+DATA all00000008AVX2<>+20(SB)/4, $0x00000008
+DATA all00000008AVX2<>+24(SB)/4, $0x00000008
+DATA all00000008AVX2<>+28(SB)/4, $0x00000008
+GLOBL all00000008AVX2<>(SB), RODATA|NOPTR, $32
+
+// func layerNormAVX2(y *float32, x *float32, gamma *float32, beta *float32, n int, eps float32, stats *[2]float32)
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·layerNormAVX2(SB), NOSPLIT, $0-56
+	MOVQ       y+0(FP), AX
+	MOVQ       x+8(FP), CX
+	MOVQ       gamma+16(FP), DX
+	MOVQ       beta+24(FP), BX
+	MOVQ       n+32(FP), SI
+	VCVTSI2SSQ SI, X0, X0
+	VXORPS     Y1, Y1, Y1
+	XORQ       DI, DI
+	MOVQ       SI, R8
+	SUBQ       $0x08, R8
+	JL         tail88
+
+loop87:
+	VMOVUPS (CX)(DI*4), Y2
+	VADDPS  Y2, Y1, Y1
+	ADDQ    $0x08, DI
+	SUBQ    $0x08, R8
+	JGE     loop87
+
+tail88:
+	ADDQ       $0x08, R8
+	JE         done89
+	LEAQ       lanesAVX2<>+32(SB), R9
+	NEGQ       R8
+	VMOVUPS    (R9)(R8*4), Y2
+	VMASKMOVPS (CX)(DI*4), Y2, Y2
+	VADDPS     Y2, Y1, Y1
+
+done89:
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X1
+	VMOVHLPS     X1, X1, X2
+	VADDPS       X2, X1, X1
+	VMOVSHDUP    X1, X2
+	VADDPS       X2, X1, X1
+	VDIVSS       X0, X1, X1
+	VBROADCASTSS X1, Y1
+	VXORPS       Y2, Y2, Y2
+	XORQ         DI, DI
+	MOVQ         SI, R8
+	SUBQ         $0x08, R8
+	JL           tail91
+
+loop90:
+	VMOVUPS     (CX)(DI*4), Y3
+	VSUBPS      Y1, Y3, Y3
+	VFMADD231PS Y3, Y3, Y2
+	ADDQ        $0x08, DI
+	SUBQ        $0x08, R8
+	JGE         loop90
+
+tail91:
+	ADDQ        $0x08, R8
+	JE          done92
+	LEAQ        lanesAVX2<>+32(SB), R9
+	NEGQ        R8
+	VMOVUPS     (R9)(R8*4), Y3
+	VMASKMOVPS  (CX)(DI*4), Y3, Y4
+	VSUBPS      Y1, Y4, Y4
+	VANDPS      Y4, Y3, Y4
+	VFMADD231PS Y4, Y4, Y2
+
+done92:
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X2
+	VMOVHLPS     X2, X2, X3
+	VADDPS       X3, X2, X2
+	VMOVSHDUP    X2, X3
+	VADDPS       X3, X2, X2
+	VDIVSS       X0, X2, X2
+	MOVSS        eps+40(FP), X0
+	VADDSS       X0, X2, X2
+	VSQRTSS      X2, X2, X2
+	VMOVSS       all3f800000AVX2<>+0(SB), X0
+	VDIVSS       X2, X0, X2
+	VBROADCASTSS X2, Y0
+	MOVQ         stats+48(FP), DI
+	VMOVSS       X1, (DI)
+	VMOVSS       X0, 4(DI)
+	XORQ         DI, DI
+	SUBQ         $0x08, SI
+	JL           tail94
+
+loop93:
+	VMOVUPS     (CX)(DI*4), Y2
+	VSUBPS      Y1, Y2, Y2
+	VMULPS      Y0, Y2, Y2
+	VMOVUPS     (DX)(DI*4), Y3
+	VMOVUPS     (BX)(DI*4), Y4
+	VFMADD213PS Y4, Y2, Y3
+	VMOVUPS     Y3, (AX)(DI*4)
+	ADDQ        $0x08, DI
+	SUBQ        $0x08, SI
+	JGE         loop93
+
+tail94:
+	ADDQ        $0x08, SI
+	JE          done95
+	LEAQ        lanesAVX2<>+32(SB), R8
+	NEGQ        SI
+	VMOVUPS     (R8)(SI*4), Y2
+	VMASKMOVPS  (CX)(DI*4), Y2, Y3
+	VSUBPS      Y1, Y3, Y3
+	VMULPS      Y0, Y3, Y3
+	VMASKMOVPS  (DX)(DI*4), Y2, Y0
+	VMASKMOVPS  (BX)(DI*4), Y2, Y1
+	VFMADD213PS Y1, Y3, Y0
+	VMASKMOVPS  Y0, Y2, (AX)(DI*4)
+
+done95:
+	VZEROUPPER
+	RET
+
+// func layerNormBackwardAVX2(dx *float32, dy *float32, x *float32, gamma *float32, n int, mean float32, rstd float32)
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·layerNormBackwardAVX2(SB), NOSPLIT, $0-48
+	MOVQ         dx+0(FP), AX
+	MOVQ         dy+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         gamma+24(FP), BX
+	MOVQ         n+32(FP), SI
+	MOVSS        mean+40(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVSS        rstd+44(FP), X2
+	VBROADCASTSS X2, Y2
+	VCVTSI2SSQ   SI, X1, X1
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	XORQ         DI, DI
+	MOVQ         SI, R8
+	SUBQ         $0x08, R8
+	JL           tail97
+
+loop96:
+	VMOVUPS     (CX)(DI*4), Y5
+	VMOVUPS     (DX)(DI*4), Y6
+	VMOVUPS     (BX)(DI*4), Y7
+	VMULPS      Y7, Y5, Y5
+	VSUBPS      Y0, Y6, Y6
+	VMULPS      Y2, Y6, Y6
+	VADDPS      Y5, Y3, Y3
+	VFMADD231PS Y5, Y6, Y4
+	ADDQ        $0x08, DI
+	SUBQ        $0x08, R8
+	JGE         loop96
+
+tail97:
+	ADDQ        $0x08, R8
+	JE          done98
+	LEAQ        lanesAVX2<>+32(SB), R9
+	NEGQ        R8
+	VMOVUPS     (R9)(R8*4), Y5
+	VMASKMOVPS  (CX)(DI*4), Y5, Y6
+	VMASKMOVPS  (DX)(DI*4), Y5, Y7
+	VMASKMOVPS  (BX)(DI*4), Y5, Y5
+	VMULPS      Y5, Y6, Y6
+	VSUBPS      Y0, Y7, Y7
+	VMULPS      Y2, Y7, Y7
+	VADDPS      Y6, Y3, Y3
+	VFMADD231PS Y6, Y7, Y4
+
+done98:
+	VEXTRACTF128 $0x01, Y3, X5
+	VADDPS       X5, X3, X3
+	VMOVHLPS     X3, X3, X5
+	VADDPS       X5, X3, X3
+	VMOVSHDUP    X3, X5
+	VADDPS       X5, X3, X3
+	VDIVSS       X1, X3, X3
+	VBROADCASTSS X3, Y3
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X5, X4, X4
+	VMOVHLPS     X4, X4, X5
+	VADDPS       X5, X4, X4
+	VMOVSHDUP    X4, X5
+	VADDPS       X5, X4, X4
+	VDIVSS       X1, X4, X4
+	VBROADCASTSS X4, Y1
+	XORQ         DI, DI
+	SUBQ         $0x08, SI
+	JL           tail100
+
+loop99:
+	VMOVUPS      (CX)(DI*4), Y4
+	VMOVUPS      (DX)(DI*4), Y5
+	VMOVUPS      (BX)(DI*4), Y6
+	VMULPS       Y6, Y4, Y4
+	VSUBPS       Y0, Y5, Y5
+	VMULPS       Y2, Y5, Y5
+	VSUBPS       Y3, Y4, Y4
+	VFNMADD231PS Y5, Y1, Y4
+	VMULPS       Y2, Y4, Y4
+	VMOVUPS      Y4, (AX)(DI*4)
+	ADDQ         $0x08, DI
+	SUBQ         $0x08, SI
+	JGE          loop99
+
+tail100:
+	ADDQ         $0x08, SI
+	JE           done101
+	LEAQ         lanesAVX2<>+32(SB), R8
+	NEGQ         SI
+	VMOVUPS      (R8)(SI*4), Y4
+	VMASKMOVPS   (CX)(DI*4), Y4, Y5
+	VMASKMOVPS   (DX)(DI*4), Y4, Y6
+	VMASKMOVPS   (BX)(DI*4), Y4, Y7
+	VMULPS       Y7, Y5, Y5
+	VSUBPS       Y0, Y6, Y6
+	VMULPS       Y2, Y6, Y6
+	VSUBPS       Y3, Y5, Y5
+	VFNMADD231PS Y6, Y1, Y5
+	VMULPS       Y2, Y5, Y5
+	VMASKMOVPS   Y5, Y4, (AX)(DI*4)
+
+done101:
+	VZEROUPPER
+	RET
+
+// func layerNormScalesAVX2(dgamma *float32, dbeta *float32, dy *float32, x *float32, n int, mean float32, rstd float32)
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·layerNormScalesAVX2(SB), NOSPLIT, $0-48
+	MOVQ         dgamma+0(FP), AX
+	MOVQ         dbeta+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         x+24(FP), BX
+	MOVQ         n+32(FP), SI
+	MOVSS        mean+40(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVSS        rstd+44(FP), X1
+	VBROADCASTSS X1, Y1
+	XORQ         DI, DI
+	SUBQ         $0x08, SI
+	JL           tail103
+
+loop102:
+	VMOVUPS     (DX)(DI*4), Y2
+	TESTQ       AX, AX
+	JE          skip105
+	VMOVUPS     (BX)(DI*4), Y3
+	VMOVUPS     (AX)(DI*4), Y4
+	VSUBPS      Y0, Y3, Y3
+	VMULPS      Y1, Y3, Y3
+	VFMADD231PS Y2, Y3, Y4
+	VMOVUPS     Y4, (AX)(DI*4)
+
+skip105:
+	TESTQ   CX, CX
+	JE      skip106
+	VMOVUPS (CX)(DI*4), Y3
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS Y2, (CX)(DI*4)
+
+skip106:
+	ADDQ $0x08, DI
+	SUBQ $0x08, SI
+	JGE  loop102
+
+tail103:
+	ADDQ        $0x08, SI
+	JE          done104
+	LEAQ        lanesAVX2<>+32(SB), R8
+	NEGQ        SI
+	VMOVUPS     (R8)(SI*4), Y2
+	VMASKMOVPS  (DX)(DI*4), Y2, Y3
+	TESTQ       AX, AX
+	JE          skip107
+	VMASKMOVPS  (BX)(DI*4), Y2, Y4
+	VMASKMOVPS  (AX)(DI*4), Y2, Y5
+	VSUBPS      Y0, Y4, Y4
+	VMULPS      Y1, Y4, Y4
+	VFMADD231PS Y3, Y4, Y5
+	VMASKMOVPS  Y5, Y2, (AX)(DI*4)
+
+skip107:
+	TESTQ      CX, CX
+	JE         skip108
+	VMASKMOVPS (CX)(DI*4), Y2, Y0
+	VADDPS     Y0, Y3, Y3
+	VMASKMOVPS Y3, Y2, (CX)(DI*4)
+
+skip108:
+done104:
+	VZEROUPPER
+	RET
+
+// func adamAVX2(w *float32, grad *float32, m *float32, v *float32, n int, k *[8]float32)
+// Requires: AVX, FMA3
+TEXT ·adamAVX2(SB), NOSPLIT, $0-48
+	MOVQ         w+0(FP), AX
+	MOVQ         grad+8(FP), CX
+	MOVQ         m+16(FP), DX
+	MOVQ         v+24(FP), BX
+	MOVQ         n+32(FP), SI
+	MOVQ         k+40(FP), DI
+	VBROADCASTSS (DI), Y0
+	VBROADCASTSS 4(DI), Y1
+	VBROADCASTSS 8(DI), Y2
+	VBROADCASTSS 12(DI), Y3
+	VBROADCASTSS 16(DI), Y4
+	VBROADCASTSS 20(DI), Y5
+	VBROADCASTSS 24(DI), Y6
+	VBROADCASTSS 28(DI), Y7
+	MOVL         4(DI), DI
+	XORQ         R8, R8
+	SUBQ         $0x08, SI
+	JL           tail110
+
+loop109:
+	VMOVUPS     (AX)(R8*4), Y8
+	VMOVUPS     (CX)(R8*4), Y9
+	VMOVUPS     (DX)(R8*4), Y10
+	VMOVUPS     (BX)(R8*4), Y11
+	VMULPS      Y0, Y8, Y8
+	TESTQ       DI, DI
+	JE          skip112
+	VFMADD231PS Y1, Y8, Y9
+
+skip112:
+	VSUBPS      Y10, Y9, Y12
+	VFMADD231PS Y2, Y12, Y10
+	VMOVUPS     Y10, (DX)(R8*4)
+	VMULPS      Y3, Y11, Y11
+	VMULPS      Y4, Y9, Y12
+	VFMADD231PS Y12, Y9, Y11
+	VMOVUPS     Y11, (BX)(R8*4)
+	VSQRTPS     Y11, Y11
+	VDIVPS      Y5, Y11, Y11
+	VADDPS      Y6, Y11, Y11
+	VMULPS      Y7, Y10, Y10
+	VDIVPS      Y11, Y10, Y10
+	VADDPS      Y10, Y8, Y8
+	VMOVUPS     Y8, (AX)(R8*4)
+	ADDQ        $0x08, R8
+	SUBQ        $0x08, SI
+	JGE         loop109
+
+tail110:
+	ADDQ        $0x08, SI
+	JE          done111
+	LEAQ        lanesAVX2<>+32(SB), R9
+	NEGQ        SI
+	VMOVUPS     (R9)(SI*4), Y8
+	VMASKMOVPS  (AX)(R8*4), Y8, Y9
+	VMASKMOVPS  (CX)(R8*4), Y8, Y10
+	VMASKMOVPS  (DX)(R8*4), Y8, Y11
+	VMASKMOVPS  (BX)(R8*4), Y8, Y12
+	VMULPS      Y0, Y9, Y9
+	TESTQ       DI, DI
+	JE          skip113
+	VFMADD231PS Y1, Y9, Y10
+
+skip113:
+	VSUBPS      Y11, Y10, Y0
+	VFMADD231PS Y2, Y0, Y11
+	VMASKMOVPS  Y11, Y8, (DX)(R8*4)
+	VMULPS      Y3, Y12, Y12
+	VMULPS      Y4, Y10, Y0
+	VFMADD231PS Y0, Y10, Y12
+	VMASKMOVPS  Y12, Y8, (BX)(R8*4)
+	VSQRTPS     Y12, Y12
+	VDIVPS      Y5, Y12, Y12
+	VADDPS      Y6, Y12, Y12
+	VMULPS      Y7, Y11, Y11
+	VDIVPS      Y12, Y11, Y11
+	VADDPS      Y11, Y9, Y9
+	VMASKMOVPS  Y9, Y8, (AX)(R8*4)
+
+done111:
 	VZEROUPPER
 	RET

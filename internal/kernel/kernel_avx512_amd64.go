@@ -97,3 +97,123 @@ func packCopyAVX512(dst *float32, width int, src *float32, ld int, lanes int, k 
 //
 //go:noescape
 func packTransposeAVX512(dst *float32, width int, src *float32, ld int, lanes int, k int)
+
+// addAVX512 sets dst = a + b.
+//
+//go:noescape
+func addAVX512(dst *float32, a *float32, b *float32, n int)
+
+// axpyAVX512 adds alpha·x to y.
+//
+//go:noescape
+func axpyAVX512(alpha float32, x *float32, y *float32, n int)
+
+// affineAVX512 sets x = alpha·x + beta.
+//
+//go:noescape
+func affineAVX512(alpha float32, beta float32, x *float32, n int)
+
+// scaleAVX512 sets x = alpha·x.
+//
+//go:noescape
+func scaleAVX512(alpha float32, x *float32, n int)
+
+// dotAVX512 is the sum of x·y in float64.
+//
+//go:noescape
+func dotAVX512(x *float32, y *float32, n int) float64
+
+// identityAVX512 sets dst to x, of x+bias in place of x where bias is not nil; pre receives x+bias unless nil.
+//
+//go:noescape
+func identityAVX512(dst *float32, x *float32, bias *float32, pre *float32, n int)
+
+// reluAVX512 sets dst to max(x, 0), of x+bias in place of x where bias is not nil; pre receives x+bias unless nil.
+//
+//go:noescape
+func reluAVX512(dst *float32, x *float32, bias *float32, pre *float32, n int)
+
+// geluAVX512 sets dst to x·Φ(x), of x+bias in place of x where bias is not nil; pre receives x+bias unless nil.
+//
+//go:noescape
+func geluAVX512(dst *float32, x *float32, bias *float32, pre *float32, n int)
+
+// geluTanhAVX512 sets dst to the tanh form of GELU, of x+bias in place of x where bias is not nil; pre receives x+bias unless nil.
+//
+//go:noescape
+func geluTanhAVX512(dst *float32, x *float32, bias *float32, pre *float32, n int)
+
+// tanhAVX512 sets dst to tanh x, of x+bias in place of x where bias is not nil; pre receives x+bias unless nil.
+//
+//go:noescape
+func tanhAVX512(dst *float32, x *float32, bias *float32, pre *float32, n int)
+
+// sigmoidLinearAVX512 sets dst to x·σ(-negative·x), of x+bias in place of x where bias is not nil; pre receives x+bias unless nil.
+//
+//go:noescape
+func sigmoidLinearAVX512(dst *float32, x *float32, bias *float32, pre *float32, n int, negative float32)
+
+// reluGradAVX512 sets dst to dy where x > 0.
+//
+//go:noescape
+func reluGradAVX512(dst *float32, x *float32, dy *float32, n int)
+
+// geluGradAVX512 sets dst to dy times the slope of GELU.
+//
+//go:noescape
+func geluGradAVX512(dst *float32, x *float32, dy *float32, n int)
+
+// geluTanhGradAVX512 sets dst to dy times the slope of the tanh form of GELU.
+//
+//go:noescape
+func geluTanhGradAVX512(dst *float32, x *float32, dy *float32, n int)
+
+// tanhGradAVX512 sets dst to dy·(1-tanh²x).
+//
+//go:noescape
+func tanhGradAVX512(dst *float32, x *float32, dy *float32, n int)
+
+// sigmoidLinearGradAVX512 sets dst to dy times the slope of x·σ(-negative·x).
+//
+//go:noescape
+func sigmoidLinearGradAVX512(dst *float32, x *float32, dy *float32, n int, negative float32)
+
+// maximumAVX512 is the largest of x; NaNs may go unseen.
+//
+//go:noescape
+func maximumAVX512(x *float32, n int) float32
+
+// expSumAVX512 sets dst = e^(x-shift) and returns its sum. A nil dst is not written.
+//
+//go:noescape
+func expSumAVX512(dst *float32, x *float32, n int, shift float32) float64
+
+// scaledDifferenceAVX512 sets dst = p·(d-delta).
+//
+//go:noescape
+func scaledDifferenceAVX512(dst *float32, p *float32, d *float32, n int, delta float32)
+
+// dropAVX512 multiplies x[i] by scale, or by zero where the hash of i is below the threshold.
+//
+//go:noescape
+func dropAVX512(x *float32, n int, key uint32, factor uint32, threshold uint32, scale float32)
+
+// layerNormAVX512 sets y to the layer norm of x, and stats to its mean and 1/√(variance+eps).
+//
+//go:noescape
+func layerNormAVX512(y *float32, x *float32, gamma *float32, beta *float32, n int, eps float32, stats *[2]float32)
+
+// layerNormBackwardAVX512 sets dx = rstd·(h - mean of h - x̂·(mean of h·x̂)), where h is dy·gamma and x̂ is (x-mean)·rstd.
+//
+//go:noescape
+func layerNormBackwardAVX512(dx *float32, dy *float32, x *float32, gamma *float32, n int, mean float32, rstd float32)
+
+// layerNormScalesAVX512 adds dy·(x-mean)·rstd to dgamma, and dy to dbeta; either may be nil.
+//
+//go:noescape
+func layerNormScalesAVX512(dgamma *float32, dbeta *float32, dy *float32, x *float32, n int, mean float32, rstd float32)
+
+// adamAVX512 makes one step of Adam, with the scalars k: those of adamScalars, in order, lerp below a half.
+//
+//go:noescape
+func adamAVX512(w *float32, grad *float32, m *float32, v *float32, n int, k *[8]float32)

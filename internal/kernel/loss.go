@@ -25,25 +25,27 @@ func CrossEntropy[T Float](logits []T, rows, vocab int, labels []int, smoothing 
 	})
 }
 
-func crossEntropyRow[T Float](x []T, label int, smoothing float64, grad bool, scale T) float64 {
-	top := x[0]
-	for _, v := range x {
-		top = max(top, v)
-	}
-	var sum, total float64
-	for _, v := range x {
-		sum += math.Exp(float64(v - top))
-		total += float64(v)
-	}
-	logSum := math.Log(sum) + float64(top)
+func crossEntropyRow[T Float](x []T, label int, smoothing float64, grad bool, scaleBy T) float64 {
 	n := float64(len(x))
-	loss := (1-smoothing)*(logSum-float64(x[label])) + smoothing*(logSum-total/n)
-	if !grad {
-		return loss
+	target := float64(x[label])
+	var mean float64 // only needed when smoothing
+	if smoothing != 0 {
+		mean = sum(x) / n
 	}
-	for j, v := range x {
-		x[j] = scale * T(math.Exp(float64(v-top))/sum-smoothing/n)
+	var exps []T
+	if grad {
+		exps = x
 	}
-	x[label] -= scale * T(1-smoothing)
+	top := maximum(x)
+	exponentials := expSum(exps, x, top)
+	logSum := math.Log(exponentials) + float64(top)
+	loss := logSum - target
+	if smoothing != 0 {
+		loss = (1-smoothing)*loss + smoothing*(logSum-mean)
+	}
+	if grad {
+		affine(T(float64(scaleBy)/exponentials), T(-float64(scaleBy)*smoothing/n), x)
+		x[label] -= T(float64(scaleBy) * (1 - smoothing))
+	}
 	return loss
 }

@@ -155,34 +155,138 @@ func (g *isa) clearTail(v reg.Register) {
 	}
 }
 
-// each runs body over n elements at the pointers, a vector at a time, and once masked for the rest. load and store
-// address the i-th pointer.
-func (g *isa) each(n reg.Register, pointers []reg.Register, body func(load func(i int) reg.VecVirtual, store func(v reg.Register, i int), masked bool)) {
-	label := newLabel()
+// each runs body over n elements, a vector at a time, and once masked for the rest. load and store address the vector's elements
+// from p on.
+func (g *isa) each(n reg.Register, body func(load func(p reg.Register) reg.VecVirtual, store func(v, p reg.Register), masked bool)) {
+	loop, tail, done := label("loop"), label("tail"), label("done")
+	i := GP64()
+	XORQ(i, i)
 	run := func(masked bool) {
-		body(func(i int) reg.VecVirtual { return g.load(at(pointers[i]), masked) },
-			func(v reg.Register, i int) { g.store(v, at(pointers[i]), masked) }, masked)
+		body(func(p reg.Register) reg.VecVirtual { return g.load(Mem{Base: p, Index: i, Scale: 4}, masked) },
+			func(v, p reg.Register) { g.store(v, Mem{Base: p, Index: i, Scale: 4}, masked) }, masked)
 	}
-	Label("loop" + label)
-	CMPQ(n, I32(g.lanes))
-	JL(LabelRef("tail" + label))
+	left := GP64()
+	MOVQ(n, left)
+	SUBQ(U8(g.lanes), left)
+	JL(LabelRef(tail))
+	Label(loop)
 	run(false)
-	for _, p := range pointers {
-		ADDQ(I32(4*g.lanes), p)
-	}
-	SUBQ(I32(g.lanes), n)
-	JMP(LabelRef("loop" + label))
-	Label("tail" + label)
-	TESTQ(n, n)
-	JE(LabelRef("done" + label))
-	g.setMask(n)
+	ADDQ(U8(g.lanes), i)
+	SUBQ(U8(g.lanes), left)
+	JGE(LabelRef(loop))
+	Label(tail)
+	ADDQ(U8(g.lanes), left)
+	JE(LabelRef(done))
+	g.setMask(left)
 	run(true)
-	Label("done" + label)
+	Label(done)
 }
 
 var labels int
 
-func newLabel() string {
+func label(name string) string {
 	labels++
-	return fmt.Sprint(labels)
+	return fmt.Sprint(name, labels)
+}
+
+// whereNegative sets the lanes of dst where x is negative to those of v.
+func (g *isa) whereNegative(x, v, dst reg.Register) {
+	if g.wide() {
+		k := K()
+		VPMOVD2M(x, k)
+		VMOVAPS(v, k, dst)
+	} else {
+		VBLENDVPS(x, v, dst, dst)
+	}
+}
+
+// keepWhere zeroes the lanes of v where a comparison with x does not hold: predicate is that of VCMPPS, x on the left.
+func (g *isa) keepWhere(predicate uint8, x reg.Register, y Op, v reg.Register) {
+	if g.wide() {
+		k := K()
+		VCMPPS(U8(predicate), y, x, k)
+		VMOVAPS_Z(v, k, v)
+	} else {
+		m := g.vec()
+		VCMPPS(U8(predicate), y, x, m)
+		VANDPS(m, v, v)
+	}
+}
+
+// fold combines the lanes of v with a vector operation; the result is in the lowest lane.
+func (g *isa) fold(v reg.VecVirtual, op func(ops ...Op)) reg.VecVirtual {
+	if g.wide() {
+		high := YMM()
+		VEXTRACTF64X4(U8(1), v, high)
+		op(high, v.AsY(), high)
+		v = high
+	}
+	high, low := XMM(), XMM()
+	VEXTRACTF128(U8(1), v.AsY(), high)
+	op(high, v.AsX(), low)
+	VMOVHLPS(low, low, high)
+	op(high, low, low)
+	VMOVSHDUP(low, high)
+	op(high, low, low)
+	return low
+}
+
+// widen adds the lanes of v to two vectors of float64.
+func (g *isa) widen(v reg.VecVirtual, sums [2]reg.VecVirtual) {
+	a, b := g.doubles(v)
+	VADDPD(a, sums[0], sums[0])
+	VADDPD(b, sums[1], sums[1])
+}
+
+// multiplyWide adds the lanes of x·y to two vectors of float64.
+func (g *isa) multiplyWide(x, y reg.VecVirtual, sums [2]reg.VecVirtual) {
+	a, b := g.doubles(x)
+	c, d := g.doubles(y)
+	VFMADD231PD(a, c, sums[0])
+	VFMADD231PD(b, d, sums[1])
+}
+
+// doubles are the lower and the upper lanes of v as float64.
+func (g *isa) doubles(v reg.VecVirtual) (a, b reg.VecVirtual) {
+	a, b = g.vec(), g.vec()
+	if g.wide() {
+		VCVTPS2PD(v.AsY(), a)
+		high := YMM()
+		VEXTRACTF64X4(U8(1), v, high)
+		VCVTPS2PD(high, b)
+	} else {
+		VCVTPS2PD(v.AsX(), a)
+		high := XMM()
+		VEXTRACTF128(U8(1), v, high)
+		VCVTPS2PD(high, b)
+	}
+	return a, b
+}
+
+// total is the sum of all lanes of two vectors of float64, in the lowest lane.
+func (g *isa) total(sums [2]reg.VecVirtual) reg.VecVirtual {
+	v := sums[0]
+	VADDPD(sums[1], v, v)
+	if g.wide() {
+		high := YMM()
+		VEXTRACTF64X4(U8(1), v, high)
+		VADDPD(high, v.AsY(), high)
+		v = high
+	}
+	high, low := XMM(), XMM()
+	VEXTRACTF128(U8(1), v.AsY(), high)
+	VADDPD(high, v.AsX(), low)
+	VMOVHLPS(low, low, high)
+	VADDSD(high, low, low)
+	return low
+}
+
+func (g *isa) result(v reg.Register) {
+	Store(v, ReturnIndex(0))
+	g.end()
+}
+
+func (g *isa) end() {
+	VZEROUPPER()
+	RET()
 }

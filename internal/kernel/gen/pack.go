@@ -41,6 +41,9 @@ func (g *isa) packTranspose() {
 	dst, width, src, ld, lanes, k := pointer("dst"), integer("width"), pointer("src"), integer("ld"), integer("lanes"), integer("k")
 	SHLQ(U8(2), width)
 	SHLQ(U8(2), ld)
+	ahead := GP64() // what the panel after this one will need
+	MOVQ(ld, ahead)
+	SHLQ(U8(5), ahead)
 	Label("loop")
 	steps, limit := GP64(), GP64()
 	MOVQ(U32(g.lanes), limit)
@@ -56,6 +59,7 @@ func (g *isa) packTranspose() {
 	square := make([]reg.VecVirtual, g.lanes)
 	for i := range square {
 		square[i] = g.load(at(row), true)
+		PREFETCHT1(Mem{Base: row, Index: ahead, Scale: 1})
 		if i < len(square)-1 {
 			next := GP64()
 			MOVQ(ld, next)

@@ -1,0 +1,265 @@
+package kernel
+
+import "math"
+
+// queryRow is a row of q and the number of rows of its source that it sees, the first ones.
+type queryRow struct{ row, visible int }
+
+// sequenceRows appends the rows of one query sequence that looks at lk source rows.
+func sequenceRows(rows []queryRow, query Span, lk int, causal bool) []queryRow {
+	for r := range query.Len() {
+		visible := lk
+		if causal {
+			visible = min(lk, max(0, lk-query.Len()+r+1))
+		}
+		rows = append(rows, queryRow{query.Start + r, visible})
+	}
+	return rows
+}
+
+// attentionUnit is the work of one head on one source, for some or all of the rows of q that look at it, in whatever sequences
+// they are. It packs keys and values once, and then takes the rows in blocks: the scores of a block fit in the cache. Each row
+// is computed on its own terms, so it does not matter which rows it shares a block with.
+type attentionUnit[T Float] struct {
+	*Attention
+	head   int
+	source Span
+	rows   []queryRow
+}
+
+// attentionUnits divides the work and calls f for each part. Only when split is set do the rows of one head and source end up in several.
+func attentionUnits[T Float](s *Attention, split bool, f func(u *attentionUnit[T])) {
+	rows := make([][]queryRow, len(s.Source))
+	work := 0
+	for i, query := range s.Query {
+		source := i
+		if s.SourceOf != nil {
+			source = s.SourceOf[i]
+		}
+		lk := s.Source[source].Len()
+		rows[source] = sequenceRows(rows[source], query, lk, s.Causal)
+		work += query.Len() * lk * s.HeadDim * s.Heads
+	}
+	var units []attentionUnit[T]
+	for i, r := range rows {
+		size := max(1, len(r))
+		if few := 2 * Threads(); split && len(s.Source)*s.Heads < few {
+			size = max(attentionBlock[T](s.Source[i].Len()), divide(len(r), few))
+		}
+		for h := range s.Heads {
+			for lo := 0; lo < len(r); lo += size {
+				units = append(units, attentionUnit[T]{s, h, s.Source[i], r[lo:min(lo+size, len(r))]})
+			}
+		}
+	}
+	Parallel(len(units), 1+len(units)*serialWork/max(1, work), func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			f(&units[i])
+		}
+	})
+}
+
+// attentionBlock is the number of rows to take at a time when the source has n.
+func attentionBlock[T Float](n int) int {
+	const scores = 1 << 15
+	height, _ := tileShape[T]()
+	return roundUp(min(112, max(height, scores/max(1, n))), height)
+}
+
+// sees is how many of the source's rows some of the given rows see.
+func sees(rows []queryRow) int {
+	n := 0
+	for _, r := range rows {
+		n = max(n, r.visible)
+	}
+	return n
+}
+
+// keys and values as operands. As B, a product with the transpose has the source's rows for lanes, a product with the matrix itself its columns.
+func (u *attentionUnit[T]) operand(x []T, ld int, side bool) operand[T] {
+	return operand[T]{x[u.source.Start*ld+u.head*u.HeadDim:], ld, side}
+}
+
+// blocks calls f for each block of rows.
+func (u *attentionUnit[T]) blocks(n int, f func(rows []queryRow)) {
+	size := attentionBlock[T](n)
+	for lo := 0; lo < len(u.rows); lo += size {
+		f(u.rows[lo:min(lo+size, len(u.rows))])
+	}
+}
+
+// gather copies the head's part of some rows of x to dst, [len(rows), HeadDim].
+func (u *attentionUnit[T]) gather(dst, x []T, ld int, rows []queryRow) {
+	for i, r := range rows {
+		copy(dst[i*u.HeadDim:(i+1)*u.HeadDim], x[r.row*ld+u.head*u.HeadDim:])
+	}
+}
+
+// packAll packs n lanes of k steps.
+func packAll[T Float](dst []T, o operand[T], width, n, k int) {
+	o.pack(dst, width, span{0, n}, 0, k, span{0, k})
+}
+
+// carve cuts a scratch slice into parts.
+func carve[T Float](x []T, sizes ...int) [][]T {
+	parts := make([][]T, len(sizes))
+	for i, n := range sizes {
+		parts[i], x = x[:n:n], x[n:]
+	}
+	return parts
+}
+
+func total(sizes ...int) int {
+	n := 0
+	for _, s := range sizes {
+		n += s
+	}
+	return n
+}
+
+// scores sets s, of row stride ld, to the scaled products of some rows of q with the keys.
+func (u *attentionUnit[T]) scores(s []T, ld int, q []T, ldq int, rows []queryRow, keys, gathered, packed []T) {
+	height, _ := tileShape[T]()
+	d := u.HeadDim
+	u.gather(gathered, q, ldq, rows)
+	scale(T(u.Scale), gathered[:len(rows)*d])
+	packAll(packed, operand[T]{gathered, d, false}, height, len(rows), d)
+	multiplyPanels(len(rows), sees(rows), d, packed, d, keys, d, s, ld, false)
+}
+
+func (u *attentionUnit[T]) forward(out []T, ldo int, q []T, ldq int, k []T, ldk int, v []T, ldv int, lse []T) {
+	height, width := tileShape[T]()
+	d, n := u.HeadDim, sees(u.rows)
+	block := attentionBlock[T](n)
+	sizes := []int{roundUp(n, width) * d, roundUp(d, width) * n, block * n, block * max(n, d), block * d}
+	memory := borrow[T](total(sizes...))
+	defer memory.giveBack()
+	parts := carve(memory.x, sizes...)
+	keys, values, scores, packed, gathered := parts[0], parts[1], parts[2], parts[3], parts[4]
+	if n > 0 {
+		packAll(keys, u.operand(k, ldk, false), width, n, d)
+		packAll(values, u.operand(v, ldv, true), width, d, n)
+	}
+	steps, sums := n, make([]float64, block)
+	u.blocks(n, func(rows []queryRow) {
+		m, n := len(rows), sees(rows)
+		u.scores(scores, n, q, ldq, rows, keys, gathered, packed)
+		for i, r := range rows {
+			row := scores[i*n : (i+1)*n]
+			top := maximum(row[:r.visible])
+			sums[i] = expSum(row, row[:r.visible], top)
+			clear(row[r.visible:])
+			if lse != nil {
+				lse[r.row*u.Heads+u.head] = T(float64(top) + math.Log(sums[i]))
+			}
+			if u.DropoutP > 0 {
+				drop(row[:r.visible], newMask(u.DropoutP, u.Seed, u.head, r.row))
+			}
+		}
+		packAll(packed, operand[T]{scores, n, false}, height, m, n)
+		multiplyPanels(m, d, n, packed, n, values, steps, gathered, d, false)
+		for i, r := range rows {
+			row := out[r.row*ldo+u.head*d:][:d]
+			if r.visible == 0 {
+				clear(row)
+				continue
+			}
+			copy(row, gathered[i*d:])
+			scale(T(1/sums[i]), row)
+		}
+	})
+}
+
+func (u *attentionUnit[T]) backward(dq []T, lddq int, dk []T, lddk int, dv []T, lddv int, dout []T, lddo int, out []T, ldo int, q []T, ldq int, k []T, ldk int, v []T, ldv int, lse []T) {
+	height, width := tileShape[T]()
+	d, n := u.HeadDim, sees(u.rows)
+	if n == 0 {
+		return
+	}
+	block := attentionBlock[T](n)
+	wide := roundUp(d, width)
+	sizes := []int{roundUp(n, width) * d, roundUp(n, width) * d, wide * n, // keys, values, and keys the other way round
+		block * n, block * n, max(block*d, block*n, block*roundUp(n, height)), block * d, block * d, wide * block}
+	memory := borrow[T](total(sizes...))
+	defer memory.giveBack()
+	parts := carve(memory.x, sizes...)
+	keys, values, keyColumns := parts[0], parts[1], parts[2]
+	p, dp, packed, queries, douts, columns := parts[3], parts[4], parts[5], parts[6], parts[7], parts[8]
+	packAll(keys, u.operand(k, ldk, false), width, n, d)
+	packAll(values, u.operand(v, ldv, false), width, n, d)
+	packAll(keyColumns, u.operand(k, ldk, true), width, d, n)
+	steps := n
+
+	// transposed adds to rows of dst the product xᵀ·y, x [m, n] and y [m, d].
+	transposed := func(dst []T, ld int, x, y []T, m, n int) {
+		packAll(packed, operand[T]{x, n, true}, height, n, m)
+		packAll(columns, operand[T]{y, d, true}, width, d, m)
+		multiplyPanels(n, d, m, packed, m, columns, m, dst[u.source.Start*ld+u.head*d:], ld, true)
+	}
+	u.blocks(n, func(rows []queryRow) {
+		m, n := len(rows), sees(rows)
+		if n == 0 {
+			return
+		}
+		u.scores(p, n, q, ldq, rows, keys, queries, packed)
+		u.gather(douts, dout, lddo, rows)
+		packAll(packed, operand[T]{douts, d, false}, height, m, d)
+		multiplyPanels(m, n, d, packed, d, values, d, dp, n, false)
+		for i, r := range rows {
+			row := p[i*n : (i+1)*n]
+			expSum(row, row[:r.visible], lse[r.row*u.Heads+u.head])
+			clear(row[r.visible:])
+			delta := T(dot(douts[i*d:(i+1)*d], out[r.row*ldo+u.head*d:]))
+			slope := dp[i*n : (i+1)*n]
+			if u.DropoutP == 0 {
+				scaledDifference(slope, row, slope, delta)
+			} else {
+				mask := newMask(u.DropoutP, u.Seed, u.head, r.row)
+				drop(slope, mask)
+				scaledDifference(slope, row, slope, delta)
+				drop(row, mask)
+			}
+			clear(slope[r.visible:])
+		}
+		if dv != nil {
+			transposed(dv, lddv, p, douts, m, n)
+		}
+		if dk != nil {
+			transposed(dk, lddk, dp, queries, m, n)
+		}
+		if dq != nil {
+			packAll(packed, operand[T]{dp, n, false}, height, m, n)
+			multiplyPanels(m, d, n, packed, n, keyColumns, steps, queries, d, false)
+			for i, r := range rows {
+				axpy(T(u.Scale), queries[i*d:(i+1)*d], dq[r.row*lddq+u.head*d:])
+			}
+		}
+	})
+}
+
+// weights sets w [rows, source rows] to the probabilities.
+func (u *attentionUnit[T]) weights(w []T, q []T, ldq int, k []T, ldk int) {
+	_, width := tileShape[T]()
+	d, n, lk := u.HeadDim, sees(u.rows), u.source.Len()
+	block := attentionBlock[T](n)
+	sizes := []int{roundUp(n, width) * d, block * d, block * d}
+	memory := borrow[T](total(sizes...))
+	defer memory.giveBack()
+	parts := carve(memory.x, sizes...)
+	keys, packed, gathered := parts[0], parts[1], parts[2]
+	if n > 0 {
+		packAll(keys, u.operand(k, ldk, false), width, n, d)
+	}
+	done := 0
+	u.blocks(n, func(rows []queryRow) {
+		scores := w[done*lk:]
+		u.scores(scores, lk, q, ldq, rows, keys, gathered, packed)
+		for i, r := range rows {
+			row := scores[i*lk : (i+1)*lk]
+			sum := expSum(row, row[:r.visible], maximum(row[:r.visible]))
+			clear(row[r.visible:])
+			scale(T(1/sum), row[:r.visible])
+		}
+		done += len(rows)
+	})
+}
