@@ -28,7 +28,9 @@ type Processor struct {
 	DoNormalize   bool
 	ImageMean     [3]float64 // of red, green, blue, subtracted
 	ImageStd      [3]float64 // of red, green, blue, divided by
-	DoConvertRGB  bool       // kept for the file; an Image is RGB already
+	// DoConvertRGB is kept for the file: an Image is RGB already. Where it is set, transformers
+	// (5.23) lays a picture with alpha on white; Decoder{Background: color.White} does so too.
+	DoConvertRGB bool
 }
 
 // Size is a target size in pixels: Height and Width; or ShortestEdge, which keeps the picture's
@@ -62,35 +64,40 @@ var (
 	clipStd      = [3]float64{0.26862954, 0.26130258, 0.27577711}
 )
 
-// defaults returns what transformers' class of that name assumes of a field that a file leaves
+// defaults returns what transformers' class of that name assumes of the fields that a file leaves
 // out, and whether an integer size means a square (and not the shortest edge).
-func defaults(class string) (p *Processor, square bool, ok bool) {
-	p = DefaultProcessor(224)
-	for _, suffix := range []string{"Fast", "Pil"} {
-		class = strings.TrimSuffix(class, suffix)
+func defaults(class string) (p *Processor, square bool, err error) {
+	name := class
+	for _, suffix := range []string{"Fast", "Pil", "ImageProcessor", "FeatureExtractor"} {
+		name = strings.TrimSuffix(name, suffix)
 	}
-	switch strings.TrimSuffix(strings.TrimSuffix(class, "ImageProcessor"), "FeatureExtractor") {
+	side := Size{Height: 224, Width: 224}
+	p = DefaultProcessor(224)
+	square = true
+	switch name {
 	case "", "ViT":
 	case "DeiT":
 		p.Size, p.Resample = Size{Height: 256, Width: 256}, Bicubic
-		p.DoCenterCrop, p.CropSize = true, Size{Height: 224, Width: 224}
+		p.DoCenterCrop, p.CropSize = true, side
 	case "Beit":
-		p.Resample = Bicubic
-		p.CropSize = Size{Height: 224, Width: 224}
+		p.Resample, p.CropSize = Bicubic, side
+	case "Pvt":
+		p.Resample, p.ImageMean, p.ImageStd = Bicubic, imagenetMean, imagenetStd
 	case "Siglip":
-		p.Resample = Bicubic
+		p.Resample, p.DoConvertRGB = Bicubic, true
+		square = false
 	case "Blip":
 		p.Size, p.Resample, p.DoConvertRGB = Size{Height: 384, Width: 384}, Bicubic, true
 		p.ImageMean, p.ImageStd = clipMean, clipStd
-	case "CLIP":
+	case "CLIP", "Bit":
 		p.Size, p.Resample, p.DoConvertRGB = Size{ShortestEdge: 224}, Bicubic, true
-		p.DoCenterCrop, p.CropSize = true, Size{Height: 224, Width: 224}
+		p.DoCenterCrop, p.CropSize = true, side
 		p.ImageMean, p.ImageStd = clipMean, clipStd
-		return p, false, true
+		square = false
 	default:
-		return nil, false, false
+		return nil, false, fmt.Errorf("field image_processor_type: expected the image processor of ViT, DeiT, Beit, Pvt, Siglip, Blip, CLIP or Bit, found %q", class)
 	}
-	return p, true, true
+	return p, square, nil
 }
 
 // LoadProcessor reads preprocessor_config.json from a model's folder, or, if there is none, the
@@ -139,12 +146,12 @@ func (p *Processor) UnmarshalJSON(data []byte) error {
 	if class == "" {
 		r.read("feature_extractor_type", &class)
 	}
-	q, square, ok := defaults(class)
-	if r.err == nil && !ok {
-		r.err = fmt.Errorf("field image_processor_type: expected a ViT, DeiT, Beit, CLIP, Blip or Siglip image processor, found %q", class)
-	}
 	if r.err != nil {
 		return r.err
+	}
+	q, square, err := defaults(class)
+	if err != nil {
+		return err
 	}
 	r.read("do_resize", &q.DoResize)
 	r.size("size", &q.Size, square)
@@ -329,13 +336,9 @@ func (s Size) fitEdges(width, height int) (int, int) {
 	return int(exact * float64(width) / float64(height)), edge
 }
 
-// MarshalJSON writes a preprocessor_config.json of a ViTImageProcessor, or of a CLIPImageProcessor
-// when the picture's proportions are kept; transformers loads it.
-func (p *Processor) MarshalJSON() ([]byte, error) {
-	class := "ViTImageProcessor"
-	if p.Size.ShortestEdge > 0 {
-		class = "CLIPImageProcessor"
-	}
+// MarshalJSON writes the contents of a preprocessor_config.json. It says ViTImageProcessor whatever
+// class was loaded, since all fields are there.
+func (p Processor) MarshalJSON() ([]byte, error) {
 	file := struct {
 		CropSize      *Size      `json:"crop_size,omitempty"`
 		DoCenterCrop  bool       `json:"do_center_crop"`
@@ -351,7 +354,7 @@ func (p *Processor) MarshalJSON() ([]byte, error) {
 		Size          Size       `json:"size"`
 	}{
 		DoCenterCrop: p.DoCenterCrop, DoConvertRGB: p.DoConvertRGB, DoNormalize: p.DoNormalize,
-		DoRescale: p.DoRescale, DoResize: p.DoResize, ImageMean: p.ImageMean, Type: class, ImageStd: p.ImageStd,
+		DoRescale: p.DoRescale, DoResize: p.DoResize, ImageMean: p.ImageMean, Type: "ViTImageProcessor", ImageStd: p.ImageStd,
 		Resample: p.Resample, RescaleFactor: p.RescaleFactor, Size: p.Size,
 	}
 	if p.CropSize != (Size{}) {

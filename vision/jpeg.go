@@ -20,8 +20,8 @@ type jpegPicture struct {
 	progressive   bool
 	components    []jpegComponent
 	maxH, maxV    int
-	restart       int // units between restart markers, or 0
-	quant         [4][64]uint16
+	restart       int            // units between restart markers, or 0
+	quant         [4]*[64]uint16 // in natural order
 	dc, ac        [4]huffman
 	jfif          bool
 	adobe         int // the transform that an Adobe marker names, or -1
@@ -33,7 +33,7 @@ type jpegComponent struct {
 	id            byte
 	h, v          int // sampling factors
 	table         byte
-	quant         *[64]uint16 // as it was when the component's first scan began
+	quant         *[64]uint16 // as it was when the component's first scan began, or nil before
 	width, height int         // in samples
 	across, down  int         // in blocks, padded to whole units
 	coefficients  []int16     // of a progressive picture, 64 a block, in natural order
@@ -252,14 +252,16 @@ func (p *jpegPicture) quantTables(data []byte) error {
 		if len(data) < 64*(1+wide) {
 			return errSegmentLength
 		}
+		quant := new([64]uint16)
 		for _, at := range zigzag[:64] {
 			v := uint16(data[0])
 			if wide == 1 {
 				v = binary.BigEndian.Uint16(data)
 			}
-			p.quant[table][at] = v
+			quant[at] = v
 			data = data[1+wide:]
 		}
+		p.quant[table] = quant
 	}
 	return nil
 }

@@ -73,8 +73,9 @@ func (s *jpegScan) parse(header []byte) error {
 			return errors.New("Huffman table not defined")
 		}
 		if c.quant == nil {
-			table := s.quant[c.table]
-			c.quant = &table
+			if c.quant = s.quant[c.table]; c.quant == nil {
+				return errors.New("quantisation table not defined")
+			}
 		}
 		s.components = append(s.components, c)
 		blocks += c.h * c.v
@@ -156,14 +157,13 @@ func (s *jpegScan) begin(unit int) bool {
 
 // decode reads the block at x, y.
 func (s *jpegScan) decode(c *jpegComponent, x, y int) {
-	at := y*c.across + x
 	if !s.progressive {
 		s.block = [64]int16{}
 		s.sequential(c, &s.block)
 		idct(c.plane[64*c.across*y+8*x:], 8*c.across, &s.block, c.quant)
 		return
 	}
-	block := (*[64]int16)(c.coefficients[64*at:])
+	block := (*[64]int16)(c.coefficients[64*(y*c.across+x):])
 	switch {
 	case s.start == 0 && s.high == 0:
 		block[0] = int16(s.nextDC(c) << s.low)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"image"
+	"io"
 
 	"golang.org/x/image/webp"
 )
@@ -58,12 +59,14 @@ type webpFile struct {
 
 var (
 	errWebPNoFrame = errors.New("no frame")
-	errWebPFrame   = errors.New("the first frame exceeds the canvas")
+	errWebPFrame   = errors.New("the first frame has not the size that it says, or exceeds the canvas")
 )
 
 func parseWebP(data []byte) (webpFile, error) {
-	chunks := data[12:]
-	kind, canvas, chunks := webpChunk(chunks)
+	if uint64(binary.LittleEndian.Uint32(data[4:]))+8 > uint64(len(data)) {
+		return webpFile{}, io.ErrUnexpectedEOF
+	}
+	kind, canvas, chunks := webpChunk(data[12:])
 	if kind != "VP8X" || len(canvas) < 10 || canvas[0]&2 == 0 {
 		return webpFile{still: data}, nil
 	}
@@ -75,11 +78,16 @@ func parseWebP(data []byte) (webpFile, error) {
 			continue
 		}
 		a.left, a.top = 2*uint24(frame), 2*uint24(frame[3:])
-		if a.left+1+uint24(frame[6:]) > a.width || a.top+1+uint24(frame[9:]) > a.height {
+		width, height := 1+uint24(frame[6:]), 1+uint24(frame[9:])
+		if a.left+width > a.width || a.top+height > a.height {
 			return a, errWebPFrame
 		}
 		a.still = stillWebP(frame)
-		return a, nil
+		config, err := webp.DecodeConfig(bytes.NewReader(a.still))
+		if err == nil && (config.Width != width || config.Height != height) {
+			err = errWebPFrame
+		}
+		return a, err
 	}
 	return a, errWebPNoFrame
 }

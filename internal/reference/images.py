@@ -18,9 +18,9 @@ import struct
 import zlib
 
 import numpy as np
+import transformers
 import transformers.image_transforms
 from PIL import Image, ImageDraw, ImageFont
-from transformers import BlipImageProcessorPil, CLIPImageProcessorPil, DeiTImageProcessorPil, ViTImageProcessorPil
 
 import prng
 
@@ -286,7 +286,7 @@ def write_resized():
 
 # Processors
 
-CLASSES = {"ViT": ViTImageProcessorPil, "DeiT": DeiTImageProcessorPil, "CLIP": CLIPImageProcessorPil, "Blip": BlipImageProcessorPil}
+CLASSES = ["ViT", "DeiT", "Beit", "Pvt", "Siglip", "Blip", "CLIP", "Bit"]
 IMAGENET = dict(image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225])
 
 
@@ -298,6 +298,7 @@ def configurations():
     yield "ViT", old, wide  # nlpconnect/vit-gpt2-image-captioning
     for name in CLASSES:
         yield name, dict(image_processor_type=name + "ImageProcessor"), wide
+    yield "Siglip", dict(image_processor_type="SiglipImageProcessor", size=12), tall
     yield "CLIP", dict(image_processor_type="CLIPImageProcessorFast", size=30, crop_size=24), tall
     yield "CLIP", dict(image_processor_type="CLIPFeatureExtractor", size={"shortest_edge": 9}, crop_size=[12, 14]), wide
     yield "CLIP", dict(image_processor_type="CLIPImageProcessor", size={"shortest_edge": 9, "longest_edge": 11}, do_center_crop=False), wide
@@ -317,7 +318,7 @@ def write_processors():
     cases, stored = [], b""
     for name, fields, source in configurations():
         # do_convert_rgb only matters to pictures that are not RGB.
-        processor = CLASSES[name].from_dict({k: v for k, v in fields.items() if not k.endswith("_type")})
+        processor = getattr(transformers, name + "ImageProcessorPil").from_dict({k: v for k, v in fields.items() if not k.endswith("_type")})
         values = processor(open_rgb(source), return_tensors="np")["pixel_values"][0].astype("<f4")
         case = dict(config=fields, source=source, height=values.shape[1], width=values.shape[2])
         case["sha256"] = hashlib.sha256(values.tobytes()).hexdigest()
