@@ -1,0 +1,152 @@
+package generate
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/ekphrasis-ml/ekphrasis/internal/kernel"
+	"github.com/ekphrasis-ml/ekphrasis/layers"
+	"github.com/nlpodyssey/spago/mat"
+)
+
+// decoding runs a decoder a token at a time over the sequences of a batch,
+// and holds the scores of the tokens that may come next.
+type decoding struct {
+	decoder    Decoder
+	source     layers.Source
+	cache      layers.Cache
+	processors []Processor // may run concurrently
+	custom     []Processor // may not
+	vocabulary int
+
+	logits []float32 // [sequences, vocabulary] of the last call of feed
+	scores []float32 // the same after processing
+	lse    []float64 // [sequences]: the logarithm of the sum of exp(logits)
+	wide   []float64 // scratch for a float64 model
+}
+
+func newDecoding(d Decoder, source layers.Source, o *Options, maxLength int) *decoding {
+	return &decoding{
+		decoder: d, source: source, processors: o.processors(maxLength), custom: o.Processors, vocabulary: d.VocabSize(),
+	}
+}
+
+// feed gives the decoder the next tokens of each sequence, and takes the
+// scores of what follows the last of each.
+func (d *decoding) feed(tokens layers.Tokens) error {
+	n := tokens.Offsets.Len()
+	if d.cache == nil {
+		d.cache = d.decoder.NewCache(n)
+	}
+	hidden, cache, err := d.decoder.Decode(tokens, d.source, d.cache, nil)
+	if err != nil {
+		return err
+	}
+	d.cache, d.source = cache, layers.Source{} // not needed any more
+	d.logits = slices.Grow(d.logits[:0], n*d.vocabulary)[:n*d.vocabulary]
+	if _, ok := hidden.Value().(*mat.Dense[float64]); ok {
+		d.wide = slices.Grow(d.wide[:0], len(d.logits))[:len(d.logits)]
+		applyHead(d.wide, hidden, d.decoder.Head(), tokens.Offsets)
+		for i, x := range d.wide {
+			d.logits[i] = float32(x)
+		}
+	} else {
+		applyHead(d.logits, hidden, d.decoder.Head(), tokens.Offsets)
+	}
+	return d.normalize(n)
+}
+
+// feedNewest feeds the last token of each sequence.
+func (d *decoding) feedNewest(sequences [][]int) error {
+	ids, lengths := make([]int, len(sequences)), make([]int, len(sequences))
+	for i, s := range sequences {
+		ids[i], lengths[i] = s[len(s)-1], 1
+	}
+	return d.feed(layers.Tokens{IDs: ids, Offsets: layers.OffsetsOf(lengths...)})
+}
+
+// applyHead computes the logits [sequences, vocabulary] of the last row of
+// each sequence.
+func applyHead[T kernel.Float](logits []T, hidden, head mat.Tensor, offsets layers.Offsets) {
+	vocabulary, dim := head.Shape()[0], head.Shape()[1]
+	x := mat.Data[T](hidden.Value())
+	n := offsets.Len()
+	if offsets.Rows() != n {
+		last := make([]T, 0, n*dim)
+		for _, end := range offsets[1:] {
+			last = append(last, x[(end-1)*dim:end*dim]...)
+		}
+		x = last
+	}
+	kernel.Gemm(false, true, n, vocabulary, dim, x, dim, mat.Data[T](head.Value()), dim, logits, vocabulary, false, nil)
+}
+
+// normalize computes lse of n sequences, and refuses logits that are none.
+func (d *decoding) normalize(n int) error {
+	d.lse = slices.Grow(d.lse[:0], n)[:n]
+	kernel.Parallel(n, 1, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			d.lse[i] = logSumExp(d.row(i))
+		}
+	})
+	for i, x := range d.lse {
+		if math.IsNaN(x) {
+			return fmt.Errorf("generate: sequence %d of %d: the model's logits have a NaN or +Inf, or are all -Inf: its weights or the encoder's states are broken", i, n)
+		}
+	}
+	return nil
+}
+
+func logSumExp(row []float32) float64 {
+	largest := forbidden
+	for _, x := range row {
+		largest = max(largest, x)
+	}
+	sum := 0.0
+	for _, x := range row {
+		sum += math.Exp(float64(x - largest))
+	}
+	return float64(largest) + math.Log(sum)
+}
+
+// row is the logits of a sequence [vocabulary].
+func (d *decoding) row(i int) []float32 { return d.logits[i*d.vocabulary : (i+1)*d.vocabulary] }
+
+// process returns the scores [vocabulary] of what follows each of the
+// sequences after all processors; logarithms of probabilities instead of
+// logits if asked to. Sequence i is number at[i] of those that were fed. The
+// rows are valid until the next call.
+func (d *decoding) process(sequences [][]int, at []int, logProbabilities bool) ([][]float32, error) {
+	rows := make([][]float32, len(sequences))
+	n := len(rows) * d.vocabulary
+	d.scores = slices.Grow(d.scores[:0], n)[:n]
+	kernel.Parallel(len(rows), 1, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			rows[i] = d.scores[i*d.vocabulary : (i+1)*d.vocabulary]
+			copy(rows[i], d.row(at[i]))
+			if logProbabilities {
+				for j, x := range rows[i] {
+					rows[i][j] = float32(float64(x) - d.lse[at[i]])
+				}
+			}
+			for _, p := range d.processors {
+				p.Process(rows[i], sequences[i])
+			}
+		}
+	})
+	for _, p := range d.custom {
+		for i, row := range rows {
+			p.Process(row, sequences[i])
+			if k := slices.IndexFunc(row, func(x float32) bool { return !(x <= math.MaxFloat32) }); k >= 0 {
+				return nil, fmt.Errorf("generate: a processor (%T) makes the score of token %d %v", p, k, row[k])
+			}
+		}
+	}
+	return rows, nil
+}
+
+// errNoToken is for a sequence all of whose tokens are forbidden.
+func errNoToken(tokens []int) error {
+	return fmt.Errorf("generate: every token is forbidden after %d tokens %v: the options or the processors forbid too much", len(tokens), tokens)
+}
