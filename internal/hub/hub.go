@@ -38,7 +38,7 @@ type Client struct {
 	Revision string // branch, tag or commit; empty: main
 
 	// Progress, if not nil, is told how many bytes of a file are there, out of total (-1: unknown): when its download
-	// starts, now and then, and when it is complete.
+	// starts, now and then, and when it is complete. It is called from one goroutine at a time.
 	Progress func(file string, done, total int64)
 
 	wait time.Duration // before a second attempt, doubled for each further one; 0: a second

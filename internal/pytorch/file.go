@@ -128,7 +128,7 @@ func readEntry(e *zip.File, limit int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(r, limit))
 }
 
-// openEntry lets a stored entry be read in place.
+// openEntry lets a stored entry be read in place. Its CRC is not checked: PyTorch can be told to leave it out.
 func openEntry(r io.ReaderAt, size int64, e *zip.File) (block, error) {
 	if e.Method != zip.Store {
 		return block{deflated: e}, nil

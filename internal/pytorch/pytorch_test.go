@@ -1,10 +1,12 @@
 package pytorch
 
 import (
+	"archive/zip"
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -153,6 +155,12 @@ func TestWhatIsNoDictionaryOfTensorsIsRefused(t *testing.T) {
 		{"half an archive", views[:len(views)/2], "zip"},
 		{"half a legacy file", legacy[:len(legacy)-10], "unexpected EOF"},
 		{"a legacy file's magic number alone", legacy[:15], "EOF"},
+		{"another legacy version", bytes.Replace(legacy, []byte("M\xe9\x03."), []byte("M\xea\x03."), 1), "version 1002"},
+		{"a legacy big-endian machine", bytes.Replace(legacy, []byte("little_endianq\x02\x88"), []byte("little_endianq\x02\x89"), 1), "big-endian"},
+		{"no tensors", legacyFile("}", "]", ""), "no tensors"},
+		{"two objects", archive(t, func(z *zip.Writer) { add(t, z, "a/data.pkl", "}."); add(t, z, "b/data.pkl", "}.") }), "both a/data.pkl and b/data.pkl"},
+		{"two entries of a name", archive(t, func(z *zip.Writer) { add(t, z, "a/data.pkl", "}."); add(t, z, "a/data.pkl", "}.") }), `two entries "a/data.pkl"`},
+		{"an archive without an object", archive(t, func(z *zip.Writer) { add(t, z, "a/version", "3") }), "without data.pkl"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := open("dir/model.bin", test.data)
@@ -171,6 +179,29 @@ func TestEveryTruncationIsAnError(t *testing.T) {
 				t.Fatalf("%s cut to %d of %d bytes was opened", name, n, len(data))
 			}
 		}
+	}
+}
+
+// archive makes an archive.
+func archive(t *testing.T, fill func(z *zip.Writer)) []byte {
+	t.Helper()
+	var buf bytes.Buffer
+	z := zip.NewWriter(&buf)
+	fill(z)
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return buf.Bytes()
+}
+
+func add(t *testing.T, z *zip.Writer, name, content string) {
+	t.Helper()
+	w, err := z.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(w, content); err != nil {
+		t.Fatal(err)
 	}
 }
 
