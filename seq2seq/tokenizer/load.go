@@ -206,7 +206,6 @@ func (e *tokenEntry) UnmarshalJSON(data []byte) error {
 type tokenList []tokenEntry
 
 func (l *tokenList) UnmarshalJSON(data []byte) error {
-	*l = nil
 	if !bytes.HasPrefix(data, []byte("{")) {
 		return json.Unmarshal(data, (*[]tokenEntry)(l))
 	}

@@ -278,6 +278,19 @@ func TestEntriesOfTheFilesAreKept(t *testing.T) {
 	}
 }
 
+func TestAnotherClassWithoutUnkTakesTheEOS(t *testing.T) {
+	tok, err := Load(folder{Files: map[string]string{
+		"tokenizer.json":        `{"model":{"vocab":{"a":0,"<s>":1,"</s>":2},"merges":[]},"pre_tokenizer":{"type":"ByteLevel"}}`,
+		"tokenizer_config.json": `{"tokenizer_class":"PreTrainedTokenizerFast","bos_token":"<s>","eos_token":"</s>"}`,
+	}}.fs())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tok.VocabSize() != 3 || tok.BOS() != 1 || tok.EOS() != 2 || tok.Unk() != 2 {
+		t.Errorf("%d tokens, BOS %d, EOS %d, unk %d; want 3, 1, 2, 2", tok.VocabSize(), tok.BOS(), tok.EOS(), tok.Unk())
+	}
+}
+
 func TestTheCacheKeepsNoLongWord(t *testing.T) {
 	tok := cut(t, 300)
 	tok.Encode(strings.Repeat("a", maxCachedLength) + " " + strings.Repeat("b", maxCachedLength+1))
@@ -484,6 +497,24 @@ func BenchmarkEncodeCaption(b *testing.B) {
 		tok.EncodeCaption(captions[i%len(captions)], 32)
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "captions/s")
+}
+
+func BenchmarkNew(b *testing.B) {
+	tok := GPT2()
+	for b.Loop() {
+		if _, err := New(tok.vocab, tok.merges, Special{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkCut4096(b *testing.B) {
+	tok := GPT2()
+	for b.Loop() {
+		if _, err := tok.Cut(4096); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 func BenchmarkEncodeNewWords(b *testing.B) {
