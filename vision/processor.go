@@ -1,6 +1,9 @@
 package vision
 
-import "fmt"
+import (
+	"fmt"
+	"image/color"
+)
 
 // Pixels are what an encoder takes: Data[c*Height*Width+y*Width+x], with channels red, green,
 // blue: [3, Height, Width].
@@ -65,4 +68,14 @@ func (p *Processor) values(c int) *[256]float32 {
 		table[i] = v
 	}
 	return &table
+}
+
+// Decoder returns what reads the pictures of a model as transformers (5.23)
+// does: with DoConvertRGB transparent ones are laid on white; without, alpha
+// is dropped.
+func (p *Processor) Decoder() Decoder {
+	if p.DoConvertRGB {
+		return Decoder{Background: color.White}
+	}
+	return Decoder{}
 }

@@ -85,7 +85,7 @@ func (j *job) samples() ([]sample, error) {
 func (j *job) caption(ctx context.Context, data *train.PictureData, n int, visit func(done int)) ([]sample, error) {
 	var out []sample
 	o := j.model.Generation
-	o.DoSample, o.MaxNewTokens = false, j.MaxLength
+	o.DoSample, o.MaxNewTokens = false, min(j.MaxLength, j.model.Decoder.MaxLength()-1)
 	for b, err := range data.Epoch(ctx, 0, 0) {
 		if err != nil || len(out) >= n {
 			return out, err

@@ -153,9 +153,9 @@ func (s *settings) loadModel(ctx context.Context) (*seq2seq.VisionEncoderDecoder
 	random := layers.NewRandom(s.Seed)
 	switch {
 	case s.Model != "":
-		return seq2seq.Load(ctx, s.Model)
+		return seq2seq.Load(ctx, s.Model, cli.Download())
 	case s.Encoder != "":
-		return seq2seq.LoadJoined(ctx, s.Encoder, s.Decoder, random)
+		return seq2seq.LoadJoined(ctx, s.Encoder, s.Decoder, random, cli.Download())
 	}
 	return sample.Base(random)
 }

@@ -96,3 +96,23 @@ func (p *Progress) Clear() {
 		_ = p.bar.Clear()
 	}
 }
+
+// Download returns what shows the progress of files that a model needs.
+func Download() func(file string, done, total int64) {
+	var bar *progressbar.ProgressBar
+	var of string
+	terminal := term.IsTerminal(int(os.Stderr.Fd()))
+	return func(file string, done, total int64) {
+		if file != of {
+			of = file
+			if terminal {
+				bar = progressbar.DefaultBytes(total, "downloading "+file)
+			} else {
+				fmt.Fprintf(os.Stderr, "downloading %s (%d bytes)\n", file, total)
+			}
+		}
+		if terminal {
+			_ = bar.Set64(done)
+		}
+	}
+}

@@ -187,3 +187,23 @@ func finite(x float64) *float64 {
 	}
 	return &x
 }
+
+// NewestModel returns the model folder of the newest run in the folder runs,
+// or "" if there is none.
+func NewestModel(runs string) (string, error) {
+	entries, err := os.ReadDir(runs)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	newest, at := "", int64(0)
+	for _, e := range entries {
+		dir := filepath.Join(runs, e.Name(), ModelDir)
+		if info, err := os.Stat(filepath.Join(dir, "config.json")); err == nil && info.ModTime().UnixNano() > at {
+			newest, at = dir, info.ModTime().UnixNano()
+		}
+	}
+	return newest, nil
+}

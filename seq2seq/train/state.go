@@ -36,7 +36,7 @@ type savedState struct {
 	Batch      int            `json:"batch"`
 	Step       int            `json:"step"`
 	LossSum    string         `json:"loss_sum"` // hexadecimal, so that no bit is lost
-	Tokens     int            `json:"tokens"`
+	Labels     int            `json:"labels"`
 	Updates    map[string]int `json:"optimizer_updates"` // of each parameter
 	Frozen     string         `json:"frozen_sha256"`
 	NumBatches int            `json:"num_batches"`

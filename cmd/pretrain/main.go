@@ -1,0 +1,204 @@
+// Command pretrain makes the two base models of the embedded sample again: a
+// ViT that learns the words of the pictures' names, and a GPT-2 that learns
+// the captions as a language, both from the training part only.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/ekphrasis-ml/ekphrasis/datasets"
+	"github.com/ekphrasis-ml/ekphrasis/datasets/emoji"
+	"github.com/ekphrasis-ml/ekphrasis/internal/cli"
+	"github.com/ekphrasis-ml/ekphrasis/internal/hfconfig"
+	"github.com/ekphrasis-ml/ekphrasis/internal/safetensors"
+	"github.com/ekphrasis-ml/ekphrasis/internal/weights"
+	"github.com/ekphrasis-ml/ekphrasis/layers"
+	"github.com/ekphrasis-ml/ekphrasis/seq2seq/gpt2"
+	"github.com/ekphrasis-ml/ekphrasis/seq2seq/sample"
+	"github.com/ekphrasis-ml/ekphrasis/seq2seq/tokenizer"
+	"github.com/ekphrasis-ml/ekphrasis/seq2seq/train"
+	"github.com/ekphrasis-ml/ekphrasis/vision"
+	"github.com/ekphrasis-ml/ekphrasis/vision/vit"
+)
+
+const about = `
+Pretrain the two base models of the embedded sample, on its training part: a ViT
+that predicts the words of each picture's name, and a GPT-2 that predicts the
+captions without seeing the pictures. They are written in Hugging Face's format
+to OUT/vit and OUT/gpt2.`
+
+type settings struct {
+	cli.Common
+	out                string
+	only               string
+	vitEpochs          int
+	gpt2Epochs         int
+	batchSize          int
+	learningRate       float64
+	vitDropout, gpt2DO float64
+	weightDecay        float64
+	maxSteps           int
+}
+
+func main() { cli.Main("pretrain", run) }
+
+func run(ctx context.Context, args []string) error {
+	s := settings{}
+	f := cli.Flags("pretrain [flags]", about)
+	f.StringVar(&s.out, "out", filepath.Join("runs", "pretrain"), "folder for the two models")
+	f.StringVar(&s.only, "only", "", "make one of them: vit or gpt2")
+	f.IntVar(&s.vitEpochs, "vit-epochs", 60, "times the ViT goes through the pictures")
+	f.IntVar(&s.gpt2Epochs, "gpt2-epochs", 40, "times the GPT-2 goes through the captions")
+	f.IntVar(&s.batchSize, "batch-size", 64, "pictures or captions in a batch")
+	f.Float64Var(&s.learningRate, "learning-rate", 1e-3, "peak learning rate, after a warm-up of 200 updates, before it falls along a cosine")
+	f.Float64Var(&s.vitDropout, "vit-dropout", 0.1, "dropout of the ViT")
+	f.Float64Var(&s.gpt2DO, "gpt2-dropout", 0.1, "dropout of the GPT-2")
+	f.Float64Var(&s.weightDecay, "weight-decay", 0.05, "weight decay")
+	f.IntVar(&s.maxSteps, "max-steps", 0, "stop each after so many updates; 0: after the epochs")
+	s.Add(f)
+	if err := cli.Parse(f, args); err != nil {
+		return err
+	}
+	if s.only != "" && s.only != sample.Encoder && s.only != sample.Decoder {
+		return cli.Usagef("--only is %q; it may be vit or gpt2", s.only)
+	}
+	if err := s.Apply(); err != nil {
+		return err
+	}
+	if s.only != sample.Decoder {
+		if err := s.pretrainViT(ctx); err != nil {
+			return fmt.Errorf("vit: %w", err)
+		}
+	}
+	if s.only != sample.Encoder {
+		if err := s.pretrainGPT2(ctx); err != nil {
+			return fmt.Errorf("gpt2: %w", err)
+		}
+	}
+	return nil
+}
+
+const (
+	pictureSize    = 64
+	vocabularySize = 4096
+	maxLength      = 48
+)
+
+func (s *settings) pretrainViT(ctx context.Context) error {
+	c := vit.DefaultConfig()
+	c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads, c.IntermediateSize = 192, 6, 6, 768
+	c.ImageSize, c.PatchSize = vit.Size{Height: pictureSize, Width: pictureSize}, vit.Size{Height: 8, Width: 8}
+	c.HiddenDropout, c.AttentionDropout = s.vitDropout, s.vitDropout
+	random := layers.NewRandom(s.Seed)
+	m, err := vit.New[float32](c, random)
+	if err != nil {
+		return err
+	}
+	captions, err := firstCaptions(emoji.Train())
+	if err != nil {
+		return err
+	}
+	task := train.NewWordPredictor[float32](m, captions, random)
+	processor := vision.DefaultProcessor(pictureSize)
+	processor.DoConvertRGB = true // transparent pictures are laid on white
+	if err := s.fit(ctx, "ViT", task, processor, tokenizer.GPT2(), datasets.FirstCaption, s.vitEpochs, ""); err != nil {
+		return err
+	}
+	// What is saved is for use as it is, not for further pretraining.
+	m.Config.HiddenDropout, m.Config.AttentionDropout = 0, 0
+	dir := filepath.Join(s.out, sample.Encoder)
+	if err := save(dir, m, m.Config); err != nil {
+		return err
+	}
+	return processor.Save(dir)
+}
+
+func (s *settings) pretrainGPT2(ctx context.Context) error {
+	tok, err := tokenizer.GPT2().Cut(vocabularySize)
+	if err != nil {
+		return err
+	}
+	end := tok.EOS()
+	c := gpt2.DefaultConfig()
+	c.VocabSize, c.NumPositions, c.Dim, c.NumLayers, c.NumHeads = vocabularySize, maxLength, 192, 4, 6
+	c.BOSTokenID, c.EOSTokenID, c.PadTokenID = &end, &end, &end
+	c.ResidualDropout, c.EmbeddingDropout, c.AttentionDropout = s.gpt2DO, s.gpt2DO, s.gpt2DO
+	m, err := gpt2.New[float32](c, layers.NewRandom(s.Seed))
+	if err != nil {
+		return err
+	}
+	task := &train.LanguageModel[vision.Pixels]{Decoder: m}
+	if err := s.fit(ctx, "GPT-2", task, vision.DefaultProcessor(pictureSize), tok, datasets.RandomCaption, s.gpt2Epochs, "no pictures"); err != nil {
+		return err
+	}
+	dir := filepath.Join(s.out, sample.Decoder)
+	if err := save(dir, m, m.Config); err != nil {
+		return err
+	}
+	return tok.Save(dir)
+}
+
+// fit trains a task on the sample and says how it goes. The validation part
+// is only looked at.
+func (s *settings) fit(ctx context.Context, name string, task train.Model[train.Batch[vision.Pixels]], processor *vision.Processor,
+	tok *tokenizer.Tokenizer, caption datasets.CaptionChoice, epochs int, pictures string) error {
+	o := train.PictureOptions{BatchSize: s.batchSize, Shuffle: true, Seed: s.Seed, Caption: caption, MaxLength: maxLength}
+	if pictures == "no pictures" {
+		o.Need = func(train.Key) bool { return false }
+	}
+	data, err := train.Pictures(emoji.Train(), processor, tok, o)
+	if err != nil {
+		return err
+	}
+	o.Shuffle, o.Caption = false, datasets.FirstCaption
+	val, err := train.Pictures(emoji.Validation(), processor, tok, o)
+	if err != nil {
+		return err
+	}
+	options := train.DefaultOptions()
+	options.Epochs, options.MaxSteps, options.LearningRate, options.WeightDecay = epochs, s.maxSteps, s.learningRate, s.weightDecay
+	options.WarmupSteps, options.Seed = 200, s.Seed
+	t, err := train.New(task, data, val, options)
+	if err != nil {
+		return err
+	}
+	progress := cli.NewProgress(name, "updates", t.TotalSteps())
+	t.Hooks.Step = func(step train.Step) error {
+		progress.Add(1, fmt.Sprintf("loss %.3f", step.Loss))
+		return nil
+	}
+	t.Hooks.Epoch = func(e train.Epoch) error {
+		progress.Clear()
+		fmt.Fprintf(os.Stderr, "%s epoch %d: training loss %.3f, validation loss %.3f (%.1f s)\n", name, e.Epoch, e.TrainLoss, e.ValLoss, e.Duration.Seconds())
+		return nil
+	}
+	err = t.Run(ctx)
+	progress.Done()
+	return err
+}
+
+// save writes a Hugging Face folder; half precision halves the repository.
+func save(dir string, model, config any) error {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	if err := weights.Save(dir, model, safetensors.F16); err != nil {
+		return err
+	}
+	return hfconfig.Write(dir, "config.json", config)
+}
+
+func firstCaptions(d datasets.Dataset) ([]string, error) {
+	var out []string
+	for i := range d.Len() {
+		e, err := d.Example(i)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, e.Captions[0])
+	}
+	return out, nil
+}
