@@ -295,6 +295,17 @@ def folders():
     yield "tokenizer.json of another class", {
         "tokenizer.json": prefixed, "tokenizer_config.json": {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "a", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"}
     }, texts
+    yield "tokenizer.json of another class with further tokens", {
+        "tokenizer.json": with_added, "tokenizer_config.json": {
+            "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>", "pad_token": "<pad>",
+            "added_tokens_decoder": {"261": added("<pad>", special=True), "262": added("<y>", lstrip=True)},
+        },
+    }, [*texts, "a <y> b"]
+    yield "tokenizer.json of GPT-2 with further tokens", {
+        "tokenizer.json": with_added, "tokenizer_config.json": {
+            "tokenizer_class": "GPT2Tokenizer", "added_tokens_decoder": {"259": added("<|endoftext|>", special=True), "260": added("<y>", lstrip=True)},
+        },
+    }, [*texts, "a <y> b"]
     yield "tokenizer.json without a class", {
         "tokenizer.json": prefixed, "config.json": {"model_type": "vision-encoder-decoder", "decoder": {"model_type": "gpt2"}, "encoder": {"model_type": "vit"}},
         "tokenizer_config.json": {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"},

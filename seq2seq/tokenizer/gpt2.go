@@ -10,7 +10,7 @@ import (
 	"sync"
 )
 
-// mergesGZ is GPT-2's merges.txt as OpenAI published it (github.com/openai/gpt-2, Modified MIT License), compressed.
+// mergesGZ is GPT-2's merges.txt as OpenAI published it (github.com/openai/gpt-2; gpt2/LICENSE), compressed.
 //
 //go:embed gpt2/merges.txt.gz
 var mergesGZ []byte

@@ -275,6 +275,11 @@ func (l *loader) roles() error {
 			}
 			l.byID[id] = token
 		}
+		if kind == asFile { // whose own added tokens come first
+			for _, entry := range l.jsonAdded {
+				l.byID[entry.ID] = entry.AddedToken
+			}
+		}
 		config.Extra = config.extra()
 	} else if err := l.olderFiles(&config.roleSet); err != nil {
 		return err
