@@ -14,14 +14,14 @@ import (
 )
 
 func TestTheLossEqualsThatOfPyTorch(t *testing.T) {
-	reference.Each(t, "testdata/*", func(t *testing.T, c *reference.Case) {
+	reference.EachDrawn(t, "testdata/*", func(t *testing.T, c *reference.Case) {
 		compareLoss[float32](t, c, 1e-6, 1e-5)
 	})
 }
 
 // The golden numbers are results in float64, rounded to float32.
 func TestTheLossInFloat64EqualsThatOfPyTorch(t *testing.T) {
-	reference.Each(t, "testdata/*", func(t *testing.T, c *reference.Case) {
+	reference.EachDrawn(t, "testdata/*", func(t *testing.T, c *reference.Case) {
 		compareLoss[float64](t, c, 1e-12, 2e-7)
 	})
 }

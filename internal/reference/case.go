@@ -38,17 +38,34 @@ type Parameter struct {
 	Shape []int  `json:"shape"`
 }
 
-// Each runs a subtest for each case among the folders that match a pattern. It fails if there is none.
-func Each(t *testing.T, pattern string, test func(t *testing.T, c *Case)) {
+// EachDrawn runs a subtest for each case with drawn weights among the folders that match a pattern, and EachStored for
+// each that is a true checkpoint. They fail if there is none.
+func EachDrawn(t *testing.T, pattern string, test func(t *testing.T, c *Case)) {
 	t.Helper()
-	dirs, err := filepath.Glob(pattern)
-	if err != nil || len(dirs) == 0 {
-		t.Fatalf("no golden case at %s: %v", pattern, err)
+	each(t, pattern, func(c *Case) bool { return c.Meta.Weights != nil }, test)
+}
+
+// EachStored is described with [EachDrawn].
+func EachStored(t *testing.T, pattern string, test func(t *testing.T, c *Case)) {
+	t.Helper()
+	each(t, pattern, func(c *Case) bool { return c.Meta.Weights == nil }, test)
+}
+
+func each(t *testing.T, pattern string, chosen func(*Case) bool, test func(*testing.T, *Case)) {
+	t.Helper()
+	metas, err := filepath.Glob(filepath.Join(pattern, "meta.json"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, dir := range dirs {
-		if _, err := os.Stat(filepath.Join(dir, "meta.json")); err == nil {
-			t.Run(filepath.Base(dir), func(t *testing.T) { test(t, Open(t, dir)) })
+	found := 0
+	for _, meta := range metas {
+		if c := Open(t, filepath.Dir(meta)); chosen(c) {
+			found++
+			t.Run(c.Name, func(t *testing.T) { test(t, c) })
 		}
+	}
+	if found == 0 {
+		t.Fatalf("no golden case of this kind at %s", pattern)
 	}
 }
 

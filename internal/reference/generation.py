@@ -67,7 +67,7 @@ BEAMS = [
     dict(num_beams=3, forced_eos_token_id=EOS, max_new_tokens=6),
     dict(num_beams=11, num_return_sequences=11, max_new_tokens=19),
     dict(num_beams=4, max_new_tokens=1, num_return_sequences=4),
-    dict(num_beams=4, renormalize_logits=True, no_repeat_ngram_size=2, length_penalty=1.3),
+    dict(num_beams=4, no_repeat_ngram_size=2, length_penalty=1.3),
     dict(num_beams=2, no_repeat_ngram_size=2, repetition_penalty=1.2, min_new_tokens=3, length_penalty=0.6),
 ]
 
@@ -81,12 +81,19 @@ def tokens(sequence, eos):
 
 
 def generate(model, x, options):
-    """The sequences, and with beams their scores."""
+    """The sequences, and their scores.
+
+    With beams these are sequences_scores, else the sums of the log-probabilities that the model gives the tokens.
+    """
     settings = dict(eos_token_id=EOS, pad_token_id=EOS) | PLAIN | options
-    out = model.generate(pixel_values=x.to(model.dtype), return_dict_in_generate=True, output_scores=True, **settings)
+    out = model.generate(pixel_values=x.to(model.dtype), return_dict_in_generate=True, output_scores=True,
+                         output_logits=True, **settings)
+    # What pads a short sequence of a batch was not generated.
     sequences = [tokens(s, settings["eos_token_id"]) for s in out.sequences.tolist()]
-    # A batch is padded to its longest; what pads a sequence that ran into the limit does not exist.
-    return sequences, out.sequences_scores.tolist() if settings["num_beams"] > 1 else None
+    if settings["num_beams"] > 1:
+        return sequences, out.sequences_scores.tolist()
+    steps = torch.stack(out.logits, 1).log_softmax(-1)
+    return sequences, [sum(steps[i, n, t].item() for n, t in enumerate(s)) for i, s in enumerate(sequences)]
 
 
 def jittered(model):
@@ -119,8 +126,8 @@ def search():
             if not all(generate(other, x, options)[0] == sequences for other in (m, noisy)):
                 dropped += 1  # a tie, but for rounding
                 continue
-            run = {"model": i % 2, "seed": seed, "options": options, "sequences": sequences}
-            runs.append(run | ({"scores": scores} if scores else {}))
+            runs.append({"model": i % 2, "seed": seed, "options": options, "sequences": sequences,
+                         "scores": [float(f"{s:.9g}") for s in scores]})
     for i, m in enumerate(models):
         meta = {"weights": drawn | {"seed": 0}, "parameters": m["parameters"], "images": IMAGES, "defaults": PLAIN,
                 "runs": [{k: v for k, v in run.items() if k != "model"} for run in runs if run["model"] == i]}
@@ -132,8 +139,18 @@ def search():
 
 
 def filtered(logits, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, typical_p=1.0):
-    """The probabilities that are drawn from, with the filters in the order of transformers' generate."""
-    scores = torch.tensor([logits])
+    """The probabilities that are drawn from, with the filters in the order of transformers' generate.
+
+    Computed in float64; in float32 the same tokens must remain.
+    """
+    options = (temperature, top_k, top_p, min_p, typical_p)
+    exact, rounded = (warped(torch.tensor([logits], dtype=t), *options) for t in (torch.float64, torch.float32))
+    if not torch.equal(exact > -torch.inf, rounded > -torch.inf):
+        raise ValueError(f"which tokens are kept of {logits[:12]} hangs on rounding errors: {options}")
+    return torch.softmax(exact, -1)[0]
+
+
+def warped(scores, temperature, top_k, top_p, min_p, typical_p):
     for wanted, make in [
         (temperature != 1, lambda: TemperatureLogitsWarper(temperature)),
         (top_k != 0, lambda: TopKLogitsWarper(top_k)),
@@ -143,7 +160,7 @@ def filtered(logits, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, typical_p=1
     ]:
         if wanted:
             scores = make()(None, scores)
-    return torch.softmax(scores, -1)[0]
+    return scores
 
 
 def sampling():

@@ -105,13 +105,14 @@ def with_pooler(model):
 
 
 def say(model, x, tokenizer, options):
-    """The captions of some searches, each {"options", "captions"}."""
+    """The captions of some searches, each {"options", "sequences", "captions"}."""
     said = []
     for o in options:
         ids, exact = (m.generate(x.to(m.dtype), do_sample=False, **o) for m in (model, common.double(model)))
         if not torch.equal(ids, exact):
             raise ValueError(f"a caption hangs on rounding errors: {ids}, {exact}")
-        said.append({"options": o, "captions": tokenizer.batch_decode(ids, skip_special_tokens=True)})
+        said.append({"options": o, "sequences": ids.tolist(),
+                     "captions": tokenizer.batch_decode(ids, skip_special_tokens=True)})
     return said
 
 

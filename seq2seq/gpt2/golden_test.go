@@ -14,23 +14,19 @@ import (
 )
 
 func TestStatesLogitsAndGradientsEqualThoseOfTransformers(t *testing.T) {
-	reference.Each(t, "testdata/*", func(t *testing.T, c *reference.Case) {
-		if c.Meta.Weights != nil {
-			m := drawn[float32](t, c)
-			compareForward[float32](t, c, m, 1e-5)
-			compareLossAndGradients[float32](t, c, m, 1e-6, 1e-5)
-		}
+	reference.EachDrawn(t, "testdata/*", func(t *testing.T, c *reference.Case) {
+		m := drawn[float32](t, c)
+		compareForward[float32](t, c, m, 1e-5)
+		compareLossAndGradients[float32](t, c, m, 1e-6, 1e-5)
 	})
 }
 
 // The golden numbers are results in float64, rounded to float32.
 func TestInFloat64TooTheyEqualThoseOfTransformers(t *testing.T) {
-	reference.Each(t, "testdata/*", func(t *testing.T, c *reference.Case) {
-		if c.Meta.Weights != nil {
-			m := drawn[float64](t, c)
-			compareForward[float64](t, c, m, 2e-7)
-			compareLossAndGradients[float64](t, c, m, 1e-12, 2e-7)
-		}
+	reference.EachDrawn(t, "testdata/*", func(t *testing.T, c *reference.Case) {
+		m := drawn[float64](t, c)
+		compareForward[float64](t, c, m, 2e-7)
+		compareLossAndGradients[float64](t, c, m, 1e-12, 2e-7)
 	})
 }
 

@@ -11,14 +11,14 @@ import (
 )
 
 func TestStatesEqualThoseOfTransformers(t *testing.T) {
-	reference.Each(t, "testdata/[^c]*", func(t *testing.T, c *reference.Case) {
+	reference.EachDrawn(t, "testdata/*", func(t *testing.T, c *reference.Case) {
 		compareStates(t, c, drawn[float32](t, c), 1e-5)
 	})
 }
 
 // The golden numbers are results in float64, rounded to float32.
 func TestStatesInFloat64EqualThoseOfTransformers(t *testing.T) {
-	reference.Each(t, "testdata/[^c]*", func(t *testing.T, c *reference.Case) {
+	reference.EachDrawn(t, "testdata/*", func(t *testing.T, c *reference.Case) {
 		compareStates(t, c, drawn[float64](t, c), 2e-7)
 	})
 }
