@@ -29,7 +29,7 @@ type Processor struct {
 	ImageMean     [3]float64 // of red, green, blue, subtracted
 	ImageStd      [3]float64 // of red, green, blue, divided by
 	// DoConvertRGB is kept for the file: an Image is RGB already. Where it is set, transformers
-	// (5.23) lays a picture with alpha on white; Decoder{Background: color.White} does so too.
+	// (5.23) lays a picture with alpha on white; see Decoder.
 	DoConvertRGB bool
 }
 

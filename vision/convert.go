@@ -108,6 +108,37 @@ func blend(c, background, alpha uint8) uint8 {
 	return uint8((v>>8 + v) >> 8 >> 7)
 }
 
+// fromYCbCr converts the planes that the image/jpeg package decodes.
+func fromYCbCr(out Image, img *image.YCbCr) {
+	h, v := subsampling(img.SubsampleRatio)
+	b := img.Rect
+	left, top := b.Min.X%h, b.Min.Y%v
+	width, height := ceilDiv(b.Max.X, h)-b.Min.X/h, ceilDiv(b.Max.Y, v)-b.Min.Y/v
+	start := img.COffset(b.Min.X, b.Min.Y)
+	cb := newPlane(img.Cb[start:], img.CStride, width, height, h, v)
+	cr := newPlane(img.Cr[start:], img.CStride, width, height, h, v)
+	for y := range out.Height {
+		luma := img.Y[img.YOffset(b.Min.X, b.Min.Y+y):]
+		yccToRGB(out.row(y), luma, cb.row(y + top)[left:], cr.row(y + top)[left:])
+	}
+}
+
+func subsampling(r image.YCbCrSubsampleRatio) (h, v int) {
+	switch r {
+	case image.YCbCrSubsampleRatio422:
+		return 2, 1
+	case image.YCbCrSubsampleRatio420:
+		return 2, 2
+	case image.YCbCrSubsampleRatio440:
+		return 1, 2
+	case image.YCbCrSubsampleRatio411:
+		return 4, 1
+	case image.YCbCrSubsampleRatio410:
+		return 4, 2
+	}
+	return 1, 1
+}
+
 // cmykToRGB converts a row of four inks, 255 being full ink, as Pillow does.
 func cmykToRGB(dst, src []uint8) {
 	for x := range len(dst) / 3 {

@@ -178,6 +178,7 @@ type gifBlocks struct {
 	rest  []byte
 }
 
+// Read makes gifBlocks an io.Reader, which lzw.NewReader asks for; it then calls ReadByte.
 func (b *gifBlocks) Read(p []byte) (int, error) {
 	if err := b.fill(); err != nil {
 		return 0, err

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"image"
 	"io"
 )
 
@@ -73,22 +72,22 @@ func parseJPEG(data []byte) (*jpegPicture, []byte, error) {
 
 // Markers of T.81, table B.1.
 const (
-	markerSOF0 = 0xc0 // baseline
-	markerSOF1 = 0xc1 // extended sequential
-	markerSOF2 = 0xc2 // progressive
-	markerDHT  = 0xc4
-	markerJPG  = 0xc8
-	markerDAC  = 0xcc
-	markerRST0 = 0xd0
-	markerRST7 = 0xd7
-	markerSOI  = 0xd8
-	markerEOI  = 0xd9
-	markerSOS  = 0xda
-	markerDQT  = 0xdb
-	markerDRI  = 0xdd
-	markerAPP0 = 0xe0
-	markerAdob = 0xee
-	markerTEM  = 0x01
+	markerSOF0  = 0xc0 // baseline
+	markerSOF1  = 0xc1 // extended sequential
+	markerSOF2  = 0xc2 // progressive
+	markerDHT   = 0xc4
+	markerJPG   = 0xc8
+	markerDAC   = 0xcc
+	markerRST0  = 0xd0
+	markerRST7  = 0xd7
+	markerSOI   = 0xd8
+	markerEOI   = 0xd9
+	markerSOS   = 0xda
+	markerDQT   = 0xdb
+	markerDRI   = 0xdd
+	markerAPP0  = 0xe0
+	markerAPP14 = 0xee
+	markerTEM   = 0x01
 )
 
 var errJPEGNoScan = errors.New("no image data")
@@ -164,7 +163,7 @@ func (p *jpegPicture) segment(marker byte, data []byte) (isFrame bool, err error
 		p.restart = int(binary.BigEndian.Uint16(data))
 	case marker == markerAPP0:
 		p.jfif = p.jfif || len(data) >= 5 && string(data[:5]) == "JFIF\x00"
-	case marker == markerAdob:
+	case marker == markerAPP14:
 		if len(data) >= 12 && string(data[:5]) == "Adobe" {
 			p.adobe = int(data[11])
 		}
@@ -359,35 +358,4 @@ func interleave(dst, r, g, b []uint8) {
 	for x := range len(dst) / 3 {
 		dst[3*x], dst[3*x+1], dst[3*x+2] = r[x], g[x], b[x]
 	}
-}
-
-// fromYCbCr converts the planes that the image/jpeg package decodes.
-func fromYCbCr(out Image, img *image.YCbCr) {
-	h, v := subsampling(img.SubsampleRatio)
-	b := img.Rect
-	left, top := b.Min.X%h, b.Min.Y%v
-	width, height := ceilDiv(b.Max.X, h)-b.Min.X/h, ceilDiv(b.Max.Y, v)-b.Min.Y/v
-	start := img.COffset(b.Min.X, b.Min.Y)
-	cb := newPlane(img.Cb[start:], img.CStride, width, height, h, v)
-	cr := newPlane(img.Cr[start:], img.CStride, width, height, h, v)
-	for y := range out.Height {
-		luma := img.Y[img.YOffset(b.Min.X, b.Min.Y+y):]
-		yccToRGB(out.row(y), luma, cb.row(y + top)[left:], cr.row(y + top)[left:])
-	}
-}
-
-func subsampling(r image.YCbCrSubsampleRatio) (h, v int) {
-	switch r {
-	case image.YCbCrSubsampleRatio422:
-		return 2, 1
-	case image.YCbCrSubsampleRatio420:
-		return 2, 2
-	case image.YCbCrSubsampleRatio440:
-		return 1, 2
-	case image.YCbCrSubsampleRatio411:
-		return 4, 1
-	case image.YCbCrSubsampleRatio410:
-		return 4, 2
-	}
-	return 1, 1
 }

@@ -70,11 +70,11 @@ func (s *jpegScan) parse(header []byte) error {
 		}
 		c.dc, c.ac = &s.dc[dc], &s.ac[ac]
 		if s.start == 0 && s.high == 0 && !c.dc.defined || s.end > 0 && !c.ac.defined {
-			return errors.New("Huffman table not defined")
+			return errors.New("a Huffman table is not defined")
 		}
 		if c.quant == nil {
 			if c.quant = s.quant[c.table]; c.quant == nil {
-				return errors.New("quantisation table not defined")
+				return errors.New("a quantisation table is not defined")
 			}
 		}
 		s.components = append(s.components, c)

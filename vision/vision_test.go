@@ -91,6 +91,92 @@ type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, errors.New("the disk is gone") }
 
+func TestADamagedJPEGHeaderIsAnErrorThatSaysWhere(t *testing.T) {
+	data := read(t, "testdata/images/420-53x41.jpg")
+	at := func(marker byte) int {
+		i := bytes.Index(data, []byte{0xff, marker})
+		if i < 0 {
+			t.Fatalf("no marker %#x", marker)
+		}
+		return i
+	}
+	segment := func(marker byte) []byte {
+		i := at(marker)
+		return data[i : i+2+int(binary.BigEndian.Uint16(data[i+2:]))]
+	}
+	patch := func(marker byte, offset int, value ...byte) []byte {
+		out := bytes.Clone(data)
+		copy(out[at(marker)+offset:], value)
+		return out
+	}
+	const sof, dht, dqt, dri, sos = 0xc0, 0xc4, 0xdb, 0xdd, 0xda
+	scan := segment(sos)
+	for _, c := range []struct {
+		name string
+		data []byte
+		want string
+	}{
+		{"12 bits", patch(sof, 4, 12), "segment 0xc0: expected 8 bits a sample, found 12"},
+		{"2 components", bytes.Replace(data, segment(sof), append([]byte{0xff, sof, 0, 14}, append(segment(sof)[4:9:9], 2, 1, 0x11, 0, 2, 0x11, 0)...), 1), "found 2"},
+		{"frame too short", patch(sof, 9, 4), "segment 0xc0: wrong length"},
+		{"sampling 0", patch(sof, 11, 0x02), "sampling factors 0 and 2"},
+		{"sampling 3 and 2", patch(sof, 11, 0x32, 0, 2, 0x21), "do not divide 3"},
+		{"two frames", bytes.Replace(data, segment(sof), bytes.Repeat(segment(sof), 2), 1), "a second frame"},
+		{"arithmetic", patch(sof, 1, 0xc9), "segment 0xc9: lossless, hierarchical and arithmetic coding are not supported"},
+		{"no frame", bytes.Replace(data, segment(sof), nil, 1), "a scan before the frame header"},
+		{"no quantisation", bytes.ReplaceAll(bytes.Replace(data, segment(dqt), nil, 1), []byte{0xff, dqt}, []byte{0xff, 0xfe}), "a quantisation table is not defined"},
+		{"quantisation table 4", patch(dqt, 4, 4), "found quantisation table 4"},
+		{"quantisation table cut", patch(dqt, 4, 0x10), "segment 0xdb: wrong length"},
+		{"no Huffman tables", bytes.ReplaceAll(data, []byte{0xff, dht}, []byte{0xff, 0xfe}), "a Huffman table is not defined"},
+		{"Huffman table 4", patch(dht, 4, 4), "found Huffman table 4"},
+		{"too many codes", patch(dht, 5, 3), "segment 0xc4"},
+		{"too many short codes", patch(dht, 5, 3, 0, 2), "more Huffman codes than fit"},
+		{"restart interval", bytes.Replace(data, scan, append([]byte{0xff, dri, 0, 3, 0}, scan...), 1), "segment 0xdd: wrong length"},
+		{"unknown component", patch(sos, 5, 9), "scan 1: no component 9"},
+		{"component twice", patch(sos, 7, 1), "scan 1: no component 1"},
+		{"scan's tables", patch(sos, 6, 0x40), "scan 1: found Huffman tables 4 and 0"},
+		{"scan too short", patch(sos, 4, 2), "scan 1: wrong length"},
+		{"length 1", patch(sof, 2, 0, 1), "segment 0xc0: expected a length of at least 2, found 1"},
+		{"no scan", append(data[:at(sos):at(sos)], 0xff, 0xd9), "no image data"},
+	} {
+		_, err := vision.Decode(bytes.NewReader(c.data))
+		if err == nil {
+			t.Errorf("%s: no error", c.name)
+		} else if !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "JPEG image") {
+			t.Errorf("%s: error %q, want one with %q", c.name, err, c.want)
+		}
+	}
+}
+
+func TestAJPEGOfEndlessScansIsRefused(t *testing.T) {
+	data := read(t, "testdata/images/420-progressive-16x16.jpg")
+	at := bytes.Index(data, []byte{0xff, 0xda})
+	scan := data[at : at+2+int(binary.BigEndian.Uint16(data[at+2:]))]
+	_, err := vision.Decode(bytes.NewReader(slices.Concat(data[:at], bytes.Repeat(scan, 501), data[at:])))
+	wantError(t, err, "more than 500 scans")
+}
+
+func TestAGIFWithoutAFrameIsAnError(t *testing.T) {
+	data := read(t, "testdata/images/plain.gif")
+	header := 13 + 3*16
+	_, err := vision.Decode(bytes.NewReader(append(bytes.Clone(data[:header]), ';')))
+	wantError(t, err, "GIF image", "no frame")
+	data[header+10] = 9
+	_, err = vision.Decode(bytes.NewReader(data))
+	wantError(t, err, "GIF image", "found 9")
+}
+
+func TestAProcessorSaysHowItsPicturesAreRead(t *testing.T) {
+	p := vision.DefaultProcessor(8)
+	if d := p.Decoder(); d != (vision.Decoder{}) {
+		t.Errorf("%+v, want the zero Decoder", d)
+	}
+	p.DoConvertRGB = true
+	if d := p.Decoder(); d.Background != color.White {
+		t.Errorf("background %v, want white", d.Background)
+	}
+}
+
 // sized returns the beginning of a file of each format that announces the size.
 func sized(width, height uint32) map[string][]byte {
 	u16 := func(v uint32) []byte { return binary.LittleEndian.AppendUint16(nil, uint16(v)) }

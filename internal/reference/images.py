@@ -122,6 +122,43 @@ def damaged(data, start, stop):
     return data[:start] + bytes(0x55 for _ in range(start, stop)) + data[stop:]
 
 
+def segments(data):
+    """{marker: segment with its marker}, and what follows the header of the first scan."""
+    at, out = 2, {}
+    while True:
+        marker, n = data[at + 1], struct.unpack(">H", data[at + 2 : at + 4])[0]
+        out[marker] = out.get(marker, b"") + data[at : at + 2 + n]
+        at += 2 + n
+        if marker == 0xDA:
+            return out, data[at:-2]
+
+
+def separate_scans(image):
+    """A baseline 4:2:0 picture with a scan for each component, made of three grey ones."""
+    y, cb, cr = image.convert("YCbCr").split()
+    half = ((image.width + 1) // 2, (image.height + 1) // 2)
+    out = b"\xff\xd8"
+    for i, plane in enumerate([y, cb.resize(half), cr.resize(half)]):
+        parts, scan = segments(saved(plane, "jpeg", quality=70))
+        if i == 0:
+            frame = struct.pack(">BHHB", 8, image.height, image.width, 3) + bytes([1, 0x22, 0, 2, 0x11, 0, 3, 0x11, 0])
+            out += parts[0xDB] + b"\xff\xc0" + struct.pack(">H", len(frame) + 2) + frame + parts[0xC4]
+        out += b"\xff\xda\x00\x08\x01" + bytes([i + 1]) + b"\x00\x00\x3f\x00" + scan
+    return out + b"\xff\xd9"
+
+
+def wide_tables(data):
+    """The same picture with 16-bit quantisation tables, which makes it extended sequential."""
+    parts, _ = segments(data)
+    old, new = parts[0xDB], b""
+    while old:
+        n = struct.unpack(">H", old[2:4])[0]
+        table = old[5 : 2 + n]
+        new += b"\xff\xdb" + struct.pack(">HB", n + 64, old[4] | 0x10) + b"".join(bytes([0, v]) for v in table)
+        old = old[2 + n :]
+    return data.replace(parts[0xDB], new).replace(b"\xff\xc0", b"\xff\xc1", 1)
+
+
 def jpegs():
     for size in [(1, 1), (2, 2), (3, 5), (4, 9), (5, 3), (16, 16), (17, 33), (53, 41)]:
         image = picture(*size, seed=1)
@@ -145,6 +182,11 @@ def jpegs():
     image = picture(53, 41, seed=5)
     yield "114.jpg", resampled(saved(picture(64, 64, 2), "jpeg", subsampling=2), 0x14)
     yield "rgb.jpg", saved(image, "jpeg", keep_rgb=True)
+    adobe = segments(saved(image, "jpeg", keep_rgb=True))[0][0xEE]
+    yield "rgb-by-name.jpg", saved(image, "jpeg", keep_rgb=True).replace(adobe, b"")
+    yield "adobe-ycc.jpg", saved(image, "jpeg").replace(segments(saved(image, "jpeg"))[0][0xE0], adobe_transform(adobe, 1))
+    yield "separate-scans.jpg", separate_scans(image)
+    yield "wide-tables.jpg", wide_tables(saved(image, "jpeg"))
     yield "noise-100.jpg", saved(Image.fromarray(noise((24, 24, 3), 6)), "jpeg", quality=100, subsampling=0)
     yield "noise-3.jpg", saved(Image.fromarray(noise((24, 24, 3), 7)), "jpeg", quality=3)
     yield "restart.jpg", saved(image, "jpeg", restart_marker_blocks=2)
@@ -199,6 +241,10 @@ def gifs():
     palette, local = noise((16, 3), 11), noise((16, 3), 12)
     indices = prng.integers("gif", 9 * 14, 0, 16, 1).reshape(9, 14)
     yield "plain.gif", gif((14, 9), [(0, 0, indices, None, None, False)], palette)
+    comment = b"\x21\xfe\x05hello\x00"
+    plain = gif((14, 9), [(0, 0, indices, None, None, False)], palette)
+    yield "comment.gif", plain[: 13 + 48] + comment + plain[13 + 48 :]
+    yield "no-palette.gif", plain[:10] + b"\x03" + plain[11:13] + plain[13 + 48 :]
     yield "interlaced.gif", gif((14, 9), [(0, 0, indices, None, None, True)], palette)
     yield "local.gif", gif((14, 9), [(0, 0, indices, None, local, False)], palette)
     yield "transparent.gif", gif((14, 9), [(0, 0, indices, 3, None, False)], palette)
@@ -224,6 +270,7 @@ def webps():
     yield "lossless-alpha.webp", saved(alpha, "webp", lossless=True, exact=True)
     others = [picture(37, 29, 24)]
     yield "animated.webp", saved(image, "webp", save_all=True, append_images=others, quality=70)
+    yield "animated-lossy-alpha.webp", saved(alpha, "webp", save_all=True, append_images=others, quality=70)
     yield "animated-alpha.webp", saved(alpha, "webp", save_all=True, append_images=others, lossless=True, exact=True)
 
 
