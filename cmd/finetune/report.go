@@ -66,13 +66,13 @@ func (j *job) checkCaptions() error {
 	return nil
 }
 
-// sample is a validation picture with what it shows and what the model says.
-type sample struct {
+// captioned is a validation picture with what it shows and what the model says.
+type captioned struct {
 	ID, Actual, Generated string
 }
 
 // samples captions the first validation pictures.
-func (j *job) samples() ([]sample, error) {
+func (j *job) samples() ([]captioned, error) {
 	data := j.data.val
 	if data == nil {
 		data = j.data.train
@@ -82,8 +82,8 @@ func (j *job) samples() ([]sample, error) {
 
 // caption generates for the first n pictures of data; visit, if not nil, is
 // called with how many are done.
-func (j *job) caption(ctx context.Context, data *train.PictureData, n int, visit func(done int)) ([]sample, error) {
-	var out []sample
+func (j *job) caption(ctx context.Context, data *train.PictureData, n int, visit func(done int)) ([]captioned, error) {
+	var out []captioned
 	o := j.model.Generation
 	o.DoSample, o.MaxNewTokens = false, min(j.MaxLength, j.model.Decoder.MaxLength()-1)
 	for b, err := range data.Epoch(ctx, 0, 0) {
@@ -96,7 +96,7 @@ func (j *job) caption(ctx context.Context, data *train.PictureData, n int, visit
 			return nil, err
 		}
 		for i, c := range captions {
-			out = append(out, sample{b.IDs[i], b.References[i][0], c})
+			out = append(out, captioned{b.IDs[i], b.References[i][0], c})
 		}
 		if visit != nil {
 			visit(len(out))
@@ -105,7 +105,7 @@ func (j *job) caption(ctx context.Context, data *train.PictureData, n int, visit
 	return out, nil
 }
 
-func (j *job) report(e train.Epoch, samples []sample) {
+func (j *job) report(e train.Epoch, samples []captioned) {
 	fmt.Fprintf(os.Stderr, "\nepoch %d of %d: training loss %.3f", e.Epoch, j.Training.Epochs, e.TrainLoss)
 	if !math.IsNaN(e.ValLoss) {
 		fmt.Fprintf(os.Stderr, ", validation loss %.3f", e.ValLoss)
@@ -134,7 +134,7 @@ func shorten(s string, n int) string {
 	return s
 }
 
-func markdown(samples []sample) string {
+func markdown(samples []captioned) string {
 	var b strings.Builder
 	b.WriteString("| picture | actual | generated |\n| --- | --- | --- |\n")
 	cell := strings.NewReplacer("|", "\\|", "\n", " ")
