@@ -120,7 +120,7 @@ func (f *linearCrossEntropy[T]) Forward() (mat.Tensor, error) {
 	}
 	block := min(max(1, blockElements/vocabulary), len(f.rows))
 	logits := make([]T, block*vocabulary)
-	hidden, dhidden := make([]T, block*dim), make([]T, block*dim)
+	hidden, dhidden, part := make([]T, block*dim), make([]T, block*dim), make([]T, block*dim)
 	loss, labels := make([]float64, block), make([]int, block)
 	scale := T(1 / float64(f.o.Normalizer))
 	for start := 0; start < len(f.rows); start += block {
@@ -137,7 +137,7 @@ func (f *linearCrossEntropy[T]) Forward() (mat.Tensor, error) {
 			f.value += loss[i]
 		}
 		if f.wantX {
-			kernel.Gemm(false, false, n, dim, vocabulary, logits, vocabulary, w, dim, dhidden, dim, false, nil)
+			f.hiddenGradient(logits[:n*vocabulary], w, part, dhidden[:n*dim])
 			for i, r := range rows {
 				copy(f.dx[r*dim:(r+1)*dim], dhidden[i*dim:])
 			}
@@ -148,6 +148,20 @@ func (f *linearCrossEntropy[T]) Forward() (mat.Tensor, error) {
 	}
 	f.value /= float64(f.o.Normalizer)
 	return mat.Scalar(T(f.value)), nil
+}
+
+// hiddenGradient sets out to the product of the gradients of logits and w. A
+// sum over a whole vocabulary of 50,000 small terms would lose digits, so it
+// is made of partial sums.
+func (f *linearCrossEntropy[T]) hiddenGradient(logits, w, part, out []T) {
+	const width = 1024
+	dim, vocabulary := f.w.Shape()[1], f.w.Shape()[0]
+	clear(out)
+	for v := 0; v < vocabulary; v += width {
+		k := min(width, vocabulary-v)
+		kernel.Gemm(false, false, len(out)/dim, dim, k, logits[v:], vocabulary, w[v*dim:], dim, part, dim, false, nil)
+		kernel.Add(out, out, part[:len(out)])
+	}
 }
 
 func (f *linearCrossEntropy[T]) Backward(gy mat.Tensor) error {
