@@ -16,7 +16,7 @@ type AdamParams struct {
 }
 
 // AdamW makes one step of Adam or AdamW on the weights w with gradient g, and updates the moments m and v, all of one length; g is
-// only read. The order of operations and the rounding of the scalars are those of PyTorch's single-tensor Adam.
+// only read. The order of operations and the rounding of the scalars are those of PyTorch's single-tensor Adam: on AVX2 and AVX-512, float32 results have its bits.
 func AdamW[T Float](w, g, m, v []T, p AdamParams) {
 	n := len(w)
 	checkLen("AdamW: g", len(g), n)
@@ -63,17 +63,19 @@ func adam[T Float](w, g, m, v []T, k *adamScalars[T]) {
 		s.adam(single(w), single(g), single(m), single(v), len(w), (*[8]float32)(unsafe.Pointer(k)))
 		return
 	}
+	// Where PyTorch's vector code has a fused multiply-add, sums are made in float64, which for float32 is nearly always the same.
+	fused := func(x, y, z T) T { return T(float64(x)*float64(y) + float64(z)) }
 	for i := range w {
 		weight, grad := w[i]*k.decay, g[i]
 		if k.l2 != 0 {
-			grad += k.l2 * weight
+			grad = fused(k.l2, weight, grad)
 		}
 		if k.lerp < 0.5 { // the two forms of torch.lerp
-			m[i] += k.lerp * (grad - m[i])
+			m[i] = fused(k.lerp, grad-m[i], m[i])
 		} else {
-			m[i] = grad - (grad-m[i])*(1-k.lerp)
+			m[i] = fused(m[i]-grad, 1-k.lerp, grad)
 		}
-		v[i] = v[i]*k.beta2 + k.square*grad*grad
+		v[i] = fused(k.square*grad, grad, v[i]*k.beta2)
 		denominator := T(math.Sqrt(float64(v[i])))/k.root + k.eps
 		w[i] = weight + k.stepSize*m[i]/denominator
 	}

@@ -27,7 +27,7 @@ func (g *isa) activations() {
 		return y
 	})
 	g.activation("geluTanh", "", "the tanh form of GELU", func(x reg.VecVirtual) reg.VecVirtual {
-		y := g.geluTanhSigmoid(x)
+		y := g.sigmoid(g.geluTanhArgument(x))
 		VMULPS(x, y, y)
 		return y
 	})
@@ -52,14 +52,14 @@ func (g *isa) activations() {
 		VMULPS(distribution, dy, dy)
 	})
 	g.gradient("geluTanhGrad", "", "dy times the slope of the tanh form of GELU", func(x, dy reg.VecVirtual) {
-		s := g.geluTanhSigmoid(x)
+		s, rest := g.sigmoidPair(g.geluTanhArgument(x))
 		near := g.near(x)
 		u := g.vec()
 		VMULPS(near, near, u)
 		slope := g.set(3 * geluCubic)
 		VFMADD213PS(g.constant(geluLinear), u, slope)
 		VMULPS(near, slope, slope)
-		g.productSlope(s, slope)
+		g.productSlope(s, rest, slope)
 		VMULPS(s, dy, dy)
 	})
 	g.gradient("tanhGrad", "", "dy·(1-tanh²x)", func(x, dy reg.VecVirtual) {
@@ -70,11 +70,11 @@ func (g *isa) activations() {
 	g.gradient("sigmoidLinearGrad", ", negative float32", "dy times the slope of x·σ(-negative·x)", func(x, dy reg.VecVirtual) {
 		y := g.vec()
 		VMULPS(negative, x, y)
-		s := g.sigmoid(y)
+		s, rest := g.sigmoidPair(y)
 		slope := g.near(x)
 		VMULPS(negative, slope, slope)
 		VXORPS(g.bitsOf(0x80000000), slope, slope)
-		g.productSlope(s, slope)
+		g.productSlope(s, rest, slope)
 		VMULPS(s, dy, dy)
 	}, func() { negative = g.spread("negative") })
 }
@@ -119,12 +119,13 @@ func (g *isa) gradient(name, parameters, doc string, f func(x, dy reg.VecVirtual
 	g.end()
 }
 
-func (g *isa) geluTanhSigmoid(x reg.Register) reg.VecVirtual {
+// geluTanhArgument is -u(x), where x·σ(u(x)) is the tanh form of GELU.
+func (g *isa) geluTanhArgument(x reg.Register) reg.VecVirtual {
 	square, u := g.vec(), g.set(-geluCubic)
 	VMULPS(x, x, square)
 	VFMADD213PS(g.constant(-geluLinear), square, u)
 	VMULPS(x, u, u)
-	return g.sigmoid(u)
+	return u
 }
 
 // near is x brought to within 10⁴, where the slopes of all sigmoids are 0 or 1, so that powers of it are finite.
@@ -135,10 +136,8 @@ func (g *isa) near(x reg.Register) reg.VecVirtual {
 	return low
 }
 
-// productSlope turns s = σ(u(x)) into the slope of x·s, given x·u'(x): s + s·(1-s)·x·u'(x).
-func (g *isa) productSlope(s, xu reg.Register) {
-	rest := g.set(1)
-	VSUBPS(s, rest, rest)
+// productSlope turns s = σ(u(x)) into the slope of x·s, given rest = 1-s and x·u'(x): s + s·(1-s)·x·u'(x).
+func (g *isa) productSlope(s, rest, xu reg.Register) {
 	VMULPS(rest, xu, xu)
 	VFMADD213PS(s, xu, s) // s = xu·s + s
 }

@@ -99,6 +99,18 @@ func (g *isa) sigmoid(negative reg.Register) reg.VecVirtual {
 	return s
 }
 
+// sigmoidPair is 1/(1+e⁻ˣ) and 1 less that, both to a few ulp, given -x; for x < -87 as if x were -87.
+func (g *isa) sigmoidPair(negative reg.Register) (s, rest reg.VecVirtual) {
+	limit := g.set(87)
+	VMINPS(negative, limit, limit)
+	rest, s = g.exp(limit), g.set(1)
+	sum := g.vec()
+	VADDPS(s, rest, sum)
+	VDIVPS(sum, s, s)
+	VMULPS(s, rest, rest)
+	return s, rest
+}
+
 func (g *isa) abs(x reg.Register) reg.VecVirtual {
 	v := g.vec()
 	VANDPS(g.bitsOf(0x7fffffff), x, v)
