@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// AddedToken is a token that is found in the text as it stands, before the text is cut into words. The fields have
+// An addedToken is a token that is found in the text as it stands, before the text is cut into words. The fields have
 // Hugging Face's names and meanings.
-type AddedToken struct {
+type addedToken struct {
 	Content    string `json:"content"`
 	SingleWord bool   `json:"single_word"` // found only where no word's character is beside it
 	LStrip     bool   `json:"lstrip"`      // takes the white space on its left with it
@@ -20,14 +20,14 @@ type AddedToken struct {
 
 // A matcher finds added tokens in a text: the leftmost one first and, among those that start at one place, the longest.
 type matcher struct {
-	tokens       []AddedToken // longest first
+	tokens       []addedToken // longest first
 	ids          []int
 	first        [256]bool // bytes that begin a token
 	splitSpecial bool      // special tokens are passed over
 }
 
 // newMatcher makes the matcher of those added tokens of t that keep picks.
-func newMatcher(t *Tokenizer, keep func(AddedToken) bool) *matcher {
+func newMatcher(t *Tokenizer, keep func(addedToken) bool) *matcher {
 	m := &matcher{splitSpecial: t.splitSpecial}
 	for _, token := range t.added {
 		if keep(token) {
@@ -35,7 +35,7 @@ func newMatcher(t *Tokenizer, keep func(AddedToken) bool) *matcher {
 			m.first[token.Content[0]] = true
 		}
 	}
-	slices.SortStableFunc(m.tokens, func(a, b AddedToken) int { return cmp.Compare(len(b.Content), len(a.Content)) })
+	slices.SortStableFunc(m.tokens, func(a, b addedToken) int { return cmp.Compare(len(b.Content), len(a.Content)) })
 	for _, token := range m.tokens {
 		m.ids = append(m.ids, t.ids[token.Content])
 	}
@@ -79,7 +79,7 @@ func (m *matcher) match(s string) int {
 	if !m.first[s[0]] {
 		return -1
 	}
-	return slices.IndexFunc(m.tokens, func(t AddedToken) bool { return strings.HasPrefix(s, t.Content) })
+	return slices.IndexFunc(m.tokens, func(t addedToken) bool { return strings.HasPrefix(s, t.Content) })
 }
 
 func endsWithWord(s string) bool {

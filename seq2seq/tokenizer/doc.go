@@ -17,5 +17,5 @@
 //
 // A Go string may hold invalid UTF-8, which Hugging Face's tokenizers never see. It is encoded as if each maximal
 // invalid part were U+FFFD, which is what Python's bytes.decode("utf-8", errors="replace") makes of it; Decode does
-// the same with ids whose bytes are no valid UTF-8. Valid text comes back exactly.
+// the same with ids whose bytes are no valid UTF-8. From GPT-2's vocabulary valid text comes back exactly.
 package tokenizer

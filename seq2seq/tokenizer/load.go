@@ -56,7 +56,7 @@ func Load(fsys fs.FS) (*Tokenizer, error) {
 type loader struct {
 	fsys fs.FS
 	recipe
-	byID        map[int]AddedToken // the added tokens of the files
+	byID        map[int]addedToken // the added tokens of the files
 	addedSource string             // the file that they are from
 
 	jsonAdded       []addedEntry // tokenizer.json's
@@ -67,7 +67,7 @@ type loader struct {
 // An addedEntry is an added token as tokenizer.json lists it.
 type addedEntry struct {
 	ID int `json:"id"`
-	AddedToken
+	addedToken
 }
 
 // read decodes a JSON file into v and reports whether it is there.
@@ -187,12 +187,12 @@ func (m *mergeList) UnmarshalJSON(data []byte) error {
 }
 
 // A tokenEntry is a special token in a configuration: a text, or an object with options, or null.
-type tokenEntry struct{ AddedToken }
+type tokenEntry struct{ addedToken }
 
 func (e *tokenEntry) UnmarshalJSON(data []byte) error {
-	e.AddedToken = AddedToken{}
+	e.addedToken = addedToken{}
 	if bytes.HasPrefix(data, []byte("{")) {
-		if err := json.Unmarshal(data, &e.AddedToken); err != nil {
+		if err := json.Unmarshal(data, &e.addedToken); err != nil {
 			return err
 		}
 	} else if err := json.Unmarshal(data, &e.Content); err != nil {
@@ -246,7 +246,7 @@ func (l *loader) roles() error {
 		Class              string                `json:"tokenizer_class"`
 		AddPrefixSpace     bool                  `json:"add_prefix_space"`
 		SplitSpecialTokens bool                  `json:"split_special_tokens"`
-		AddedTokensDecoder map[string]AddedToken `json:"added_tokens_decoder"`
+		AddedTokensDecoder map[string]addedToken `json:"added_tokens_decoder"`
 	}
 	if _, err := l.read(configFile, &config); err != nil {
 		return err
@@ -265,7 +265,7 @@ func (l *loader) roles() error {
 		delete(l.config, "tokenizer_class") // Save writes what GPT2Tokenizer reads likewise
 	}
 
-	l.byID = make(map[int]AddedToken)
+	l.byID = make(map[int]addedToken)
 	if config.AddedTokensDecoder != nil {
 		l.addedSource = configFile
 		for key, token := range config.AddedTokensDecoder {
@@ -277,7 +277,7 @@ func (l *loader) roles() error {
 		}
 		if kind == asFile { // whose own added tokens come first
 			for _, entry := range l.jsonAdded {
-				l.byID[entry.ID] = entry.AddedToken
+				l.byID[entry.ID] = entry.addedToken
 			}
 		}
 		config.Extra = config.extra()
@@ -341,11 +341,11 @@ func (l *loader) olderFiles(roles *roleSet) error {
 	}
 	for content, id := range added {
 		special := slices.ContainsFunc(roles.all(), func(e tokenEntry) bool { return e.Content == content })
-		l.byID[id] = AddedToken{Content: content, Special: special, Normalized: !special}
+		l.byID[id] = addedToken{Content: content, Special: special, Normalized: !special}
 	}
 	for _, entry := range l.jsonAdded {
 		l.addedSource = tokenizerFile
-		l.byID[entry.ID] = entry.AddedToken
+		l.byID[entry.ID] = entry.addedToken
 	}
 	return nil
 }
@@ -385,9 +385,9 @@ func (l *loader) setRoles(kind kind, r roleSet) error {
 	}
 	l.special = Special{BOS: r.BOS.Content, EOS: r.EOS.Content, Pad: r.Pad.Content, Unk: r.Unk.Content}
 	for _, entry := range r.all() {
-		known := slices.ContainsFunc(l.added, func(a AddedToken) bool { return a.Content == entry.Content })
+		known := slices.ContainsFunc(l.added, func(a addedToken) bool { return a.Content == entry.Content })
 		if entry.Content != "" && !known {
-			l.added = append(l.added, entry.AddedToken)
+			l.added = append(l.added, entry.addedToken)
 		}
 	}
 	return nil
@@ -398,7 +398,7 @@ func (r *roleSet) fill(names ...string) {
 	roles := []*tokenEntry{&r.BOS, &r.EOS, &r.Unk, &r.Sep, &r.Pad, &r.CLS, &r.Mask}
 	for i, name := range names {
 		if roles[i].Content == "" {
-			roles[i].AddedToken = AddedToken{Content: name, Special: true}
+			roles[i].addedToken = addedToken{Content: name, Special: true}
 		}
 	}
 }

@@ -60,7 +60,7 @@ func (t *Tokenizer) tokenizerJSON() any {
 	type object = map[string]any
 	added := make([]addedEntry, len(t.added))
 	for i, token := range t.added {
-		added[i] = addedEntry{ID: t.ids[token.Content], AddedToken: token}
+		added[i] = addedEntry{ID: t.ids[token.Content], addedToken: token}
 	}
 	slices.SortFunc(added, func(a, b addedEntry) int { return cmp.Compare(a.ID, b.ID) })
 	byteLevel := func(prefixSpace bool) object {
@@ -96,7 +96,7 @@ func (t *Tokenizer) configJSON() any {
 	for role, token := range t.roles() {
 		config[role] = token
 	}
-	decoder := make(map[string]AddedToken)
+	decoder := make(map[string]addedToken)
 	for _, token := range t.added {
 		decoder[strconv.Itoa(t.ids[token.Content])] = token
 	}

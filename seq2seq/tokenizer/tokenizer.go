@@ -58,7 +58,7 @@ type recipe struct {
 	vocab         map[string]int // without added tokens beyond it
 	merges        [][2]string    // by rank
 	special       Special
-	added         []AddedToken               // in the order of their ids
+	added         []addedToken               // in the order of their ids
 	prefixSpace   bool                       // a text that begins with no space is given one
 	splitSpecial  bool                       // special tokens in a text are taken for plain text
 	config        map[string]json.RawMessage // of tokenizer_config.json, to be kept
@@ -91,9 +91,9 @@ func build(r recipe) (*Tokenizer, error) {
 	}
 	r.special = r.special.withDefaults()
 	for _, name := range r.special.names() {
-		i := slices.IndexFunc(r.added, func(t AddedToken) bool { return t.Content == name })
+		i := slices.IndexFunc(r.added, func(t addedToken) bool { return t.Content == name })
 		if i < 0 {
-			r.added = append(r.added, AddedToken{Content: name, Special: true})
+			r.added = append(r.added, addedToken{Content: name, Special: true})
 		} else {
 			r.added[i].Special = true
 		}
@@ -122,8 +122,8 @@ func build(r recipe) (*Tokenizer, error) {
 			t.byteIDs[b] = id
 		}
 	}
-	t.raw = newMatcher(t, func(a AddedToken) bool { return !a.Normalized })
-	t.late = newMatcher(t, func(a AddedToken) bool { return a.Normalized })
+	t.raw = newMatcher(t, func(a addedToken) bool { return !a.Normalized })
+	t.late = newMatcher(t, func(a addedToken) bool { return a.Normalized })
 	t.bos, t.eos, t.unk, t.pad = t.ids[r.special.BOS], t.ids[r.special.EOS], t.ids[r.special.Unk], t.ids[r.special.EOS]
 	if r.special.Pad != "" {
 		t.pad = t.ids[r.special.Pad]
