@@ -170,39 +170,6 @@ func (c *Case) Rows(t testing.TB, name string) [][]int {
 	return out
 }
 
-// Folder is a checkpoint folder of the case: the case's own, or a temporary one with the drawn weights.
-func (c *Case) Folder(t testing.TB) string {
-	t.Helper()
-	if c.Meta.Weights == nil {
-		return c.Dir
-	}
-	dir := t.TempDir()
-	for _, name := range []string{"config.json", "generation_config.json"} {
-		data, err := os.ReadFile(filepath.Join(c.Dir, name))
-		if os.IsNotExist(err) {
-			continue // a model that does not generate
-		}
-		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, name), data, 0o644)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	var tensors []safetensors.Tensor
-	for _, p := range c.Meta.Parameters {
-		tensors = append(tensors, safetensors.Tensor{
-			Info: safetensors.Info{Name: p.Name, DType: safetensors.F32, Shape: p.Shape},
-			Data: c.Meta.Weights.Tensor(p.Name, p.Shape...),
-		})
-	}
-	err := safetensors.WriteFile(filepath.Join(dir, "model.safetensors"), tensors, map[string]string{"format": "pt"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
 // Float is the type of a matrix's elements.
 type Float interface{ float32 | float64 }
 

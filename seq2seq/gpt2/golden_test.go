@@ -3,6 +3,7 @@ package gpt2
 import (
 	"fmt"
 	"math"
+	"os"
 	"testing"
 
 	"github.com/ekphrasis-ml/ekphrasis/internal/reference"
@@ -27,6 +28,16 @@ func TestInFloat64TooTheyEqualThoseOfTransformers(t *testing.T) {
 		m := drawn[float64](t, c)
 		compareForward[float64](t, c, m, 2e-7)
 		compareLossAndGradients[float64](t, c, m, 1e-12, 2e-7)
+	})
+}
+
+func TestLoadedCheckpointsGiveTheStatesOfTransformers(t *testing.T) {
+	reference.EachStored(t, "testdata/*", func(t *testing.T, c *reference.Case) {
+		m, err := Load(os.DirFS(c.Dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		compareForward[float32](t, c, m, 1e-5)
 	})
 }
 

@@ -2,6 +2,7 @@ package vit
 
 import (
 	"fmt"
+	"os"
 	"testing"
 
 	"github.com/ekphrasis-ml/ekphrasis/internal/reference"
@@ -20,6 +21,16 @@ func TestStatesEqualThoseOfTransformers(t *testing.T) {
 func TestStatesInFloat64EqualThoseOfTransformers(t *testing.T) {
 	reference.EachDrawn(t, "testdata/*", func(t *testing.T, c *reference.Case) {
 		compareStates(t, c, drawn[float64](t, c), 2e-7)
+	})
+}
+
+func TestLoadedCheckpointsGiveTheStatesOfTransformers(t *testing.T) {
+	reference.EachStored(t, "testdata/*", func(t *testing.T, c *reference.Case) {
+		m, err := Load(os.DirFS(c.Dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		compareStates(t, c, m, 1e-5)
 	})
 }
 
