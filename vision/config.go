@@ -33,9 +33,9 @@ type Processor struct {
 	DoConvertRGB bool
 }
 
-// Size is a target size in pixels: Height and Width; or ShortestEdge, which keeps the picture's
-// proportions, and with LongestEdge too a bound for the other side; or MaxHeight and MaxWidth, which keeps the
-// proportions and touches at least one of the two.
+// Size is a target size in pixels, in one of three forms: Height and Width; ShortestEdge, which
+// keeps the picture's proportions, with or without LongestEdge, a bound for the other side;
+// MaxHeight and MaxWidth, which keep the proportions and make one of the two.
 type Size struct {
 	Height       int `json:"height,omitempty"`
 	Width        int `json:"width,omitempty"`
@@ -102,8 +102,8 @@ func defaults(class string) (p *Processor, square bool, err error) {
 
 // LoadProcessor reads preprocessor_config.json from a model's folder, or, if there is none, the
 // part "image_processor" of processor_config.json. Fields that the file leaves out have the
-// defaults of its class, which is ViTImageProcessor if the file names none. The error names the file and the
-// field.
+// defaults of its class, which is ViTImageProcessor if the file names none. The error names the
+// file and the field.
 func LoadProcessor(fsys fs.FS) (*Processor, error) {
 	name := ProcessorFile
 	data, err := fs.ReadFile(fsys, name)

@@ -35,41 +35,52 @@ func parseGIF(data []byte) (gifFrame, error) {
 	f.height = int(binary.LittleEndian.Uint16(head[8:]))
 	f.palette = r.palette(head[10])
 	for !r.short {
-		switch kind := r.byte(); {
-		case kind == '!':
-			if label := r.byte(); label == 0xf9 && len(r.data) > 4 && r.data[0] >= 4 && r.data[1]&1 != 0 {
-				f.transparent = int(r.data[4])
-			}
-			for n := r.byte(); n > 0; n = r.byte() {
-				r.next(int(n))
-			}
-		case kind == ';':
+		switch r.byte() {
+		case '!':
+			f.extension(&r)
+		case ',':
+			return f, f.descriptor(&r)
+		case ';':
 			return f, errGIFNoFrame
-		case kind == ',':
-			d := r.next(9)
-			if r.short {
-				break
-			}
-			f.left, f.top = int(binary.LittleEndian.Uint16(d)), int(binary.LittleEndian.Uint16(d[2:]))
-			f.right = f.left + int(binary.LittleEndian.Uint16(d[4:]))
-			f.bottom = f.top + int(binary.LittleEndian.Uint16(d[6:]))
-			f.width, f.height = max(f.width, f.right), max(f.height, f.bottom)
-			f.interlaced = d[8]&0x40 != 0
-			if local := r.palette(d[8]); local != nil {
-				f.palette = local
-			}
-			f.codeBits = int(r.byte())
-			f.blocks = r.data
-			if r.short {
-				break
-			}
-			if f.codeBits < 2 || f.codeBits > 8 {
-				return f, fmt.Errorf("expected codes of 2 to 8 bits, found %d", f.codeBits)
-			}
-			return f, nil
 		}
 	}
 	return f, io.ErrUnexpectedEOF
+}
+
+// extension passes over an extension, from which it takes the transparent index.
+func (f *gifFrame) extension(r *gifReader) {
+	const graphicControl = 0xf9
+	if r.byte() == graphicControl && len(r.data) > 4 && r.data[0] >= 4 && r.data[1]&1 != 0 {
+		f.transparent = int(r.data[4])
+	}
+	for n := r.byte(); n > 0; n = r.byte() {
+		r.next(int(n))
+	}
+}
+
+// descriptor reads where the frame is and what is before its data.
+func (f *gifFrame) descriptor(r *gifReader) error {
+	d := r.next(9)
+	if r.short {
+		return io.ErrUnexpectedEOF
+	}
+	f.left, f.top = int(binary.LittleEndian.Uint16(d)), int(binary.LittleEndian.Uint16(d[2:]))
+	f.right = f.left + int(binary.LittleEndian.Uint16(d[4:]))
+	f.bottom = f.top + int(binary.LittleEndian.Uint16(d[6:]))
+	f.width, f.height = max(f.width, f.right), max(f.height, f.bottom)
+	f.interlaced = d[8]&0x40 != 0
+	if local := r.palette(d[8]); local != nil {
+		f.palette = local
+	}
+	f.codeBits = int(r.byte())
+	f.blocks = r.data
+	if r.short {
+		return io.ErrUnexpectedEOF
+	}
+	if f.codeBits < 2 || f.codeBits > 8 {
+		return fmt.Errorf("expected codes of 2 to 8 bits, found %d", f.codeBits)
+	}
+	return nil
 }
 
 // gifReader takes bytes from data; short is set when it asks for more than there is.

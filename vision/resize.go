@@ -162,7 +162,7 @@ func newTaps(f Filter, in, out int) taps {
 	weight, support := f.kernel()
 	scale := float64(in) / float64(out)
 	stretch := max(1, scale)
-	support *= stretch
+	support = float64(support * stretch)
 	most := 2*int(math.Ceil(support)) + 1
 	t := taps{size: tapsAtOnce * ((most + tapsAtOnce - 1) / tapsAtOnce), first: make([]int, out), count: make([]int, out)}
 	t.weights = make([]int32, out*t.size)
@@ -173,7 +173,7 @@ func newTaps(f Filter, in, out int) taps {
 		count := min(in, int(center+support+0.5)) - first
 		sum := 0.0
 		for j := range count {
-			exact[j] = weight((float64(first+j) - center + 0.5) * (1 / stretch))
+			exact[j] = weight(float64((float64(first+j) - center + 0.5) * (1 / stretch)))
 			sum += exact[j]
 		}
 		row := t.weights[i*t.size:]
