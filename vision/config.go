@@ -95,7 +95,8 @@ func defaults(class string) (p *Processor, square bool, err error) {
 		p.ImageMean, p.ImageStd = clipMean, clipStd
 		square = false
 	default:
-		return nil, false, fmt.Errorf("field image_processor_type: expected the image processor of ViT, DeiT, Beit, Pvt, Siglip, Blip, CLIP or Bit, found %q", class)
+		return nil, false, fmt.Errorf("field image_processor_type: "+
+			"expected the image processor of ViT, DeiT, Beit, Pvt, Siglip, Blip, CLIP or Bit, found %q", class)
 	}
 	return p, square, nil
 }
@@ -250,7 +251,8 @@ func (p *Processor) Validate() error {
 			return fmt.Errorf("field resample: expected 0 to 7, found %d", int(p.Resample))
 		}
 		if !p.Size.valid() {
-			return fmt.Errorf("field size: expected height and width, or shortest_edge (with or without longest_edge), or max_height and max_width, found %+v", p.Size)
+			return fmt.Errorf("field size: expected height and width, or shortest_edge (with or without "+
+				"longest_edge), or max_height and max_width, found %+v", p.Size)
 		}
 	}
 	if p.DoCenterCrop && !p.CropSize.exact() {
@@ -277,10 +279,10 @@ func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 // maxSide bounds each number of a Size.
 const maxSide = 1 << 16
 
-// exact reports whether s is a height and a width and nothing else.
+// exact reports whether s is a possible height and width and nothing else.
 func (s Size) exact() bool {
 	return s.Height > 0 && s.Width > 0 && s.Height <= maxSide && s.Width <= maxSide &&
-		s == Size{Height: s.Height, Width: s.Width}
+		s.Height*s.Width <= DefaultMaxPixels && s == Size{Height: s.Height, Width: s.Width}
 }
 
 func (s Size) valid() bool {
@@ -290,7 +292,7 @@ func (s Size) valid() bool {
 	}
 	switch s {
 	case Size{Height: s.Height, Width: s.Width}:
-		return s.Height > 0 && s.Width > 0
+		return s.exact()
 	case Size{ShortestEdge: s.ShortestEdge, LongestEdge: s.LongestEdge}:
 		return s.ShortestEdge > 0
 	case Size{MaxHeight: s.MaxHeight, MaxWidth: s.MaxWidth}:

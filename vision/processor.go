@@ -23,8 +23,8 @@ func (p *Processor) Process(img Image) (Pixels, error) {
 	}
 	if p.DoResize {
 		width, height := p.Size.Fit(img.Width, img.Height)
-		if err := checkOutput("size", img, width, height); err != nil {
-			return Pixels{}, err
+		if width < 1 || height < 1 || width > DefaultMaxPixels/height { // an extreme picture
+			return Pixels{}, fmt.Errorf("vision: size %+v makes %dx%d of an image of %dx%d", p.Size, width, height, img.Width, img.Height)
 		}
 		img = img.Resize(width, height, p.Resample)
 	}
@@ -41,14 +41,6 @@ func (p *Processor) Process(img Image) (Pixels, error) {
 		}
 	}
 	return out, nil
-}
-
-// checkOutput refuses an extreme picture whose long side would explode.
-func checkOutput(field string, img Image, width, height int) error {
-	if width < 1 || height < 1 || width > DefaultMaxPixels/height {
-		return fmt.Errorf("vision: %s makes %dx%d of an image of %dx%d", field, width, height, img.Width, img.Height)
-	}
-	return nil
 }
 
 // values returns what each 8-bit level of channel c becomes. The order and the precision
