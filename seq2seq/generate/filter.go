@@ -16,12 +16,9 @@ import (
 // share of the topK's probability, the share is of all tokens'. A row of
 // logits without a finite number, or with a NaN or +Inf, gives NaN.
 func Filter(logits []float32, topK int, topP float64) []float64 {
-	// likelier puts the higher id first among equals, so count them from
-	// the end.
-	last := len(logits) - 1
 	c := candidates{min: 1}
 	for id, s := range logits {
-		c.list = append(c.list, candidate{last - id, float64(s)})
+		c.list = append(c.list, candidate{id, float64(s)})
 	}
 	out := make([]float64, len(logits))
 	_, lse := c.logSumExp()
@@ -42,7 +39,7 @@ func Filter(logits []float32, topK int, topP float64) []float64 {
 		kept++
 	}
 	for _, x := range c.list[:kept] {
-		out[last-x.id] = math.Exp(x.score-lse) / mass
+		out[x.id] = math.Exp(x.score-lse) / mass
 	}
 	return out
 }

@@ -19,8 +19,7 @@ type Options struct {
 	// means 20 new tokens, or fewer if the model has too few positions.
 	MaxNewTokens int `json:"max_new_tokens"`
 	MaxLength    int `json:"max_length"`
-	// MinNewTokens and MinLength likewise: there is no end token before. The
-	// larger counts.
+	// MinNewTokens and MinLength likewise: there is no end token before.
 	MinNewTokens int `json:"min_new_tokens"`
 	MinLength    int `json:"min_length"`
 	// StopStrings end a sequence with the token that completes one of them.
@@ -203,9 +202,8 @@ func (o *Options) maxLength(positions int) int {
 
 // minLength is the length before which there is no end token.
 func (o *Options) minLength() int {
-	n := o.MinLength
 	if o.MinNewTokens > 0 {
-		n = max(n, 1+len(o.Prefix)+o.MinNewTokens)
+		return 1 + len(o.Prefix) + o.MinNewTokens
 	}
-	return n
+	return o.MinLength
 }

@@ -45,13 +45,12 @@ func (c *candidates) warp(row []float32, o *Options) {
 	}
 }
 
-// likelier is the order of falling scores; among equals the higher id is
-// first, since Hugging Face removes them in ascending order.
+// likelier is the order of falling scores; among equals the lower id is first.
 func likelier(a, b candidate) int {
 	if a.score != b.score {
 		return cmp.Compare(b.score, a.score)
 	}
-	return cmp.Compare(b.id, a.id)
+	return cmp.Compare(a.id, b.id)
 }
 
 // topK keeps the k likeliest and all as likely as the last of them.

@@ -1,0 +1,233 @@
+package generate
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/ekphrasis-ml/ekphrasis/internal/reference"
+	"github.com/ekphrasis-ml/ekphrasis/layers"
+)
+
+func TestSamplingKeepsTheTokensThatTransformersKeeps(t *testing.T) {
+	var golden struct {
+		Cases []struct {
+			Seed    uint64
+			Size    int
+			Scale   float32
+			Rounded bool
+			Options json.RawMessage
+			EOS     int
+			Kept    []int
+		}
+	}
+	reference.ReadJSON(t, "testdata/warpers.json", &golden)
+	if len(golden.Cases) < 100 {
+		t.Fatalf("%d cases, want at least 100", len(golden.Cases))
+	}
+	for _, c := range golden.Cases {
+		row := reference.Fill("logits", c.Size, c.Scale, c.Seed)
+		if c.Rounded {
+			for i, x := range row {
+				row[i] = float32(math.RoundToEven(float64(x)))
+			}
+		}
+		o := DefaultOptions()
+		if err := json.Unmarshal(c.Options, &o); err != nil {
+			t.Fatal(err)
+		}
+		warped := candidates{min: 1}
+		if o.NumBeams > 1 {
+			warped.min = 1 + c.EOS
+		}
+		warped.warp(row, &o)
+		// Which of equal ones are kept is for torch.sort to say, which is not stable.
+		var kept, want []float32
+		for _, x := range warped.list {
+			kept = append(kept, row[x.id])
+		}
+		for _, id := range c.Kept {
+			want = append(want, row[id])
+		}
+		slices.Sort(kept)
+		slices.Sort(want)
+		if !slices.Equal(kept, want) {
+			t.Errorf("seed %d, %d tokens, %s, at least %d: kept %v, want %v", c.Seed, c.Size, c.Options, warped.min, kept, want)
+		}
+	}
+}
+
+// plainFilter is Filter as it reads.
+func plainFilter(logits []float32, topK int, topP float64) []float64 {
+	p := make([]float64, len(logits))
+	total := 0.0
+	for i, x := range logits {
+		p[i] = math.Exp(float64(x) - float64(slices.Max(logits)))
+		total += p[i]
+	}
+	order := make([]int, len(p))
+	for i := range p {
+		p[i] /= total
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return -compareFloats(p[a], p[b]) })
+	out := make([]float64, len(p))
+	mass, kept := 0.0, 0.0
+	for n, i := range order {
+		if n > 0 && (topK > 0 && n >= topK || topP < 1 && mass >= topP) {
+			break
+		}
+		out[i] = p[i]
+		mass += p[i]
+		kept += p[i]
+	}
+	for i := range out {
+		out[i] /= kept
+	}
+	return out
+}
+
+func compareFloats(a, b float64) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+func TestFilterIsSoftmaxTopKCutAndRenormalised(t *testing.T) {
+	for _, size := range []int{1, 2, 3, 17, 300, 1500} {
+		for seed := range uint64(4) {
+			logits := reference.Fill("filter", size, []float32{0.01, 1, 5, 40}[seed], seed)
+			for _, topK := range []int{0, 1, 2, size - 1, size, size + 1, 1000} {
+				for _, topP := range []float64{0, 1e-9, 0.3, 0.9, 0.999999, 1} {
+					what := fmt.Sprintf("%d tokens, seed %d, top-k %d, top-p %v", size, seed, topK, topP)
+					reference.CompareSlices(t, what, Filter(logits, topK, topP), plainFilter(logits, topK, topP), 1e-14)
+				}
+			}
+		}
+	}
+}
+
+func TestFilterAtTheEdges(t *testing.T) {
+	minusInf := float32(math.Inf(-1))
+	for _, c := range []struct {
+		name   string
+		logits []float32
+		topK   int
+		topP   float64
+		want   []float64
+	}{
+		{"top-k above the vocabulary keeps all", []float32{0, 0, 0, 0}, 9, 1, []float64{.25, .25, .25, .25}},
+		{"top-k 0 keeps all", []float32{0, 0}, 0, 1, []float64{.5, .5}},
+		{"top-p 0 keeps the largest", []float32{1, 3, 2}, 0, 0, []float64{0, 1, 0}},
+		{"top-p 1 keeps all", []float32{0, 50, 0}, 0, 1, []float64{math.Exp(-50), 1, math.Exp(-50)}},
+		{"of equals the first are kept by top-k", []float32{1, 2, 2, 2}, 2, 1, []float64{0, .5, .5, 0}},
+		{"and by top-p", []float32{0, 0, 0, 0}, 0, 0.5, []float64{.5, .5, 0, 0}},
+		{"all mass on one token", []float32{0, 0, 2000, 0}, 1000, 0.9, []float64{0, 0, 1, 0}},
+		{"forbidden tokens stay so", []float32{minusInf, 1, 1}, 3, 1, []float64{0, .5, .5}},
+		{"one token", []float32{-3}, 1000, 0.9, []float64{1}},
+		{"the token that reaches the threshold is kept", []float32{0, float32(math.Log(3))}, 0, 0.76, []float64{.25, .75}},
+		{"the share is of all, not of the top-k", []float32{0, 0, 0, 0}, 2, 0.5, []float64{.5, .5, 0, 0}},
+	} {
+		got := Filter(c.logits, c.topK, c.topP)
+		for i := range c.want {
+			if math.Abs(got[i]-c.want[i]) > 1e-7*c.want[i] {
+				t.Errorf("%s: %v, want %v", c.name, got, c.want)
+				break
+			}
+		}
+	}
+	for _, logits := range [][]float32{{1, float32(math.NaN())}, {minusInf, minusInf}, {float32(math.Inf(1)), 0}} {
+		if got := Filter(logits, 1, 0.5); !math.IsNaN(got[0]) || !math.IsNaN(got[1]) {
+			t.Errorf("Filter(%v) is %v, want NaN", logits, got)
+		}
+	}
+	if got := Filter(nil, 1, 0.5); len(got) != 0 {
+		t.Errorf("Filter of nothing is %v", got)
+	}
+}
+
+// chiSquare is the test's statistic of counts, given probabilities, and the
+// value that it exceeds once in a million times.
+func chiSquare(counts []int, p []float64) (statistic, limit float64) {
+	total, degrees := 0, -1.0
+	for _, n := range counts {
+		total += n
+	}
+	rest, restExpected := 0.0, 0.0 // tokens too rare to count by themselves
+	for id, n := range counts {
+		expected := p[id] * float64(total)
+		switch {
+		case p[id] == 0 && n > 0:
+			return math.Inf(1), 0
+		case expected < 10:
+			rest, restExpected = rest+float64(n), restExpected+expected
+		default:
+			statistic += (float64(n) - expected) * (float64(n) - expected) / expected
+			degrees++
+		}
+	}
+	if restExpected >= 10 {
+		statistic += (rest - restExpected) * (rest - restExpected) / restExpected
+		degrees++
+	}
+	// Wilson and Hilferty's approximation; 4.75 deviations.
+	q := 2 / (9 * degrees)
+	return statistic, degrees * math.Pow(1-q+4.75*math.Sqrt(q), 3)
+}
+
+func TestDrawsHaveTheirProbabilities(t *testing.T) {
+	const draws = 100_000
+	row := reference.Fill("draws", 200, 4, 1)
+	for i, change := range []func(o *Options){
+		func(o *Options) {},
+		func(o *Options) { o.Temperature = 0.5 },
+		func(o *Options) { o.TopK = 20 },
+		func(o *Options) { o.TopP = 0.9 },
+		func(o *Options) { o.MinP = 0.05 },
+		func(o *Options) { o.TypicalP = 0.7 },
+		func(o *Options) { o.Temperature, o.TopK, o.TopP, o.MinP, o.TypicalP = 1.7, 60, 0.95, 0.02, 0.9 },
+	} {
+		o := DefaultOptions()
+		o.DoSample, o.TopK = true, 0
+		change(&o)
+		p, kept := make([]float64, len(row)), candidates{min: 1}
+		kept.warp(row, &o)
+		_, lse := kept.logSumExp()
+		for _, x := range kept.list {
+			p[x.id] = math.Exp(x.score - lse)
+		}
+		counts, random := make([]int, len(row)), layers.NewRandom(7)
+		for range draws {
+			counts[kept.draw(random)]++
+		}
+		if statistic, limit := chiSquare(counts, p); !(statistic < limit) {
+			t.Errorf("options %d: chi-square %v, limit %v", i, statistic, limit)
+		}
+	}
+}
+
+func TestSelectFirstPutsTheFirstInFront(t *testing.T) {
+	order := func(a, b int) int { return a - b }
+	random := layers.NewRandom(3)
+	for size := range 40 {
+		for k := range size + 1 {
+			for _, kinds := range []int{1, 2, 5, 1000} {
+				x := make([]int, size)
+				for i := range x {
+					x[i] = int(random.Float64() * float64(kinds))
+				}
+				sorted := slices.Sorted(slices.Values(x))
+				selectFirst(x, k, order)
+				if got := slices.Sorted(slices.Values(x[:k])); !slices.Equal(got, sorted[:k]) {
+					t.Fatalf("the first %d of %v are %v", k, sorted, got)
+				}
+			}
+		}
+	}
+}
