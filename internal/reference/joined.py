@@ -133,7 +133,7 @@ def small_checkpoint():
     tokenizer = tokens.gpt2(300)
     encoder = common.vit(hidden_size=12, num_attention_heads=2, intermediate_size=20, image_size=16, patch_size=8)
     model = with_pooler(tiny(encoder, vocab_size=len(tokenizer), n_positions=48))
-    common.draw(model, common.weights(12))
+    common.draw(model, common.weights(15, scale=0.8, embedding_scale=0.8))
     checkpoint("seq2seq/testdata/checkpoint", model, tokenizer, 16,
                [dict(num_beams=1, max_new_tokens=12), dict(num_beams=4, no_repeat_ngram_size=2, max_new_tokens=12)])
 

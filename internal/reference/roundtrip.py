@@ -31,7 +31,7 @@ def main(folder):
     x = processor([Image.open(f"{folder}/{name}") for name in go["pictures"]], return_tensors="pt").pixel_values
     failed = False
     ids = model.generate(x, do_sample=False, num_beams=1, max_new_tokens=go["max_new_tokens"])
-    captions = tokenizer.batch_decode(ids, skip_special_tokens=True)
+    captions = [c.strip() for c in tokenizer.batch_decode(ids, skip_special_tokens=True)]
     for name, ours, theirs in zip(go["pictures"], go["captions"], captions):
         print(f"{name}: {theirs!r}" + ("" if ours == theirs else f", but Go says {ours!r}"))
         failed |= ours != theirs

@@ -1,0 +1,213 @@
+package seq2seq_test
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ekphrasis-ml/ekphrasis/internal/reference"
+	"github.com/ekphrasis-ml/ekphrasis/layers"
+	"github.com/ekphrasis-ml/ekphrasis/seq2seq"
+	"github.com/ekphrasis-ml/ekphrasis/vision"
+)
+
+var (
+	caseFlag = flag.String("case", "testdata/checkpoint", "the `folder` of the golden checkpoint; internal/reference/fidelity.py makes one of full size")
+	saveFlag = flag.String("save", "", "an empty `folder` for what TestASavedCheckpointIsTheSame saves; internal/reference/roundtrip.py reads it")
+)
+
+// captioner is the meta.json of a golden checkpoint.
+type captioner struct {
+	Captions []string // of the pictures
+	Said     []struct {
+		Options   json.RawMessage
+		Sequences [][]int // with start token and padding
+		Captions  []string
+	}
+}
+
+func TestACheckpointComputesWhatTransformersCompute(t *testing.T) {
+	c := reference.Open(t, *caseFlag)
+	m := load(t, c.Dir)
+	for _, p := range layers.Parameters(m) {
+		p.Value.SetRequiresGrad(c.Has("grad." + p.Name))
+	}
+	compare(t, c, &m.EncoderDecoder, 1e-5, 1e-6, 1e-5)
+}
+
+func TestACheckpointPreparesPicturesAndCaptionsAsTransformersDo(t *testing.T) {
+	c := reference.Open(t, *caseFlag)
+	m := load(t, c.Dir)
+	var meta captioner
+	reference.ReadJSON(t, filepath.Join(c.Dir, "meta.json"), &meta)
+	var pixels []float32
+	for _, picture := range open(t, c.Dir, len(meta.Captions)) {
+		p, err := m.Processor.Process(picture)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pixels = append(pixels, p.Data...)
+	}
+	reference.Compare(t, c, "pixel_values", pixels, 0)
+
+	var sequences [][]int
+	for _, caption := range meta.Captions {
+		sequences = append(sequences, m.Tokenizer.EncodeCaption(caption, 0))
+	}
+	tokens, labels, err := seq2seq.Shift(sequences)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := c.Ints(t, "input_ids"); !slices.Equal(tokens.IDs, want) {
+		t.Errorf("the decoder's input is %v, want %v", tokens.IDs, want)
+	}
+	if want := c.Ints(t, "targets"); !slices.Equal(labels, want) {
+		t.Errorf("the labels are %v, want %v", labels, want)
+	}
+	if want := c.Ints(t, "offsets"); !slices.Equal(tokens.Offsets, want) {
+		t.Errorf("the offsets are %v, want %v", tokens.Offsets, want)
+	}
+}
+
+func TestACheckpointSaysWhatItSaysInTransformers(t *testing.T) {
+	c := reference.Open(t, *caseFlag)
+	m := load(t, c.Dir)
+	var meta captioner
+	reference.ReadJSON(t, filepath.Join(c.Dir, "meta.json"), &meta)
+	if len(meta.Said) == 0 {
+		t.Fatal("the case says nothing")
+	}
+	for _, said := range meta.Said {
+		o := m.Generation
+		if err := json.Unmarshal(said.Options, &o); err != nil {
+			t.Fatal(err)
+		}
+		got, err := m.Generate(context.Background(), open(t, c.Dir, len(said.Captions)), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, caption := range got {
+			want := said.Sequences[i][1:]
+			if end := slices.Index(want, m.Tokenizer.EOS()); end >= 0 {
+				want = want[:end]
+			}
+			if !slices.Equal(caption.TokenIDs, want) {
+				t.Errorf("%s: picture %d has tokens %v, want %v", said.Options, i, caption.TokenIDs, want)
+			}
+			if want := strings.TrimSpace(said.Captions[i]); caption.Text != want {
+				t.Errorf("%s: picture %d is %q, want %q", said.Options, i, caption.Text, want)
+			}
+		}
+	}
+}
+
+func TestASavedCheckpointIsTheSame(t *testing.T) {
+	c := reference.Open(t, *caseFlag)
+	m := load(t, c.Dir)
+	dir := *saveFlag
+	if dir == "" {
+		dir = t.TempDir()
+	}
+	if err := m.Save(dir, seq2seq.SaveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	again := load(t, dir)
+	compareParameters(t, again, m)
+
+	const n, maxNewTokens = 3, 10
+	pictures := open(t, c.Dir, n)
+	said := map[string]any{"max_new_tokens": maxNewTokens}
+	var names, captions []string
+	o := again.Generation
+	o.MaxNewTokens = maxNewTokens
+	generated, err := again.Generate(context.Background(), pictures, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids [][]int
+	var logits [][]float64
+	for i, g := range generated {
+		name := fmt.Sprintf("picture-%d.png", i)
+		data, err := os.ReadFile(filepath.Join(c.Dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		fed := append([]int{again.Generation.DecoderStartTokenID}, g.TokenIDs...)
+		ours, theirs := logitsOf(t, m, pictures[i], fed), logitsOf(t, again, pictures[i], fed)
+		if !slices.Equal(ours, theirs) {
+			t.Errorf("picture %d: the saved model computes other logits", i)
+		}
+		names, captions, ids, logits = append(names, name), append(captions, g.Text), append(ids, fed), append(logits, theirs)
+	}
+	said["pictures"], said["captions"], said["input_ids"], said["logits"] = names, captions, ids, logits
+	data, err := json.Marshal(said)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "go.json"), data, 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func compareParameters(t *testing.T, got, want *seq2seq.VisionEncoderDecoder) {
+	t.Helper()
+	ours, theirs := layers.Parameters(got), layers.Parameters(want)
+	if len(ours) != len(theirs) {
+		t.Fatalf("%d parameters, want %d", len(ours), len(theirs))
+	}
+	for i, p := range ours {
+		if p.Name != theirs[i].Name || !slices.Equal(p.Shape, theirs[i].Shape) ||
+			!slices.Equal(reference.Float64s(p.Value), reference.Float64s(theirs[i].Value)) {
+			t.Errorf("%s %v differs from %s %v", p.Name, p.Shape, theirs[i].Name, theirs[i].Shape)
+		}
+	}
+}
+
+func logitsOf(t *testing.T, m *seq2seq.VisionEncoderDecoder, picture vision.Image, ids []int) []float64 {
+	t.Helper()
+	pixels, err := m.Processor.Process(picture)
+	if err != nil {
+		t.Fatal(err)
+	}
+	states, err := m.Encode([]vision.Pixels{pixels}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	logits, err := m.Logits(layers.Source{Packed: states}, layers.PackTokens(ids))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reference.Float64s(logits)
+}
+
+func load(t *testing.T, dir string) *seq2seq.VisionEncoderDecoder {
+	t.Helper()
+	m, err := seq2seq.LoadFS(os.DirFS(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// open reads the first n pictures of a golden checkpoint.
+func open(t *testing.T, dir string, n int) []vision.Image {
+	t.Helper()
+	var out []vision.Image
+	for i := range n {
+		picture, err := vision.Open(filepath.Join(dir, fmt.Sprintf("picture-%d.png", i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, picture)
+	}
+	return out
+}
