@@ -60,6 +60,35 @@ func TestGradientsOfMeanRowsAndGather(t *testing.T) {
 	})
 }
 
+func TestGradientsOfPatchEmbedding(t *testing.T) {
+	// Pictures of 2×2 and of 1×3 patches, the first with pixels left over.
+	picture := func(height, width int) layers.Pixels {
+		p := layers.Pixels{Height: height, Width: width, Data: make([]float32, 2*height*width)}
+		for i := range p.Data {
+			p.Data[i] = float32(i%7) - 3
+		}
+		return p
+	}
+	ops := []gradcheck.Operand{gradcheck.Matrix("weight", 4, 2*2*3), gradcheck.Matrix("bias", 4, 1)}
+	gradcheck.Run(t, ops, func(x []mat.Tensor) mat.Tensor {
+		p := layers.PatchEmbedding{Weight: param(x[0]), Bias: param(x[1]), Channels: 2, Height: 2, Width: 3}
+		y, _ := p.Forward([]layers.Pixels{picture(5, 7), picture(2, 9)})
+		return y
+	})
+}
+
+func TestGradientsOfMLP(t *testing.T) {
+	ops := []gradcheck.Operand{
+		gradcheck.Matrix("x", 3, 4), gradcheck.Matrix("up", 6, 4), gradcheck.Matrix("up bias", 6, 1),
+		gradcheck.Matrix("down", 6, 4), gradcheck.Matrix("down bias", 4, 1),
+	}
+	gradcheck.Run(t, ops, func(x []mat.Tensor) mat.Tensor {
+		up := &layers.Linear{Weight: param(x[1]), Bias: param(x[2])}
+		down := &layers.Conv1D{Weight: param(x[3]), Bias: param(x[4])}
+		return layers.MLP(x[0], up, down, kernel.GELU, 0.2, layers.NewRandom(1))
+	})
+}
+
 func TestGradientsOfResidualShareAndDropout(t *testing.T) {
 	gradcheck.Run(t, []gradcheck.Operand{gradcheck.Matrix("a", 3, 4), gradcheck.Matrix("b", 3, 4)}, func(x []mat.Tensor) mat.Tensor {
 		return layers.Residual(layers.Residual(x[0], x[1]), layers.Residual(x[0], x[0]))

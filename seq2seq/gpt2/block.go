@@ -61,7 +61,5 @@ func (b *Block) Forward(x mat.Tensor, offsets layers.Offsets, past *layers.KeyVa
 
 // Forward takes x [rows, D] to the same shape.
 func (m *MLP) Forward(x mat.Tensor, random *layers.Random) mat.Tensor {
-	x = m.CFC.Forward(x, m.activation)
-	x = m.CProj.Forward(x, layers.Identity)
-	return layers.Dropout(x, m.dropout, random)
+	return layers.MLP(x, m.CFC, m.CProj, m.activation, m.dropout, random)
 }

@@ -15,19 +15,10 @@ import (
 type Embeddings struct {
 	nn.Module
 	Config            Config
-	ClassToken        *nn.Param      `param:"cls_token"`           // [1, D]
-	DistillationToken *nn.Param      `param:"distillation_token"`  // [1, D], or nil
-	Positions         *nn.Param      `param:"position_embeddings"` // [special tokens + patches, D]
-	Projection        *PatchEmbedder `param:"patch_embeddings.projection"`
-}
-
-// PatchEmbedder is the convolution with stride equal to its kernel: a linear
-// layer on the pixels of each patch.
-type PatchEmbedder struct {
-	nn.Module
-	config Config
-	Weight *nn.Param `param:"weight"`      // [D, channels·height·width of a patch]
-	Bias   *nn.Param `param:"bias,vector"` // [D]
+	ClassToken        *nn.Param              `param:"cls_token"`           // [1, D]
+	DistillationToken *nn.Param              `param:"distillation_token"`  // [1, D], or nil
+	Positions         *nn.Param              `param:"position_embeddings"` // [special tokens + patches, D]
+	Projection        *layers.PatchEmbedding `param:"patch_embeddings.projection"`
 }
 
 func newEmbeddings[T float.DType](c Config) *Embeddings {
@@ -36,11 +27,7 @@ func newEmbeddings[T float.DType](c Config) *Embeddings {
 	e := &Embeddings{
 		Config:     c,
 		ClassToken: layers.Zeros[T](1, d),
-		Projection: &PatchEmbedder{
-			config: c,
-			Weight: layers.Zeros[T](d, c.NumChannels*c.PatchSize.Height*c.PatchSize.Width),
-			Bias:   layers.Zeros[T](d, 1),
-		},
+		Projection: layers.NewPatchEmbedding[T](c.NumChannels, c.PatchSize.Height, c.PatchSize.Width, d),
 	}
 	special := 1
 	if c.ModelType == "deit" {
@@ -60,14 +47,6 @@ func (e *Embeddings) ParamShape(name string) []int {
 	return []int{1, 1, d}
 }
 
-// ParamShape gives the shape of a convolution's kernel.
-func (p *PatchEmbedder) ParamShape(name string) []int {
-	if name != "weight" {
-		return nil
-	}
-	return []int{p.config.HiddenSize, p.config.NumChannels, p.config.PatchSize.Height, p.config.PatchSize.Width}
-}
-
 func (e *Embeddings) special() []*nn.Param {
 	if e.DistillationToken == nil {
 		return []*nn.Param{e.ClassToken}
@@ -78,7 +57,7 @@ func (e *Embeddings) special() []*nn.Param {
 // forward returns the embedded patches of all pictures, [N, D].
 func (e *Embeddings) forward(pictures []vision.Pixels) (mat.Tensor, layers.Offsets, error) {
 	c := e.Config
-	lengths := make([]int, len(pictures))
+	pixels := make([]layers.Pixels, len(pictures))
 	for i, p := range pictures {
 		rows, cols := c.grid(p.Height, p.Width)
 		switch {
@@ -89,18 +68,9 @@ func (e *Embeddings) forward(pictures []vision.Pixels) (mat.Tensor, layers.Offse
 			return nil, nil, fmt.Errorf("vit: picture %d has %d values; %d channels of %d×%d pixels are %d",
 				i, len(p.Data), c.NumChannels, p.Height, p.Width, c.NumChannels*p.Height*p.Width)
 		}
-		lengths[i] = rows * cols
+		pixels[i] = layers.Pixels(p)
 	}
-	patches := layers.OffsetsOf(lengths...)
-	var x mat.Tensor
-	if _, ok := e.Positions.Value().(*mat.Dense[float64]); ok {
-		x = cut[float64](c, pictures, patches)
-	} else {
-		x = cut[float32](c, pictures, patches)
-	}
-	// Bias and projection of the patches, then everything in its row.
-	linear := layers.Linear{Weight: e.Projection.Weight, Bias: e.Projection.Bias}
-	x = linear.Forward(x, layers.Identity)
+	x, patches := e.Projection.Forward(pixels)
 	tokens := make([]mat.Tensor, 0, 2)
 	for _, p := range e.special() {
 		tokens = append(tokens, p)
@@ -127,30 +97,4 @@ func (e *Embeddings) positions(pictures []vision.Pixels) []mat.Tensor {
 		out[i] = bySize[size]
 	}
 	return out
-}
-
-// cut lays out the pixels of each patch as a row, in the order of the
-// convolution's weights: channel, then row, then column.
-func cut[T float.DType](c Config, pictures []vision.Pixels, patches layers.Offsets) mat.Tensor {
-	ph, pw := c.PatchSize.Height, c.PatchSize.Width
-	width := c.NumChannels * ph * pw
-	x := mat.NewDense[T](mat.WithShape(patches.Rows(), width))
-	data := mat.Data[T](x)
-	for i, p := range pictures {
-		rows, cols := c.grid(p.Height, p.Width)
-		for r := range rows {
-			for q := range cols {
-				to := data[(patches[i]+r*cols+q)*width:]
-				for ch := range c.NumChannels {
-					for y := range ph {
-						from := p.Data[(ch*p.Height+r*ph+y)*p.Width+q*pw:][:pw]
-						for j, v := range from {
-							to[(ch*ph+y)*pw+j] = T(v)
-						}
-					}
-				}
-			}
-		}
-	}
-	return x
 }

@@ -132,9 +132,7 @@ func (l *Layer) Forward(x mat.Tensor, offsets layers.Offsets, random *layers.Ran
 		panic("vit: " + err.Error())
 	}
 	h = l.LayerNormAfter.Forward(x)
-	h = l.Intermediate.Forward(h, act)
-	h = l.Output.Forward(h, layers.Identity)
-	h = layers.Dropout(h, l.Config.HiddenDropout, random)
+	h = layers.MLP(h, l.Intermediate, l.Output, act, l.Config.HiddenDropout, random)
 	return layers.Residual(h, x)
 }
 
