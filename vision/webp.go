@@ -156,15 +156,15 @@ func fromVP8(img *image.YCbCr) Image {
 	return out
 }
 
-// vp8Chroma upsamples a row: 9 parts of the nearest sample, 3 of each neighbour beside and
-// above or below, 1 of the diagonal one, rounded in libwebp's two steps.
+// vp8Chroma upsamples a row: 9 parts of the nearest sample, 3 of the neighbours beside and
+// above or below, 1 of the diagonal one.
 func vp8Chroma(dst, near, far []uint8) {
 	last := len(near) - 1
 	for x := range dst {
 		n := x / 2
 		side := max(0, min(last, n-1+x%2*2))
 		a, b, c, d := int32(near[n]), int32(near[side]), int32(far[n]), int32(far[side])
-		dst[x] = uint8(((a+3*b+3*c+d+8)>>3 + a) >> 1)
+		dst[x] = uint8((9*a + 3*b + 3*c + d + 8) >> 4)
 	}
 }
 

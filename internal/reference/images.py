@@ -185,6 +185,7 @@ def jpegs():
     adobe = segments(saved(image, "jpeg", keep_rgb=True))[0][0xEE]
     yield "rgb-by-name.jpg", saved(image, "jpeg", keep_rgb=True).replace(adobe, b"")
     yield "adobe-ycc.jpg", saved(image, "jpeg").replace(segments(saved(image, "jpeg"))[0][0xE0], adobe_transform(adobe, 1))
+    yield "jfif-adobe.jpg", saved(image, "jpeg")[:20] + adobe_transform(adobe, 0) + saved(image, "jpeg")[20:]
     yield "separate-scans.jpg", separate_scans(image)
     yield "wide-tables.jpg", wide_tables(saved(image, "jpeg"))
     yield "noise-100.jpg", saved(Image.fromarray(noise((24, 24, 3), 6)), "jpeg", quality=100, subsampling=0)
@@ -271,7 +272,18 @@ def webps():
     others = [picture(37, 29, 24)]
     yield "animated.webp", saved(image, "webp", save_all=True, append_images=others, quality=70)
     yield "animated-lossy-alpha.webp", saved(alpha, "webp", save_all=True, append_images=others, quality=70)
+    yield "animated-offset.webp", offset(saved(image, "webp", save_all=True, append_images=others, quality=70))
+    yield "animated-offset-alpha.webp", offset(saved(alpha, "webp", save_all=True, append_images=others, quality=70))
     yield "animated-alpha.webp", saved(alpha, "webp", save_all=True, append_images=others, lossless=True, exact=True)
+
+
+def offset(data):
+    """The animation with its first frame at 4, 2 on a larger canvas."""
+    canvas, frame = data.index(b"VP8X") + 12, data.index(b"ANMF") + 8
+    width, height = (int.from_bytes(data[at : at + 3], "little") for at in (canvas, canvas + 3))
+    larger = (width + 7).to_bytes(3, "little") + (height + 5).to_bytes(3, "little")
+    place = (2).to_bytes(3, "little") + (1).to_bytes(3, "little")
+    return data[:canvas] + larger + data[canvas + 6 : frame] + place + data[frame + 6 :]
 
 
 # BMP
