@@ -16,9 +16,10 @@ import (
 // share of the topK's probability, the share is of all tokens'. A row of
 // logits without a finite number, or with a NaN or +Inf, gives NaN.
 func Filter(logits []float32, topK int, topP float64) []float64 {
-	c := candidates{min: 1}
+	// likelier puts the higher id first among equals: count from the end.
+	c, last := candidates{min: 1}, len(logits)-1
 	for id, s := range logits {
-		c.list = append(c.list, candidate{id, float64(s)})
+		c.list = append(c.list, candidate{last - id, float64(s)})
 	}
 	out := make([]float64, len(logits))
 	_, lse := c.logSumExp()
@@ -39,7 +40,7 @@ func Filter(logits []float32, topK int, topP float64) []float64 {
 		kept++
 	}
 	for _, x := range c.list[:kept] {
-		out[x.id] = math.Exp(x.score-lse) / mass
+		out[last-x.id] = math.Exp(x.score-lse) / mass
 	}
 	return out
 }

@@ -45,12 +45,13 @@ func (c *candidates) warp(row []float32, o *Options) {
 	}
 }
 
-// likelier is the order of falling scores; among equals the lower id is first.
+// likelier is the order of falling scores; among equals the higher id is
+// first, since torch removes them in ascending order.
 func likelier(a, b candidate) int {
 	if a.score != b.score {
 		return cmp.Compare(b.score, a.score)
 	}
-	return cmp.Compare(a.id, b.id)
+	return cmp.Compare(b.id, a.id)
 }
 
 // topK keeps the k likeliest and all as likely as the last of them.
