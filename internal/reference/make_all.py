@@ -2,5 +2,5 @@
 
 import importlib
 
-for name in ["draws", "vit", "gpt2", "joined", "losses", "training", "generation"]:
+for name in ["draws", "vit", "gpt2", "joined", "losses", "training", "generation", "searches"]:
     importlib.import_module(name).main()
