@@ -3,33 +3,35 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"image/color"
-	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/ekphrasis-ml/ekphrasis/internal/cli"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq"
-	"github.com/ekphrasis-ml/ekphrasis/seq2seq/generate"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq/sample"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq/train"
 	"github.com/ekphrasis-ml/ekphrasis/vision"
 )
 
 const about = `
-Print a caption for each picture (PNG, JPEG, GIF, WebP or BMP; - for standard
-input). The model is the newest run of finetune under ./runs, or else the
-embedded one, which knows emoji. Settings that no flag names are the model's own,
-from its generation_config.json.`
+Print a caption for each picture: files (PNG, JPEG, GIF, WebP, BMP), folders,
+patterns such as 'photos/*.jpg', or - for standard input. The model is the newest
+run of finetune under ./runs, or else the embedded one, which knows emoji.
+Settings that no flag names are the model's own, from its generation_config.json.
+Pictures that cannot be read are reported and passed over; the exit code is then 1.`
 
 type settings struct {
 	cli.Common
 	model      string
 	background string
 	batchSize  int
+	output     string
+	csv        bool
+	resume     string
+	shard      string
+	attention  string
 }
 
 func main() { cli.Main("caption", run) }
@@ -38,31 +40,61 @@ func run(ctx context.Context, args []string) error {
 	var s settings
 	f := cli.Flags("caption [flags] PICTURE…", about)
 	f.StringVar(&s.model, "model", "", "folder or hub name of the model")
-	f.StringVar(&s.background, "background", "", "colour to lay transparent pictures on, as #rrggbb (default: that of the model, or none: alpha is dropped)")
+	f.StringVar(&s.background, "background", "", "colour to lay transparent pictures on, as #rrggbb (default: as the model's preprocessor_config.json says)")
 	f.IntVar(&s.batchSize, "batch-size", 8, "pictures to caption at once")
+	f.StringVar(&s.output, "output", "", "file to write to, instead of standard output")
+	f.BoolVar(&s.csv, "csv", false, "write CSV with a header: image, caption, score")
+	f.StringVar(&s.resume, "resume", "", "JSON lines file to go on with: pictures that it has are left out, others are added to it")
+	f.StringVar(&s.shard, "shard", "", "i/n: only every n-th picture, from the i-th on, for n processes that share a list")
+	f.StringVar(&s.attention, "attention", "", "PNG file to draw one picture in, once a word, with what the model looked at")
 	options := defineGeneration(f)
 	s.Add(f)
 	if err := cli.Parse(f, args); err != nil {
 		return err
 	}
-	if f.NArg() == 0 {
-		return cli.Usagef("name at least one picture, or - for standard input")
+	if err := s.check(f.Args()); err != nil {
+		return err
 	}
-	if s.batchSize < 1 {
-		return cli.Usagef("--batch-size is %d, must be at least 1", s.batchSize)
-	}
-	if err := s.Apply(); err != nil {
+	names, err := s.pictures(f.Args())
+	if err != nil {
 		return err
 	}
 	m, err := s.load(ctx)
 	if err != nil {
 		return err
 	}
-	o, err := options(m.Generation, s.Seed)
+	o, err := options(m, s.Seed)
 	if err != nil {
 		return err
 	}
-	return s.caption(ctx, m, o, f.Args())
+	if err := o.Check(m.Decoder.VocabSize(), m.Decoder.MaxLength()); err != nil {
+		return cli.Usage{Err: err}
+	}
+	if s.attention != "" {
+		return s.drawAttention(ctx, m, o, names[0])
+	}
+	out, err := s.open(len(names))
+	if err != nil {
+		return err
+	}
+	names = out.left(names)
+	return errors.Join(s.caption(ctx, m, o, names, out), out.close())
+}
+
+func (s *settings) check(args []string) error {
+	switch {
+	case len(args) == 0:
+		return cli.Usagef("name at least one picture, or - for standard input")
+	case s.batchSize < 1:
+		return cli.Usagef("--batch-size is %d, must be at least 1", s.batchSize)
+	case s.csv && (s.JSON || s.resume != ""):
+		return cli.Usagef("--csv excludes --json and --resume, which write JSON lines")
+	case s.output != "" && s.resume != "":
+		return cli.Usagef("--resume names the file to write to; --output cannot name another")
+	case s.attention != "" && (len(args) != 1 || s.output != "" || s.resume != "" || s.shard != ""):
+		return cli.Usagef("--attention takes one picture, and no --output, --resume or --shard")
+	}
+	return s.Apply()
 }
 
 // load reads the model that the flags name.
@@ -82,52 +114,6 @@ func (s *settings) load(ctx context.Context) (*seq2seq.VisionEncoderDecoder, err
 	return seq2seq.Load(ctx, name, cli.Download())
 }
 
-// picture is a file to caption, or why it cannot be.
-type picture struct {
-	name  string
-	image vision.Image
-	err   error
-}
-
-// caption goes through the pictures in batches. Those that cannot be read are
-// reported and passed over; the error at the end counts them.
-func (s *settings) caption(ctx context.Context, m *seq2seq.VisionEncoderDecoder, o generate.Options, names []string) error {
-	decoder, err := s.decoder(m)
-	if err != nil {
-		return err
-	}
-	failed := 0
-	for start := 0; start < len(names); start += s.batchSize {
-		var readable []picture
-		var images []vision.Image
-		o.Items = nil
-		for i, name := range names[start:min(start+s.batchSize, len(names))] {
-			p := open(decoder, name)
-			if p.err != nil {
-				failed++
-				fmt.Fprintf(os.Stderr, "caption: %v\n", p.err)
-				continue
-			}
-			readable, images = append(readable, p), append(images, p.image)
-			o.Items = append(o.Items, uint64(start+i))
-		}
-		if len(readable) == 0 {
-			continue
-		}
-		captions, err := m.Generate(ctx, images, o)
-		if err != nil {
-			return err
-		}
-		if err := s.print(readable, captions, len(names) > 1); err != nil {
-			return err
-		}
-	}
-	if failed > 0 {
-		return fmt.Errorf("%d of %d pictures could not be read", failed, len(names))
-	}
-	return nil
-}
-
 // decoder reads pictures as the model wants transparent ones to be read.
 func (s *settings) decoder(m *seq2seq.VisionEncoderDecoder) (vision.Decoder, error) {
 	if s.background == "" {
@@ -139,48 +125,4 @@ func (s *settings) decoder(m *seq2seq.VisionEncoderDecoder) (vision.Decoder, err
 	}
 	c.A = 255
 	return vision.Decoder{Background: c}, nil
-}
-
-func open(d vision.Decoder, name string) picture {
-	p := picture{name: name}
-	if name == "-" {
-		if p.image, p.err = d.Decode(os.Stdin); p.err != nil {
-			p.err = fmt.Errorf("standard input: %w", p.err)
-		}
-		return p
-	}
-	if p.image, p.err = d.Open(name); errors.Is(p.err, fs.ErrNotExist) {
-		p.err = fmt.Errorf("%s: no such file", filepath.ToSlash(name))
-	}
-	return p
-}
-
-// result is a line of --json.
-type result struct {
-	Image    string  `json:"image"`
-	Caption  string  `json:"caption"`
-	TokenIDs []int   `json:"token_ids"`
-	Score    float64 `json:"score"`
-}
-
-// print writes the captions, several for each picture if there are more.
-func (s *settings) print(pictures []picture, captions []seq2seq.Caption, names bool) error {
-	each := len(captions) / len(pictures)
-	for i, c := range captions {
-		p := pictures[i/each]
-		if s.JSON {
-			if err := json.NewEncoder(os.Stdout).Encode(result{p.name, c.Text, c.TokenIDs, c.Score}); err != nil {
-				return err
-			}
-			continue
-		}
-		line := c.Text
-		if names {
-			line = p.name + ": " + c.Text
-		}
-		if _, err := fmt.Println(line); err != nil {
-			return err
-		}
-	}
-	return nil
 }

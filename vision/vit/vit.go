@@ -153,3 +153,10 @@ func (l *Layer) attend(h mat.Tensor, offsets layers.Offsets, random *layers.Rand
 	})
 	return l.AttentionOutput.Forward(out, layers.Identity)
 }
+
+// Grid tells how the states of a picture of the given size in pixels are laid
+// out: special tokens first, then the patches row by row.
+func (m *Model) Grid(height, width int) (special, rows, cols int) {
+	rows, cols = m.Config.grid(height, width)
+	return len(m.Embeddings.special()), rows, cols
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image/png"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/ekphrasis-ml/ekphrasis/datasets"
+	"github.com/ekphrasis-ml/ekphrasis/internal/atomicfile"
+	"github.com/ekphrasis-ml/ekphrasis/internal/cli"
+	"github.com/ekphrasis-ml/ekphrasis/seq2seq"
+	"github.com/ekphrasis-ml/ekphrasis/seq2seq/attention"
+	"github.com/ekphrasis-ml/ekphrasis/seq2seq/generate"
+	"github.com/ekphrasis-ml/ekphrasis/vision"
+)
+
+// list is the pictures as a data set, which is read ahead while the model is
+// busy.
+type list struct {
+	names   []string
+	decoder vision.Decoder
+}
+
+func (l list) Len() int { return len(l.names) }
+
+func (l list) Example(i int) (datasets.Example, error) {
+	return datasets.Example{ID: l.names[i], Captions: []string{""}, Image: func() (vision.Image, error) { return open(l.decoder, l.names[i]) }}, nil
+}
+
+func open(d vision.Decoder, name string) (vision.Image, error) {
+	if name == "-" {
+		picture, err := d.Decode(os.Stdin)
+		if err != nil {
+			err = fmt.Errorf("standard input: %w", err)
+		}
+		return picture, err
+	}
+	picture, err := d.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%s: no such file", name)
+	}
+	return picture, err
+}
+
+// caption goes through the pictures in batches, in order. Those that cannot
+// be read are passed over and reported at the end.
+func (s *settings) caption(ctx context.Context, m *seq2seq.VisionEncoderDecoder, o generate.Options, names []string, out *output) error {
+	decoder, err := s.decoder(m)
+	if err != nil {
+		return err
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	loader, err := datasets.NewLoader(list{names, decoder}, datasets.LoaderOptions{
+		BatchSize: s.batchSize, Caption: datasets.FirstCaption, Prepare: m.Processor.Process, MaxSkipped: len(names),
+	})
+	if err != nil {
+		return err
+	}
+	var progress *cli.Progress
+	if len(names) > s.batchSize {
+		progress = cli.NewProgress("captioning", "pictures", len(names))
+		defer progress.Done()
+	}
+	done := 0
+	for b, err := range loader.Epoch(ctx, 0) {
+		if err != nil {
+			return err
+		}
+		if len(b.Indices) == 0 {
+			continue
+		}
+		o.Items = o.Items[:0]
+		for _, i := range b.Indices {
+			o.Items = append(o.Items, uint64(i))
+		}
+		captions, err := m.GenerateFromPixels(ctx, b.Pixels, o)
+		if err != nil {
+			return err
+		}
+		each := len(captions) / len(b.IDs)
+		for i, c := range captions {
+			if err := out.write(result{b.IDs[i/each], c.Text, c.TokenIDs, c.Score}); err != nil {
+				return err
+			}
+		}
+		if progress != nil {
+			last := b.Indices[len(b.Indices)-1] + 1
+			progress.Add(last-done, "")
+			done = last
+		}
+	}
+	return unreadable(loader.Skipped(), len(names))
+}
+
+func unreadable(skipped []datasets.Skipped, of int) error {
+	if len(skipped) == 0 {
+		return nil
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d of %d pictures could not be read:", len(skipped), of)
+	for _, s := range skipped {
+		fmt.Fprintf(&b, "\n  %v", s.Err)
+	}
+	return errors.New(b.String())
+}
+
+// drawAttention captions one picture and draws what the model looked at.
+func (s *settings) drawAttention(ctx context.Context, m *seq2seq.VisionEncoderDecoder, o generate.Options, name string) error {
+	decoder, err := s.decoder(m)
+	if err != nil {
+		return err
+	}
+	picture, err := open(decoder, name)
+	if err != nil {
+		return err
+	}
+	pixels, err := m.Processor.Process(picture)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	captions, err := m.GenerateFromPixels(ctx, []vision.Pixels{pixels}, o)
+	if err != nil {
+		return err
+	}
+	out, err := s.open(1)
+	if err != nil {
+		return err
+	}
+	if err := out.write(result{name, captions[0].Text, captions[0].TokenIDs, captions[0].Score}); err != nil {
+		return err
+	}
+	seen, err := attention.Look(m, pixels, captions[0].TokenIDs)
+	if err != nil {
+		return err
+	}
+	words := seen.Words(func(ids []int) string { return m.Tokenizer.Decode(ids, false) })
+	drawing, err := attention.Draw(picture, words, seen.Rows, seen.Cols)
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(s.attention, func(w io.Writer) error { return png.Encode(w, drawing) })
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+)
+
+// result is a line of the output.
+type result struct {
+	Image    string  `json:"image"`
+	Caption  string  `json:"caption"`
+	TokenIDs []int   `json:"token_ids"`
+	Score    float64 `json:"score"`
+}
+
+// output is where captions go.
+type output struct {
+	write func(r result) error
+	file  *os.File        // nil: standard output
+	have  map[string]bool // pictures that a resumed file has
+}
+
+// open makes the output that the flags ask for. Text has the pictures' names
+// only if there are several.
+func (s *settings) open(pictures int) (*output, error) {
+	o := &output{}
+	var to io.Writer = os.Stdout
+	var err error
+	switch {
+	case s.resume != "":
+		err = o.resume(s.resume)
+	case s.output != "":
+		o.file, err = os.Create(s.output)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if o.file != nil {
+		to = o.file
+	}
+	switch {
+	case s.csv:
+		w := csv.NewWriter(to)
+		o.write = func(r result) error {
+			return writeCSV(w, r.Image, r.Caption, strconv.FormatFloat(r.Score, 'g', -1, 64))
+		}
+		err = writeCSV(w, "image", "caption", "score")
+	case s.JSON || o.file != nil:
+		e := json.NewEncoder(to)
+		e.SetEscapeHTML(false)
+		o.write = func(r result) error { return e.Encode(r) }
+	case pictures == 1:
+		o.write = func(r result) error { _, err := fmt.Fprintln(to, r.Caption); return err }
+	default:
+		o.write = func(r result) error { _, err := fmt.Fprintf(to, "%s: %s\n", r.Image, r.Caption); return err }
+	}
+	return o, err
+}
+
+func writeCSV(w *csv.Writer, fields ...string) error {
+	if err := w.Write(fields); err != nil {
+		return err
+	}
+	w.Flush()
+	return w.Error()
+}
+
+// resume reads which pictures a file has and goes on behind its last whole
+// line: one that was cut short is written again.
+func (o *output) resume(name string) error {
+	data, err := os.ReadFile(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	o.have = map[string]bool{}
+	whole := bytes.LastIndexByte(data, '\n') + 1
+	lines := bufio.NewScanner(bytes.NewReader(data[:whole]))
+	lines.Buffer(nil, 1<<24)
+	for n := 1; lines.Scan(); n++ {
+		var r result
+		if err := json.Unmarshal(lines.Bytes(), &r); err != nil || r.Image == "" {
+			return fmt.Errorf("--resume: %s:%d is not a line of captions: %s", name, n, lines.Bytes())
+		}
+		o.have[r.Image] = true
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("--resume: %s: %w", name, err)
+	}
+	if o.file, err = os.OpenFile(name, os.O_CREATE|os.O_WRONLY, 0o666); err != nil {
+		return err
+	}
+	if err := o.file.Truncate(int64(whole)); err != nil {
+		return err
+	}
+	_, err = o.file.Seek(int64(whole), io.SeekStart)
+	return err
+}
+
+// left are the pictures that the output does not have yet.
+func (o *output) left(names []string) []string {
+	return slices.DeleteFunc(names, func(name string) bool { return o.have[name] })
+}
+
+func (o *output) close() error {
+	if o.file == nil {
+		return nil
+	}
+	return o.file.Close()
+}

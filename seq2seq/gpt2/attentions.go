@@ -1,0 +1,28 @@
+package gpt2
+
+import "github.com/ekphrasis-ml/ekphrasis/layers"
+
+// CrossAttentions returns how each token looked at the encoder's rows:
+// for each sequence and block the probabilities [heads, tokens, source rows].
+// The errors are those of [Model.Decode].
+func (m *Model) CrossAttentions(tokens layers.Tokens, source layers.Source) ([][][]float32, error) {
+	if err := m.Check(tokens, nil); err != nil {
+		return nil, err
+	}
+	n := tokens.Offsets.Len()
+	kv, source := m.crossKeyValues(source, nil, n)
+	out := make([][][]float32, n)
+	x := m.embed(tokens, nil, nil)
+	for i, b := range m.Transformer.Blocks {
+		x = layers.Residual(b.Attn.Forward(b.LN1.Forward(x), tokens.Offsets, nil, nil), x)
+		h := b.LNCrossAttn.Forward(x)
+		k, _, o := b.CrossAttention.look(kv(i), tokens.Offsets, source)
+		q := layers.Columns{X: b.CrossAttention.QAttn.Forward(h, layers.Identity)}
+		for s := range n {
+			out[s] = append(out[s], layers.AttentionWeights(q, k, o, s))
+		}
+		x = layers.Residual(x, b.CrossAttention.Forward(h, tokens.Offsets, kv(i), source, nil))
+		x = layers.Residual(x, b.MLP.Forward(b.LN2.Forward(x), nil))
+	}
+	return out, nil
+}
