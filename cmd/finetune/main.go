@@ -13,7 +13,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/ekphrasis-ml/ekphrasis/internal/cli"
 	"github.com/ekphrasis-ml/ekphrasis/layers"
@@ -46,14 +45,12 @@ type job struct {
 	folder   *train.Folder
 	progress *cli.Progress
 	out      io.Writer // tables, or JSON lines with --json
-	best     float64   // validation loss so far
-	started  time.Time
 }
 
 // prepare loads the model and the data, says what will be done, and opens the
 // run folder, so that what can go wrong does so before training starts.
 func prepare(ctx context.Context, s settings) (*job, error) {
-	j := &job{settings: s, out: os.Stdout, started: time.Now()}
+	j := &job{settings: s, out: os.Stdout}
 	if s.JSON {
 		j.out = io.Discard
 	}
@@ -71,11 +68,8 @@ func prepare(ctx context.Context, s settings) (*job, error) {
 	if j.data, err = s.loadData(j.model, j.task.Lacks); err != nil {
 		return nil, err
 	}
-	if err := j.checkCaptions(); err != nil {
-		return nil, err
-	}
 	if j.trainer, err = train.New(j.task, train.Data[train.Batch[vision.Pixels]](j.data.train), j.data.validation(), s.Training); err != nil {
-		return nil, cli.Usage{Err: err}
+		return nil, err
 	}
 	j.trainer.Hooks = train.Hooks{Step: j.step, Epoch: j.epoch}
 	if s.resume != "" {
@@ -101,14 +95,14 @@ func (j *job) reopen() error {
 			return err
 		}
 	}
-	j.folder, err = train.ResumeFolder(j.Out, j.trainer.StepsDone())
+	j.folder, err = train.ResumeFolder(j.Out, j.trainer.StepsDone(), j.trainer.EpochsDone())
 	return err
 }
 
 func (j *job) train(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, j.folder.Close()) }()
-	j.progress = cli.NewProgress("training", "pairs", j.totalPairs())
-	j.progress.Skip(j.trainer.StepsDone() * j.pairsPerStep())
+	j.progress = cli.NewProgress("training", "pairs", j.pairsAfter(j.trainer.TotalSteps()))
+	j.progress.Skip(j.pairsAfter(j.trainer.StepsDone()))
 	err = j.trainer.Run(ctx)
 	j.progress.Done()
 	if errors.Is(err, context.Canceled) {
@@ -128,7 +122,7 @@ func (j *job) train(ctx context.Context) (err error) {
 
 // step is called after each update.
 func (j *job) step(s train.Step) error {
-	j.progress.Add(j.pairsPerStep(), fmt.Sprintf("loss %.3f", s.Loss))
+	j.progress.Add(j.pairsAfter(s.Step)-j.pairsAfter(s.Step-1), fmt.Sprintf("loss %.3f", s.Loss))
 	if err := j.folder.Step(s); err != nil {
 		return err
 	}
@@ -154,7 +148,7 @@ func (j *job) epoch(e train.Epoch) error {
 	}
 	j.progress.Clear()
 	j.report(e, samples)
-	if err := j.folder.Text("captions", e.Epoch, markdown(samples)); err != nil {
+	if err := j.folder.Text("captions", e.Step, markdown(samples)); err != nil {
 		return err
 	}
 	if err := j.saveModel(); err != nil {

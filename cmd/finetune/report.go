@@ -53,22 +53,19 @@ func (j *job) modelName() string {
 
 func (j *job) pairsPerStep() int { return j.BatchSize * j.Training.GradientAccumulationSteps }
 
-func (j *job) totalPairs() int {
-	return min(j.trainer.TotalSteps()*j.pairsPerStep(), j.Training.Epochs*j.data.train.Dataset().Len())
-}
-
-// checkCaptions finds captions that the decoder cannot take before training
-// starts: an id outside its vocabulary.
-func (j *job) checkCaptions() error {
-	if n, v := j.model.Tokenizer.VocabSize(), j.model.Decoder.VocabSize(); n > v {
-		return fmt.Errorf("the tokenizer has %d tokens, the decoder only %d", n, v)
-	}
-	return nil
+// pairsAfter is the number of pictures seen after so many updates; the last
+// update of an epoch sees what is left.
+func (j *job) pairsAfter(steps int) int {
+	each, all := j.pairsPerStep(), j.data.train.Dataset().Len()
+	perEpoch := (all + each - 1) / each
+	return steps/perEpoch*all + steps%perEpoch*each
 }
 
 // captioned is a validation picture with what it shows and what the model says.
 type captioned struct {
-	ID, Actual, Generated string
+	Image     string `json:"image"`
+	Actual    string `json:"actual"`
+	Generated string `json:"generated"`
 }
 
 // samples captions the first validation pictures.
@@ -85,7 +82,7 @@ func (j *job) samples() ([]captioned, error) {
 func (j *job) caption(ctx context.Context, data *train.PictureData, n int, visit func(done int)) ([]captioned, error) {
 	var out []captioned
 	o := j.model.Generation
-	o.DoSample, o.MaxNewTokens = false, min(j.MaxLength, j.model.Decoder.MaxLength()-1)
+	o.DoSample, o.NumReturnSequences, o.MaxNewTokens = false, 1, min(j.MaxLength, j.model.Decoder.MaxLength()-1)
 	for b, err := range data.Epoch(ctx, 0, 0) {
 		if err != nil || len(out) >= n {
 			return out, err
@@ -114,7 +111,7 @@ func (j *job) report(e train.Epoch, samples []captioned) {
 	w := tabwriter.NewWriter(j.out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "  picture\tactual\tgenerated")
 	for _, s := range samples {
-		fmt.Fprintf(w, "  %s\t%s\t%s\n", shorten(s.ID, 28), shorten(s.Actual, 48), shorten(s.Generated, 48))
+		fmt.Fprintf(w, "  %s\t%s\t%s\n", shorten(s.Image, 28), shorten(s.Actual, 48), shorten(s.Generated, 48))
 	}
 	w.Flush()
 	_ = j.printJSON(map[string]any{"epoch": e.Epoch, "step": e.Step, "train_loss": e.TrainLoss, "validation_loss": nullable(e.ValLoss), "samples": samples})
@@ -139,7 +136,7 @@ func markdown(samples []captioned) string {
 	b.WriteString("| picture | actual | generated |\n| --- | --- | --- |\n")
 	cell := strings.NewReplacer("|", "\\|", "\n", " ")
 	for _, s := range samples {
-		fmt.Fprintf(&b, "| %s | %s | %s |\n", cell.Replace(s.ID), cell.Replace(s.Actual), cell.Replace(s.Generated))
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", cell.Replace(s.Image), cell.Replace(s.Actual), cell.Replace(s.Generated))
 	}
 	return b.String()
 }
@@ -155,7 +152,11 @@ func (j *job) conclude(ctx context.Context) error {
 		fmt.Fprintf(os.Stderr, "\nof %d held-out pictures: right name %.0f%%, right skin tone %.0f%%, both %.0f%%\n", n, 100*name, 100*tone, 100*both)
 		result["name"], result["tone"], result["both"] = name, tone, both
 	}
-	if skipped := j.data.train.Skipped(); len(skipped) > 0 {
+	skipped := j.data.train.Skipped()
+	if j.data.val != nil {
+		skipped = append(skipped, j.data.val.Skipped()...)
+	}
+	if len(skipped) > 0 {
 		fmt.Fprintf(os.Stderr, "\n%d pictures could not be read and were passed over:\n", len(skipped))
 		for _, s := range skipped {
 			fmt.Fprintf(os.Stderr, "  %v\n", s.Err)

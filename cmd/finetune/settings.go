@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq/sample"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq/train"
+	"github.com/ekphrasis-ml/ekphrasis/vision"
 	"github.com/spf13/pflag"
 )
 
@@ -131,22 +133,42 @@ func (s *settings) check() error {
 		return cli.Usagef("--encoder and --decoder go together")
 	case s.BatchSize < 1:
 		return cli.Usagef("--batch-size is %d, must be at least 1", s.BatchSize)
-	case s.Dropout >= 1:
+	case !(s.Dropout < 1):
 		return cli.Usagef("--dropout is %v, must be below 1", s.Dropout)
-	case s.ValFraction < 0 || s.ValFraction >= 1:
+	case !(s.ValFraction >= 0 && s.ValFraction < 1):
 		return cli.Usagef("--val-fraction is %v, must be in [0, 1)", s.ValFraction)
+	case !slices.Contains(captionChoices, datasets.CaptionChoice(s.Caption)):
+		return cli.Usagef("--caption is %q, must be one of %v", s.Caption, captionChoices)
 	case s.MaxLength < 3:
 		return cli.Usagef("--max-length is %d: BOS, a token and EOS make 3", s.MaxLength)
 	case s.Samples < 0 || s.MaxSkipped < 0 || s.SaveSteps < 0 || s.CacheBytes < 0:
 		return cli.Usagef("--samples, --max-skipped, --save-steps and --cache-bytes must not be negative")
 	}
 	if err := s.Training.Check(); err != nil {
-		return cli.Usage{Err: err}
+		return cli.Usage{Err: flagOf(err)}
 	}
 	if _, err := os.Stat(filepath.Join(s.Out, train.MetricsFile)); err == nil {
 		return cli.Usagef("--out: %s already holds a run; choose another folder, or go on with --resume %s", s.Out, s.Out)
 	}
 	return nil
+}
+
+var captionChoices = []datasets.CaptionChoice{datasets.RandomCaption, datasets.FirstCaption, datasets.AllCaptions}
+
+// flagOf names the flag in place of the option that an error is about.
+func flagOf(err error) error {
+	var o *train.OptionError
+	if !errors.As(err, &o) {
+		return err
+	}
+	flag, ok := map[string]string{
+		"num_train_epochs": "epochs", "optim": "optimizer",
+		"lr_scheduler_type": "lr-scheduler", "label_smoothing_factor": "label-smoothing",
+	}[o.Option]
+	if !ok {
+		flag = strings.ReplaceAll(o.Option, "_", "-")
+	}
+	return fmt.Errorf("--%s %s", flag, o.What)
 }
 
 func (s *settings) loadModel(ctx context.Context) (*seq2seq.VisionEncoderDecoder, error) {
@@ -199,7 +221,7 @@ func (p parts) validation() train.Data[batch] {
 }
 
 func (s *settings) loadData(m *seq2seq.VisionEncoderDecoder, need func(train.Key) bool) (p parts, err error) {
-	training, validation, err := s.openData()
+	training, validation, err := s.openData(m.Processor.Decoder())
 	if err != nil {
 		return p, err
 	}
@@ -220,8 +242,8 @@ func (s *settings) loadData(m *seq2seq.VisionEncoderDecoder, need func(train.Key
 	return p, nil
 }
 
-func (s *settings) openData() (training, validation datasets.Dataset, err error) {
-	o := datasets.Options{Images: s.Images}
+func (s *settings) openData(decoder vision.Decoder) (training, validation datasets.Dataset, err error) {
+	o := datasets.Options{Images: s.Images, Decoder: decoder}
 	if s.Data == "emoji" {
 		o.Split = "train"
 	}
@@ -230,7 +252,7 @@ func (s *settings) openData() (training, validation datasets.Dataset, err error)
 	}
 	switch {
 	case s.ValData != "":
-		if validation, err = datasets.Open(s.ValData, datasets.Options{Images: s.Images}); err != nil {
+		if validation, err = datasets.Open(s.ValData, datasets.Options{Images: s.Images, Decoder: decoder}); err != nil {
 			return nil, nil, fmt.Errorf("--val-data: %w", err)
 		}
 	case s.Data == "emoji":

@@ -75,12 +75,6 @@ func (p *Progress) Done() {
 	}
 }
 
-// Elapsed is the time since the start.
-func (p *Progress) Elapsed() time.Duration { return time.Since(p.start) }
-
-// Rate is the number of units a second so far.
-func (p *Progress) Rate() float64 { return float64(p.done) / time.Since(p.start).Seconds() }
-
 // Skip counts units that were done in an earlier run.
 func (p *Progress) Skip(n int) {
 	p.total -= n

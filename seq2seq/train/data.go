@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/ekphrasis-ml/ekphrasis/datasets"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq/tokenizer"
@@ -15,8 +16,9 @@ import (
 type Data[B any] interface {
 	// NumBatches is the number of batches of an epoch.
 	NumBatches() int
-	// Epoch yields the batches from number first on. One epoch at a time is
-	// under way.
+	// Epoch yields all batches from number first on. One without labels, of
+	// which nothing could be read, is counted and passed over. One epoch at a
+	// time is under way.
 	Epoch(ctx context.Context, epoch, first int) iter.Seq2[B, error]
 }
 
@@ -90,7 +92,7 @@ func (p *PictureData) loader() (*datasets.Loader, error) {
 // Dataset is what the batches are made of.
 func (p *PictureData) Dataset() datasets.Dataset { return p.dataset }
 
-// Skipped lists the pictures that could not be read in the last epoch.
+// Skipped lists the pictures that could not be read so far, each once.
 func (p *PictureData) Skipped() []datasets.Skipped { return p.skipped }
 
 // NumBatches is the number of batches of an epoch.
@@ -107,15 +109,35 @@ func (p *PictureData) Epoch(ctx context.Context, epoch, first int) iter.Seq2[Bat
 			yield(Batch[vision.Pixels]{}, err)
 			return
 		}
+		next := first
 		for b, err := range loader.EpochFrom(ctx, epoch, first) {
-			p.skipped = loader.Skipped()
+			p.addSkipped(loader.Skipped())
 			if err != nil {
 				yield(Batch[vision.Pixels]{}, err)
 				return
 			}
-			if !yield(p.batch(b), nil) {
+			for ; next < b.Number; next++ {
+				if !yield(Batch[vision.Pixels]{}, nil) {
+					return
+				}
+			}
+			if next++; !yield(p.batch(b), nil) {
 				return
 			}
+		}
+		p.addSkipped(loader.Skipped())
+		for ; next < p.NumBatches() && ctx.Err() == nil; next++ {
+			if !yield(Batch[vision.Pixels]{}, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (p *PictureData) addSkipped(skipped []datasets.Skipped) {
+	for _, s := range skipped {
+		if !slices.ContainsFunc(p.skipped, func(known datasets.Skipped) bool { return known.Index == s.Index }) {
+			p.skipped = append(p.skipped, s)
 		}
 	}
 }

@@ -56,16 +56,17 @@ func NewFolder(dir string, run any) (*Folder, error) {
 	if err := hfconfig.Write(dir, RunFile, run); err != nil {
 		return nil, err
 	}
-	return openFolder(dir, 0)
+	return openFolder(dir, events.Create)
 }
 
-// ResumeFolder goes on with the files of a run at a step: what they say of
-// later steps is dropped, since those will be made again.
-func ResumeFolder(dir string, step int) (*Folder, error) {
-	if err := dropAfter(filepath.Join(dir, MetricsFile), step); err != nil {
+// ResumeFolder goes on with the files of a run after so many steps and whole
+// epochs: what they say of later ones is dropped, since those will be made
+// again.
+func ResumeFolder(dir string, steps, epochs int) (*Folder, error) {
+	if err := dropAfter(filepath.Join(dir, MetricsFile), steps, epochs); err != nil {
 		return nil, err
 	}
-	return openFolder(dir, step)
+	return openFolder(dir, func(folder string) (*events.Writer, error) { return events.Resume(folder, steps+1) })
 }
 
 // ReadRun reads back what [NewFolder] wrote to run.json.
@@ -80,26 +81,22 @@ func ReadRun(dir string, run any) error {
 	return nil
 }
 
-func openFolder(dir string, step int) (*Folder, error) {
+func openFolder(dir string, open func(folder string) (*events.Writer, error)) (*Folder, error) {
 	f := &Folder{Dir: dir}
 	var err error
 	if f.metrics, err = os.OpenFile(filepath.Join(dir, MetricsFile), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o666); err != nil {
 		return nil, err
 	}
-	if step == 0 {
-		f.events, err = events.Create(filepath.Join(dir, eventsDir))
-	} else {
-		f.events, err = events.Resume(filepath.Join(dir, eventsDir), step+1)
-	}
-	if err != nil {
+	if f.events, err = open(filepath.Join(dir, eventsDir)); err != nil {
 		f.metrics.Close()
 		return nil, err
 	}
 	return f, nil
 }
 
-// dropAfter keeps the whole lines of a metrics file up to a step.
-func dropAfter(path string, step int) error {
+// dropAfter keeps the whole lines of a metrics file up to a step, and of
+// epochs those that are done.
+func dropAfter(path string, steps, epochs int) error {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -112,7 +109,7 @@ func dropAfter(path string, step int) error {
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		var m Metric
-		if json.Unmarshal(lines.Bytes(), &m) == nil && m.Step <= step {
+		if json.Unmarshal(lines.Bytes(), &m) == nil && m.Step <= steps && (m.Split == "train" || m.Epoch <= epochs) {
 			kept.Write(lines.Bytes())
 			kept.WriteByte('\n')
 		}
@@ -136,13 +133,13 @@ func (f *Folder) Step(s Step) error {
 func (f *Folder) Epoch(e Epoch) error {
 	err := errors.Join(
 		f.write(Metric{Split: "train_epoch", Epoch: e.Epoch, Step: e.Step, Loss: finite(e.TrainLoss)}),
-		f.events.Scalar("epoch/train_loss", e.Epoch, e.TrainLoss))
+		f.events.Scalar("epoch/train_loss", e.Step, e.TrainLoss))
 	if math.IsNaN(e.ValLoss) {
 		return err
 	}
 	return errors.Join(err,
 		f.write(Metric{Split: "validation", Epoch: e.Epoch, Step: e.Step, Loss: finite(e.ValLoss)}),
-		f.events.Scalar("epoch/validation_loss", e.Epoch, e.ValLoss))
+		f.events.Scalar("epoch/validation_loss", e.Step, e.ValLoss))
 }
 
 // Histograms records the distribution of the trained weights of model and of

@@ -1,7 +1,8 @@
 package train
 
 import (
-	"fmt"
+	"math"
+	"slices"
 
 	"github.com/ekphrasis-ml/ekphrasis/layers"
 	"github.com/ekphrasis-ml/ekphrasis/losses"
@@ -32,7 +33,16 @@ func DefaultOptions() Options {
 	}
 }
 
-// Check returns an error that names the first option that makes no sense.
+// OptionError says which option makes no sense, and why.
+type OptionError struct {
+	Option string // as Hugging Face names it
+	What   string
+}
+
+// Error gives the option and what is wrong with it.
+func (e *OptionError) Error() string { return e.Option + " " + e.What }
+
+// Check returns an [*OptionError] for the first option that makes no sense.
 func (o Options) Check() error {
 	for _, f := range []struct {
 		name string
@@ -41,15 +51,17 @@ func (o Options) Check() error {
 	}{
 		{"num_train_epochs", o.Epochs < 1, "must be at least 1"},
 		{"max_steps", o.MaxSteps < 0, "must not be negative"},
-		{"learning_rate", !(o.LearningRate > 0), "must be positive"},
-		{"weight_decay", !(o.WeightDecay >= 0), "must not be negative"},
+		{"learning_rate", !(o.LearningRate > 0) || math.IsInf(o.LearningRate, 1), "must be positive and finite"},
+		{"weight_decay", !(o.WeightDecay >= 0) || math.IsInf(o.WeightDecay, 1), "must be finite and not negative"},
 		{"warmup_steps", o.WarmupSteps < 0, "must not be negative"},
 		{"max_grad_norm", !(o.MaxGradNorm >= 0), "must not be negative"},
 		{"gradient_accumulation_steps", o.GradientAccumulationSteps < 1, "must be at least 1"},
 		{"label_smoothing_factor", !(o.LabelSmoothing >= 0 && o.LabelSmoothing < 1), "must be in [0, 1)"},
+		{"optim", !slices.Contains([]string{"adamw", "adam", "sgd"}, o.Optimizer), "must be adamw, adam or sgd"},
+		{"lr_scheduler_type", !slices.Contains([]string{"constant", "linear", "cosine"}, o.LRScheduler), "must be constant, linear or cosine"},
 	} {
 		if f.bad {
-			return fmt.Errorf("%s %s", f.name, f.what)
+			return &OptionError{f.name, f.what}
 		}
 	}
 	return nil
@@ -65,14 +77,12 @@ func (o Options) newOptimizer(params []optim.Param, steps int) (optim.Optimizer,
 	}
 	groups := []*optim.Group{{Params: params, LearningRate: o.LearningRate, WeightDecay: o.WeightDecay, Schedule: schedule}}
 	switch o.Optimizer {
-	case "adamw":
-		return optim.NewAdamW(groups, optim.DefaultAdam())
-	case "adam":
-		return optim.NewAdam(groups, optim.DefaultAdam())
 	case "sgd":
 		return optim.NewSGD(groups, optim.SGDOptions{})
+	case "adam":
+		return optim.NewAdam(groups, optim.DefaultAdam())
 	}
-	return nil, fmt.Errorf("optim is %q; known are adamw, adam, sgd", o.Optimizer)
+	return optim.NewAdamW(groups, optim.DefaultAdam())
 }
 
 // trained lists the parameters of model that require a gradient.

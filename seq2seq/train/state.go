@@ -20,8 +20,8 @@ import (
 	"github.com/ekphrasis-ml/ekphrasis/optim"
 )
 
-// A state is a folder state-0000120 for the state after 120 updates, which
-// holds the trained weights, the optimiser's moments and where the run was.
+// A state is a folder such as state-0000120-0003, for the state after 120
+// updates and 3 whole epochs, which holds the trained weights, the optimiser's moments and where the run was.
 // What is frozen is not in it, but its fingerprint is.
 const (
 	statePrefix = "state-"
@@ -46,6 +46,10 @@ type savedState struct {
 // removes all but the newest keep ones. The folder appears under its name only
 // when it is complete, so a run can be killed at any moment.
 func (t *Trainer[B]) SaveState(dir string, keep int) error {
+	final := filepath.Join(dir, fmt.Sprintf("%s%07d-%04d", statePrefix, t.step, t.epoch))
+	if _, err := os.Stat(final); err == nil {
+		return nil // nothing was done since it was saved
+	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
@@ -69,10 +73,6 @@ func (t *Trainer[B]) SaveState(dir string, keep int) error {
 		Updates: opt.Updates,
 		Frozen:  t.fingerprint(), NumBatches: t.train.NumBatches(),
 	}); err != nil {
-		return err
-	}
-	final := filepath.Join(dir, fmt.Sprintf("%s%07d", statePrefix, t.step))
-	if err := os.RemoveAll(final); err != nil {
 		return err
 	}
 	if err := os.Rename(temp, final); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/ekphrasis-ml/ekphrasis/layers"
@@ -104,6 +105,9 @@ func (t *Trainer[B]) TotalSteps() int { return t.totalSteps }
 // StepsDone is the number of updates made.
 func (t *Trainer[B]) StepsDone() int { return t.step }
 
+// EpochsDone is the number of epochs completed, validation included.
+func (t *Trainer[B]) EpochsDone() int { return t.epoch }
+
 // Run trains to the end, from the beginning or from where a loaded state left
 // off. It returns ctx's error when cancelled, between two updates, and one
 // that wraps [ErrNotFinite], before the weights are touched, when the loss or
@@ -113,6 +117,9 @@ func (t *Trainer[B]) Run(ctx context.Context) error {
 		start := time.Now()
 		if err := t.runEpoch(ctx); err != nil {
 			return err
+		}
+		if t.labels == 0 {
+			return fmt.Errorf("epoch %d: there was nothing to learn from", t.epoch+1)
 		}
 		e := Epoch{Epoch: t.epoch + 1, Step: t.step, TrainLoss: t.lossSum / float64(t.labels), ValLoss: math.NaN()}
 		if t.val != nil {
@@ -163,6 +170,10 @@ func (t *Trainer[B]) runEpoch(ctx context.Context) error {
 func (t *Trainer[B]) update(parts []B) error {
 	start := time.Now()
 	s := Step{Epoch: t.epoch + 1, Step: t.step + 1, TotalSteps: t.totalSteps, LearningRate: t.Optimizer.Groups()[0].Rate(t.step)}
+	parts = slices.DeleteFunc(parts, func(b B) bool { return t.Model.Labels(b) == 0 })
+	if len(parts) == 0 {
+		return nil
+	}
 	for _, b := range parts {
 		s.Labels += t.Model.Labels(b)
 	}
@@ -222,12 +233,14 @@ func (t *Trainer[B]) Validate(ctx context.Context) (float64, error) {
 			if err != nil {
 				return err
 			}
-			r, err := t.Model.Loss(b, losses.Options{}, nil)
-			if err != nil {
-				return fmt.Errorf("validation: %w", err)
+			if t.Model.Labels(b) > 0 {
+				r, err := t.Model.Loss(b, losses.Options{}, nil)
+				if err != nil {
+					return fmt.Errorf("validation: %w", err)
+				}
+				sum += r.Value * float64(r.Counted)
+				tokens += r.Counted
 			}
-			sum += r.Value * float64(r.Counted)
-			tokens += r.Counted
 			if done++; t.Hooks.Validating != nil {
 				t.Hooks.Validating(done, t.val.NumBatches())
 			}
