@@ -226,7 +226,7 @@ func TestAttentionWithACacheHasTheBitsOfTheWhole(t *testing.T) {
 func TestAttentionWeightsAreTheProbabilities(t *testing.T) {
 	testOnEveryCPU(t, func(t *testing.T) {
 		for _, s := range attentionCases() {
-			if s.DropoutP > 0 {
+			if s.DropoutP > 0 || rowsOf(s.Source) > 100 {
 				continue
 			}
 			width := s.Heads * s.HeadDim

@@ -43,7 +43,7 @@ func Gemm[T Float](transA, transB bool, m, n, k int, a []T, lda int, b []T, ldb 
 			}
 		}
 		g.finish(0, m, 0, n)
-	case m <= g.rows:
+	case m <= fewPanels*g.rows:
 		g.few()
 	default:
 		g.many()
@@ -74,57 +74,65 @@ const (
 	depth      = 256     // steps that a tile does before it puts C back; a panel of B that deep stays in the first-level cache
 	maxDepth   = 4096    // steps packed at a time
 	maxPacked  = 1 << 22 // elements of an operand packed at a time, about
+	fewPanels  = 4       // panels of A for which packing all of B does not pay
 	blockRows  = 16      // panels of A in a block of C, which with its panels of A stays in the second-level cache
 	blockCols  = 8       // panels of B in it
 	serialWork = 1 << 19 // multiplications not worth a second goroutine
 )
 
-// few multiplies when op(A) is one panel: B is read once, so it is packed only if its lanes are not side by side.
+// few multiplies when op(A) has so few rows that B is better read once, not packed, written out and read again.
 func (g *product[T]) few() {
-	packed := borrow[T](g.rows * g.k)
-	defer packed.giveBack()
-	g.a.pack(packed.x, g.rows, span{0, g.m}, 0, g.k, span{0, g.k})
-	panels := (g.n + g.cols - 1) / g.cols
-	Parallel(panels, 1+serialWork/(g.m*g.cols*g.k), func(lo, hi int) {
+	a := borrow[T](roundUp(g.m, g.rows) * g.k)
+	defer a.giveBack()
+	packAll(a.x, g.a, g.rows, g.m, g.k)
+	Parallel(divide(g.n, g.cols), 1+serialWork/(g.m*g.cols*g.k), func(lo, hi int) {
+		cols := span{lo * g.cols, min(hi*g.cols, g.n)}
 		if g.b.side {
-			g.fewSide(packed.x, lo*g.cols, min(hi*g.cols, g.n))
+			g.fewSide(a.x, cols)
 		} else {
-			g.fewApart(packed.x, lo*g.cols, min(hi*g.cols, g.n))
+			g.fewApart(a.x, cols)
 		}
-		g.finish(0, g.m, lo*g.cols, min(hi*g.cols, g.n))
+		g.finish(0, g.m, cols.lo, cols.hi)
 	})
 }
 
-// fewSide reads columns [j0, j1) of B where they are, some rows of it at a time. C stays in the cache.
-func (g *product[T]) fewSide(a []T, j0, j1 int) {
+// fewSide reads B where it is, some rows of it at a time, which the processor fetches as so many streams. C stays in the cache.
+func (g *product[T]) fewSide(a []T, cols span) {
 	const step = 16
 	edge := borrow[T](step * g.cols)
 	defer edge.giveBack()
 	for p := 0; p < g.k; p += step {
 		steps := min(step, g.k-p)
-		for j := j0; j < j1; j += g.cols {
-			width := min(g.cols, j1-j)
+		for j := cols.lo; j < cols.hi; j += g.cols {
+			width := min(g.cols, cols.hi-j)
 			b, ldb := g.b.x[p*g.b.ld+j:], g.b.ld
 			if width < g.cols {
-				g.b.pack(edge.x, g.cols, span{j, j1}, p, steps, span{0, steps})
+				g.b.pack(edge.x, g.cols, span{j, cols.hi}, p, steps, span{0, steps})
 				b, ldb = edge.x, g.cols
 			}
-			tile(g.m, steps, a[p*g.rows:], b, ldb, g.c[j:], g.ldc, width, g.accumulate || p > 0)
+			g.column(a, b, ldb, j, width, p, steps)
 		}
 	}
 }
 
-// fewApart packs one panel of columns [j0, j1) at a time.
-func (g *product[T]) fewApart(a []T, j0, j1 int) {
+// fewApart packs one panel of B at a time, which stays in the cache.
+func (g *product[T]) fewApart(a []T, cols span) {
 	panel := borrow[T](depth * g.cols)
 	defer panel.giveBack()
-	for j := j0; j < j1; j += g.cols {
-		width := min(g.cols, j1-j)
+	for j := cols.lo; j < cols.hi; j += g.cols {
+		width := min(g.cols, cols.hi-j)
 		for p := 0; p < g.k; p += depth {
 			steps := min(depth, g.k-p)
 			g.b.pack(panel.x, g.cols, span{j, j + width}, p, steps, span{0, steps})
-			tile(g.m, steps, a[p*g.rows:], panel.x, g.cols, g.c[j:], g.ldc, width, g.accumulate || p > 0)
+			g.column(a, panel.x, g.cols, j, width, p, steps)
 		}
+	}
+}
+
+// column multiplies all of packed A by some steps of some columns of B.
+func (g *product[T]) column(a, b []T, ldb, j, width, p, steps int) {
+	for i := 0; i < g.m; i += g.rows {
+		tile(min(g.rows, g.m-i), steps, a[i*g.k+p*g.rows:], b, ldb, g.c[i*g.ldc+j:], g.ldc, width, g.accumulate || p > 0, b)
 	}
 }
 
@@ -226,9 +234,13 @@ func multiplyPanels[T Float](m, n, k int, a []T, stepsA int, b []T, stepsB int, 
 	for p := 0; p < k; p += depth {
 		steps := min(depth, k-p)
 		for j := 0; j < n; j += cols {
-			panel := b[j*stepsB+p*cols:]
+			panel, next := b[j*stepsB+p*cols:], b[j*stepsB+p*cols:]
+			if j+cols < n {
+				next = b[(j+cols)*stepsB+p*cols:]
+			}
 			for i := 0; i < m; i += rows {
-				tile(min(rows, m-i), steps, a[i*stepsA+p*rows:], panel, cols, c[i*ldc+j:], ldc, min(cols, n-j), accumulate || p > 0)
+				tile(min(rows, m-i), steps, a[i*stepsA+p*rows:], panel, cols, c[i*ldc+j:], ldc, min(cols, n-j), accumulate || p > 0, next)
+				next = next[min(len(next)-1, 4*steps):]
 			}
 		}
 	}
@@ -306,10 +318,10 @@ func tileShape[T Float]() (rows, cols int) {
 }
 
 // tile adds to, or sets, the first cols columns of some rows of c: the product of a panel of A and of k rows of b, ldb apart, that
-// hold as many columns as a tile, whether needed or not.
-func tile[T Float](rows, k int, a, b []T, ldb int, c []T, ldc, cols int, accumulate bool) {
+// hold as many columns as a tile, whether needed or not. Meanwhile it may fetch ahead, which will be needed soon, into the cache.
+func tile[T Float](rows, k int, a, b []T, ldb int, c []T, ldc, cols int, accumulate bool, ahead []T) {
 	if s := vectorised[T](); s != nil {
-		s.tile[rows-1](k, single(a), single(b), ldb, single(c), ldc, cols, accumulate)
+		s.tile[rows-1](k, single(a), single(b), ldb, single(c), ldc, cols, accumulate, single(ahead))
 		return
 	}
 	var old, sum [genericRows][genericCols]T

@@ -5,40 +5,46 @@
 package kernel
 
 // tile1AVX2 multiplies a panel of 1 of 6 rows (element i of step p at a[6*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 16) of 16 columns of c.
+// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile1AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
+func tile1AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
 // tile2AVX2 multiplies a panel of 2 of 6 rows (element i of step p at a[6*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 16) of 16 columns of c.
+// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile2AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
+func tile2AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
 // tile3AVX2 multiplies a panel of 3 of 6 rows (element i of step p at a[6*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 16) of 16 columns of c.
+// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile3AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
+func tile3AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
 // tile4AVX2 multiplies a panel of 4 of 6 rows (element i of step p at a[6*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 16) of 16 columns of c.
+// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile4AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
+func tile4AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
 // tile5AVX2 multiplies a panel of 5 of 6 rows (element i of step p at a[6*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 16) of 16 columns of c.
+// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile5AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
+func tile5AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
 // tile6AVX2 multiplies a panel of 6 of 6 rows (element i of step p at a[6*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 16) of 16 columns of c.
+// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile6AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
+func tile6AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
 // packCopyAVX2 sets dst[p*width+i] = src[p*ld+i] for p < k and i < lanes, lanes at most the vector's.
 //

@@ -4,24 +4,26 @@
 
 #include "textflag.h"
 
-// func tile1AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
-// Requires: AVX, CMOV, FMA3
-TEXT ·tile1AVX2(SB), NOSPLIT, $0-57
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   b+16(FP), DX
-	MOVQ   ldb+24(FP), BX
-	MOVQ   c+32(FP), SI
-	MOVQ   ldc+40(FP), DI
-	MOVQ   cols+48(FP), R8
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, DI
-	MOVB   accumulate+56(FP), DI
-	TESTB  DI, DI
-	JNE    load
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	JMP    start
+// func tile1AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tile1AVX2(SB), NOSPLIT, $0-72
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       ldb+24(FP), BX
+	MOVQ       c+32(FP), SI
+	MOVQ       ldc+40(FP), DI
+	MOVQ       cols+48(FP), R8
+	SHLQ       $0x02, BX
+	SHLQ       $0x02, DI
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	MOVB       accumulate+56(FP), DI
+	TESTB      DI, DI
+	JNE        load
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	JMP        start
 
 load:
 	MOVQ       $0x00000008, DI
@@ -45,11 +47,14 @@ load:
 	VMASKMOVPS 32(DI), Y1, Y1
 
 start:
-	LEAQ (BX)(BX*2), DI
+	MOVQ ahead+64(FP), DI
+	LEAQ (BX)(BX*2), R9
 	SUBQ $0x04, AX
 	JL   rest
 
 loop:
+	PREFETCHT1   (DI)
+	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Y2
 	VMOVUPS      32(DX), Y3
 	VBROADCASTSS (CX), Y4
@@ -65,8 +70,8 @@ loop:
 	VBROADCASTSS 48(CX), Y4
 	VFMADD231PS  Y4, Y2, Y0
 	VFMADD231PS  Y4, Y3, Y1
-	VMOVUPS      (DX)(DI*1), Y2
-	VMOVUPS      32(DX)(DI*1), Y3
+	VMOVUPS      (DX)(R9*1), Y2
+	VMOVUPS      32(DX)(R9*1), Y3
 	VBROADCASTSS 72(CX), Y4
 	VFMADD231PS  Y4, Y2, Y0
 	VFMADD231PS  Y4, Y3, Y1
@@ -140,26 +145,30 @@ DATA lanesAVX2<>+56(SB)/4, $0x00000000
 DATA lanesAVX2<>+60(SB)/4, $0x00000000
 GLOBL lanesAVX2<>(SB), RODATA|NOPTR, $64
 
-// func tile2AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
-// Requires: AVX, CMOV, FMA3
-TEXT ·tile2AVX2(SB), NOSPLIT, $0-57
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   b+16(FP), DX
-	MOVQ   ldb+24(FP), BX
-	MOVQ   c+32(FP), SI
-	MOVQ   ldc+40(FP), DI
-	MOVQ   cols+48(FP), R8
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, DI
-	MOVB   accumulate+56(FP), R9
-	TESTB  R9, R9
-	JNE    load
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	JMP    start
+// func tile2AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tile2AVX2(SB), NOSPLIT, $0-72
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       ldb+24(FP), BX
+	MOVQ       c+32(FP), SI
+	MOVQ       ldc+40(FP), DI
+	MOVQ       cols+48(FP), R8
+	SHLQ       $0x02, BX
+	SHLQ       $0x02, DI
+	MOVQ       SI, R9
+	PREFETCHT0 (R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	MOVB       accumulate+56(FP), R9
+	TESTB      R9, R9
+	JNE        load
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	JMP        start
 
 load:
 	MOVQ       $0x00000008, R9
@@ -186,11 +195,14 @@ load:
 	VMASKMOVPS 32(R9), Y3, Y3
 
 start:
-	LEAQ (BX)(BX*2), R9
+	MOVQ ahead+64(FP), R9
+	LEAQ (BX)(BX*2), R10
 	SUBQ $0x04, AX
 	JL   rest
 
 loop:
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
 	VMOVUPS      (DX), Y4
 	VMOVUPS      32(DX), Y5
 	VBROADCASTSS (CX), Y6
@@ -215,8 +227,8 @@ loop:
 	VBROADCASTSS 52(CX), Y6
 	VFMADD231PS  Y6, Y4, Y2
 	VFMADD231PS  Y6, Y5, Y3
-	VMOVUPS      (DX)(R9*1), Y4
-	VMOVUPS      32(DX)(R9*1), Y5
+	VMOVUPS      (DX)(R10*1), Y4
+	VMOVUPS      32(DX)(R10*1), Y5
 	VBROADCASTSS 72(CX), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
@@ -284,28 +296,34 @@ masked:
 	VZEROUPPER
 	RET
 
-// func tile3AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
-// Requires: AVX, CMOV, FMA3
-TEXT ·tile3AVX2(SB), NOSPLIT, $0-57
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   b+16(FP), DX
-	MOVQ   ldb+24(FP), BX
-	MOVQ   c+32(FP), SI
-	MOVQ   ldc+40(FP), DI
-	MOVQ   cols+48(FP), R8
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, DI
-	MOVB   accumulate+56(FP), R9
-	TESTB  R9, R9
-	JNE    load
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	JMP    start
+// func tile3AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tile3AVX2(SB), NOSPLIT, $0-72
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       ldb+24(FP), BX
+	MOVQ       c+32(FP), SI
+	MOVQ       ldc+40(FP), DI
+	MOVQ       cols+48(FP), R8
+	SHLQ       $0x02, BX
+	SHLQ       $0x02, DI
+	MOVQ       SI, R9
+	PREFETCHT0 (R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	MOVB       accumulate+56(FP), R9
+	TESTB      R9, R9
+	JNE        load
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	JMP        start
 
 load:
 	MOVQ       $0x00000008, R9
@@ -335,11 +353,14 @@ load:
 	VMASKMOVPS 32(R9), Y5, Y5
 
 start:
-	LEAQ (BX)(BX*2), R9
+	MOVQ ahead+64(FP), R9
+	LEAQ (BX)(BX*2), R10
 	SUBQ $0x04, AX
 	JL   rest
 
 loop:
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
 	VMOVUPS      (DX), Y6
 	VMOVUPS      32(DX), Y7
 	VBROADCASTSS (CX), Y8
@@ -373,8 +394,8 @@ loop:
 	VBROADCASTSS 56(CX), Y8
 	VFMADD231PS  Y8, Y6, Y4
 	VFMADD231PS  Y8, Y7, Y5
-	VMOVUPS      (DX)(R9*1), Y6
-	VMOVUPS      32(DX)(R9*1), Y7
+	VMOVUPS      (DX)(R10*1), Y6
+	VMOVUPS      32(DX)(R10*1), Y7
 	VBROADCASTSS 72(CX), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
@@ -454,30 +475,38 @@ masked:
 	VZEROUPPER
 	RET
 
-// func tile4AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
-// Requires: AVX, CMOV, FMA3
-TEXT ·tile4AVX2(SB), NOSPLIT, $0-57
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   b+16(FP), DX
-	MOVQ   ldb+24(FP), BX
-	MOVQ   c+32(FP), SI
-	MOVQ   ldc+40(FP), DI
-	MOVQ   cols+48(FP), R8
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, DI
-	MOVB   accumulate+56(FP), R9
-	TESTB  R9, R9
-	JNE    load
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	JMP    start
+// func tile4AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tile4AVX2(SB), NOSPLIT, $0-72
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       ldb+24(FP), BX
+	MOVQ       c+32(FP), SI
+	MOVQ       ldc+40(FP), DI
+	MOVQ       cols+48(FP), R8
+	SHLQ       $0x02, BX
+	SHLQ       $0x02, DI
+	MOVQ       SI, R9
+	PREFETCHT0 (R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	MOVB       accumulate+56(FP), R9
+	TESTB      R9, R9
+	JNE        load
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	JMP        start
 
 load:
 	MOVQ       $0x00000008, R9
@@ -510,11 +539,14 @@ load:
 	VMASKMOVPS 32(R9), Y7, Y7
 
 start:
-	LEAQ (BX)(BX*2), R9
+	MOVQ ahead+64(FP), R9
+	LEAQ (BX)(BX*2), R10
 	SUBQ $0x04, AX
 	JL   rest
 
 loop:
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
 	VMOVUPS      (DX), Y8
 	VMOVUPS      32(DX), Y9
 	VBROADCASTSS (CX), Y10
@@ -557,8 +589,8 @@ loop:
 	VBROADCASTSS 60(CX), Y10
 	VFMADD231PS  Y10, Y8, Y6
 	VFMADD231PS  Y10, Y9, Y7
-	VMOVUPS      (DX)(R9*1), Y8
-	VMOVUPS      32(DX)(R9*1), Y9
+	VMOVUPS      (DX)(R10*1), Y8
+	VMOVUPS      32(DX)(R10*1), Y9
 	VBROADCASTSS 72(CX), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
@@ -650,32 +682,42 @@ masked:
 	VZEROUPPER
 	RET
 
-// func tile5AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
-// Requires: AVX, CMOV, FMA3
-TEXT ·tile5AVX2(SB), NOSPLIT, $0-57
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   b+16(FP), DX
-	MOVQ   ldb+24(FP), BX
-	MOVQ   c+32(FP), SI
-	MOVQ   ldc+40(FP), DI
-	MOVQ   cols+48(FP), R8
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, DI
-	MOVB   accumulate+56(FP), R9
-	TESTB  R9, R9
-	JNE    load
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	JMP    start
+// func tile5AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tile5AVX2(SB), NOSPLIT, $0-72
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       ldb+24(FP), BX
+	MOVQ       c+32(FP), SI
+	MOVQ       ldc+40(FP), DI
+	MOVQ       cols+48(FP), R8
+	SHLQ       $0x02, BX
+	SHLQ       $0x02, DI
+	MOVQ       SI, R9
+	PREFETCHT0 (R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	MOVB       accumulate+56(FP), R9
+	TESTB      R9, R9
+	JNE        load
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	JMP        start
 
 load:
 	MOVQ       $0x00000008, R9
@@ -711,11 +753,14 @@ load:
 	VMASKMOVPS 32(R9), Y9, Y9
 
 start:
-	LEAQ (BX)(BX*2), R9
+	MOVQ ahead+64(FP), R9
+	LEAQ (BX)(BX*2), R10
 	SUBQ $0x04, AX
 	JL   rest
 
 loop:
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
 	VMOVUPS      (DX), Y10
 	VMOVUPS      32(DX), Y11
 	VBROADCASTSS (CX), Y12
@@ -767,8 +812,8 @@ loop:
 	VBROADCASTSS 64(CX), Y12
 	VFMADD231PS  Y12, Y10, Y8
 	VFMADD231PS  Y12, Y11, Y9
-	VMOVUPS      (DX)(R9*1), Y10
-	VMOVUPS      32(DX)(R9*1), Y11
+	VMOVUPS      (DX)(R10*1), Y10
+	VMOVUPS      32(DX)(R10*1), Y11
 	VBROADCASTSS 72(CX), Y12
 	VFMADD231PS  Y12, Y10, Y0
 	VFMADD231PS  Y12, Y11, Y1
@@ -872,34 +917,46 @@ masked:
 	VZEROUPPER
 	RET
 
-// func tile6AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
-// Requires: AVX, CMOV, FMA3
-TEXT ·tile6AVX2(SB), NOSPLIT, $0-57
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   b+16(FP), DX
-	MOVQ   ldb+24(FP), BX
-	MOVQ   c+32(FP), SI
-	MOVQ   ldc+40(FP), DI
-	MOVQ   cols+48(FP), R8
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, DI
-	MOVB   accumulate+56(FP), R9
-	TESTB  R9, R9
-	JNE    load
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	JMP    start
+// func tile6AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tile6AVX2(SB), NOSPLIT, $0-72
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       ldb+24(FP), BX
+	MOVQ       c+32(FP), SI
+	MOVQ       ldc+40(FP), DI
+	MOVQ       cols+48(FP), R8
+	SHLQ       $0x02, BX
+	SHLQ       $0x02, DI
+	MOVQ       SI, R9
+	PREFETCHT0 (R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	MOVB       accumulate+56(FP), R9
+	TESTB      R9, R9
+	JNE        load
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y11, Y11, Y11
+	JMP        start
 
 load:
 	MOVQ       $0x00000008, R9
@@ -938,11 +995,14 @@ load:
 	VMASKMOVPS 32(R9), Y11, Y11
 
 start:
-	LEAQ (BX)(BX*2), R9
+	MOVQ ahead+64(FP), R9
+	LEAQ (BX)(BX*2), R10
 	SUBQ $0x04, AX
 	JL   rest
 
 loop:
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
 	VMOVUPS      (DX), Y12
 	VMOVUPS      32(DX), Y13
 	VBROADCASTSS (CX), Y14
@@ -1003,8 +1063,8 @@ loop:
 	VBROADCASTSS 68(CX), Y14
 	VFMADD231PS  Y14, Y12, Y10
 	VFMADD231PS  Y14, Y13, Y11
-	VMOVUPS      (DX)(R9*1), Y12
-	VMOVUPS      32(DX)(R9*1), Y13
+	VMOVUPS      (DX)(R10*1), Y12
+	VMOVUPS      32(DX)(R10*1), Y13
 	VBROADCASTSS 72(CX), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1

@@ -5,88 +5,102 @@
 package kernel
 
 // tile1AVX512 multiplies a panel of 1 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 32) of 32 columns of c.
+// elements apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile1AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
+func tile1AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
 // tile2AVX512 multiplies a panel of 2 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 32) of 32 columns of c.
+// elements apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile2AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
+func tile2AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
 // tile3AVX512 multiplies a panel of 3 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 32) of 32 columns of c.
+// elements apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile3AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
+func tile3AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
 // tile4AVX512 multiplies a panel of 4 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 32) of 32 columns of c.
+// elements apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile4AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
+func tile4AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
 // tile5AVX512 multiplies a panel of 5 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 32) of 32 columns of c.
+// elements apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile5AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
+func tile5AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
 // tile6AVX512 multiplies a panel of 6 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 32) of 32 columns of c.
+// elements apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile6AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
+func tile6AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
 // tile7AVX512 multiplies a panel of 7 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 32) of 32 columns of c.
+// elements apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile7AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
+func tile7AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
 // tile8AVX512 multiplies a panel of 8 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 32) of 32 columns of c.
+// elements apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile8AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
+func tile8AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
 // tile9AVX512 multiplies a panel of 9 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 32) of 32 columns of c.
+// elements apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile9AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
+func tile9AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
 // tile10AVX512 multiplies a panel of 10 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 32) of 32 columns of c.
+// elements apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile10AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
+func tile10AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
 // tile11AVX512 multiplies a panel of 11 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 32) of 32 columns of c.
+// elements apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile11AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
+func tile11AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
 // tile12AVX512 multiplies a panel of 12 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 32) of 32 columns of c.
+// elements apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile12AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
+func tile12AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
 // tile13AVX512 multiplies a panel of 13 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 32) of 32 columns of c.
+// elements apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile13AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
+func tile13AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
 // tile14AVX512 multiplies a panel of 14 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 32) of 32 columns of c.
+// elements apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile14AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
+func tile14AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
 // packCopyAVX512 sets dst[p*width+i] = src[p*ld+i] for p < k and i < lanes, lanes at most the vector's.
 //

@@ -4,24 +4,27 @@
 
 #include "textflag.h"
 
-// func tile1AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
-TEXT ·tile1AVX512(SB), NOSPLIT, $0-57
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   b+16(FP), DX
-	MOVQ   ldb+24(FP), BX
-	MOVQ   c+32(FP), SI
-	MOVQ   ldc+40(FP), DI
-	MOVQ   cols+48(FP), R8
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, DI
-	MOVB   accumulate+56(FP), DI
-	TESTB  DI, DI
-	JNE    load
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	JMP    start
+// func tile1AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tile1AVX512(SB), NOSPLIT, $0-72
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       ldb+24(FP), BX
+	MOVQ       c+32(FP), SI
+	MOVQ       ldc+40(FP), DI
+	MOVQ       cols+48(FP), R8
+	SHLQ       $0x02, BX
+	SHLQ       $0x02, DI
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	MOVB       accumulate+56(FP), DI
+	TESTB      DI, DI
+	JNE        load
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	JMP        start
 
 load:
 	MOVQ      $0x00000010, DI
@@ -43,11 +46,14 @@ load:
 	VMOVUPS.Z 64(DI), K2, Z1
 
 start:
-	LEAQ (BX)(BX*2), DI
+	MOVQ ahead+64(FP), DI
+	LEAQ (BX)(BX*2), R9
 	SUBQ $0x04, AX
 	JL   rest
 
 loop:
+	PREFETCHT1   (DI)
+	ADDQ         $0x40, DI
 	VMOVUPS      (DX), Z2
 	VMOVUPS      64(DX), Z3
 	VBROADCASTSS (CX), Z4
@@ -63,8 +69,8 @@ loop:
 	VBROADCASTSS 112(CX), Z4
 	VFMADD231PS  Z4, Z2, Z0
 	VFMADD231PS  Z4, Z3, Z1
-	VMOVUPS      (DX)(DI*1), Z2
-	VMOVUPS      64(DX)(DI*1), Z3
+	VMOVUPS      (DX)(R9*1), Z2
+	VMOVUPS      64(DX)(R9*1), Z3
 	VBROADCASTSS 168(CX), Z4
 	VFMADD231PS  Z4, Z2, Z0
 	VFMADD231PS  Z4, Z3, Z1
@@ -109,26 +115,32 @@ store:
 	VZEROUPPER
 	RET
 
-// func tile2AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
-TEXT ·tile2AVX512(SB), NOSPLIT, $0-57
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   b+16(FP), DX
-	MOVQ   ldb+24(FP), BX
-	MOVQ   c+32(FP), SI
-	MOVQ   ldc+40(FP), DI
-	MOVQ   cols+48(FP), R8
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, DI
-	MOVB   accumulate+56(FP), R9
-	TESTB  R9, R9
-	JNE    load
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	JMP    start
+// func tile2AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tile2AVX512(SB), NOSPLIT, $0-72
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       ldb+24(FP), BX
+	MOVQ       c+32(FP), SI
+	MOVQ       ldc+40(FP), DI
+	MOVQ       cols+48(FP), R8
+	SHLQ       $0x02, BX
+	SHLQ       $0x02, DI
+	MOVQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	MOVB       accumulate+56(FP), R9
+	TESTB      R9, R9
+	JNE        load
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	JMP        start
 
 load:
 	MOVQ      $0x00000010, R9
@@ -153,11 +165,14 @@ load:
 	VMOVUPS.Z 64(R9), K2, Z3
 
 start:
-	LEAQ (BX)(BX*2), R9
+	MOVQ ahead+64(FP), R9
+	LEAQ (BX)(BX*2), R10
 	SUBQ $0x04, AX
 	JL   rest
 
 loop:
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
 	VMOVUPS      (DX), Z4
 	VMOVUPS      64(DX), Z5
 	VBROADCASTSS (CX), Z6
@@ -182,8 +197,8 @@ loop:
 	VBROADCASTSS 116(CX), Z6
 	VFMADD231PS  Z6, Z4, Z2
 	VFMADD231PS  Z6, Z5, Z3
-	VMOVUPS      (DX)(R9*1), Z4
-	VMOVUPS      64(DX)(R9*1), Z5
+	VMOVUPS      (DX)(R10*1), Z4
+	VMOVUPS      64(DX)(R10*1), Z5
 	VBROADCASTSS 168(CX), Z6
 	VFMADD231PS  Z6, Z4, Z0
 	VFMADD231PS  Z6, Z5, Z1
@@ -237,28 +252,37 @@ store:
 	VZEROUPPER
 	RET
 
-// func tile3AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
-TEXT ·tile3AVX512(SB), NOSPLIT, $0-57
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   b+16(FP), DX
-	MOVQ   ldb+24(FP), BX
-	MOVQ   c+32(FP), SI
-	MOVQ   ldc+40(FP), DI
-	MOVQ   cols+48(FP), R8
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, DI
-	MOVB   accumulate+56(FP), R9
-	TESTB  R9, R9
-	JNE    load
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	JMP    start
+// func tile3AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tile3AVX512(SB), NOSPLIT, $0-72
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       ldb+24(FP), BX
+	MOVQ       c+32(FP), SI
+	MOVQ       ldc+40(FP), DI
+	MOVQ       cols+48(FP), R8
+	SHLQ       $0x02, BX
+	SHLQ       $0x02, DI
+	MOVQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	MOVB       accumulate+56(FP), R9
+	TESTB      R9, R9
+	JNE        load
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	JMP        start
 
 load:
 	MOVQ      $0x00000010, R9
@@ -286,11 +310,14 @@ load:
 	VMOVUPS.Z 64(R9), K2, Z5
 
 start:
-	LEAQ (BX)(BX*2), R9
+	MOVQ ahead+64(FP), R9
+	LEAQ (BX)(BX*2), R10
 	SUBQ $0x04, AX
 	JL   rest
 
 loop:
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
 	VMOVUPS      (DX), Z6
 	VMOVUPS      64(DX), Z7
 	VBROADCASTSS (CX), Z8
@@ -324,8 +351,8 @@ loop:
 	VBROADCASTSS 120(CX), Z8
 	VFMADD231PS  Z8, Z6, Z4
 	VFMADD231PS  Z8, Z7, Z5
-	VMOVUPS      (DX)(R9*1), Z6
-	VMOVUPS      64(DX)(R9*1), Z7
+	VMOVUPS      (DX)(R10*1), Z6
+	VMOVUPS      64(DX)(R10*1), Z7
 	VBROADCASTSS 168(CX), Z8
 	VFMADD231PS  Z8, Z6, Z0
 	VFMADD231PS  Z8, Z7, Z1
@@ -388,30 +415,42 @@ store:
 	VZEROUPPER
 	RET
 
-// func tile4AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
-TEXT ·tile4AVX512(SB), NOSPLIT, $0-57
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   b+16(FP), DX
-	MOVQ   ldb+24(FP), BX
-	MOVQ   c+32(FP), SI
-	MOVQ   ldc+40(FP), DI
-	MOVQ   cols+48(FP), R8
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, DI
-	MOVB   accumulate+56(FP), R9
-	TESTB  R9, R9
-	JNE    load
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	JMP    start
+// func tile4AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tile4AVX512(SB), NOSPLIT, $0-72
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       ldb+24(FP), BX
+	MOVQ       c+32(FP), SI
+	MOVQ       ldc+40(FP), DI
+	MOVQ       cols+48(FP), R8
+	SHLQ       $0x02, BX
+	SHLQ       $0x02, DI
+	MOVQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	MOVB       accumulate+56(FP), R9
+	TESTB      R9, R9
+	JNE        load
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	JMP        start
 
 load:
 	MOVQ      $0x00000010, R9
@@ -442,11 +481,14 @@ load:
 	VMOVUPS.Z 64(R9), K2, Z7
 
 start:
-	LEAQ (BX)(BX*2), R9
+	MOVQ ahead+64(FP), R9
+	LEAQ (BX)(BX*2), R10
 	SUBQ $0x04, AX
 	JL   rest
 
 loop:
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
 	VMOVUPS      (DX), Z8
 	VMOVUPS      64(DX), Z9
 	VBROADCASTSS (CX), Z10
@@ -489,8 +531,8 @@ loop:
 	VBROADCASTSS 124(CX), Z10
 	VFMADD231PS  Z10, Z8, Z6
 	VFMADD231PS  Z10, Z9, Z7
-	VMOVUPS      (DX)(R9*1), Z8
-	VMOVUPS      64(DX)(R9*1), Z9
+	VMOVUPS      (DX)(R10*1), Z8
+	VMOVUPS      64(DX)(R10*1), Z9
 	VBROADCASTSS 168(CX), Z10
 	VFMADD231PS  Z10, Z8, Z0
 	VFMADD231PS  Z10, Z9, Z1
@@ -562,32 +604,47 @@ store:
 	VZEROUPPER
 	RET
 
-// func tile5AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
-TEXT ·tile5AVX512(SB), NOSPLIT, $0-57
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   b+16(FP), DX
-	MOVQ   ldb+24(FP), BX
-	MOVQ   c+32(FP), SI
-	MOVQ   ldc+40(FP), DI
-	MOVQ   cols+48(FP), R8
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, DI
-	MOVB   accumulate+56(FP), R9
-	TESTB  R9, R9
-	JNE    load
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	JMP    start
+// func tile5AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tile5AVX512(SB), NOSPLIT, $0-72
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       ldb+24(FP), BX
+	MOVQ       c+32(FP), SI
+	MOVQ       ldc+40(FP), DI
+	MOVQ       cols+48(FP), R8
+	SHLQ       $0x02, BX
+	SHLQ       $0x02, DI
+	MOVQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	MOVB       accumulate+56(FP), R9
+	TESTB      R9, R9
+	JNE        load
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	JMP        start
 
 load:
 	MOVQ      $0x00000010, R9
@@ -621,11 +678,14 @@ load:
 	VMOVUPS.Z 64(R9), K2, Z9
 
 start:
-	LEAQ (BX)(BX*2), R9
+	MOVQ ahead+64(FP), R9
+	LEAQ (BX)(BX*2), R10
 	SUBQ $0x04, AX
 	JL   rest
 
 loop:
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
 	VMOVUPS      (DX), Z10
 	VMOVUPS      64(DX), Z11
 	VBROADCASTSS (CX), Z12
@@ -677,8 +737,8 @@ loop:
 	VBROADCASTSS 128(CX), Z12
 	VFMADD231PS  Z12, Z10, Z8
 	VFMADD231PS  Z12, Z11, Z9
-	VMOVUPS      (DX)(R9*1), Z10
-	VMOVUPS      64(DX)(R9*1), Z11
+	VMOVUPS      (DX)(R10*1), Z10
+	VMOVUPS      64(DX)(R10*1), Z11
 	VBROADCASTSS 168(CX), Z12
 	VFMADD231PS  Z12, Z10, Z0
 	VFMADD231PS  Z12, Z11, Z1
@@ -759,34 +819,52 @@ store:
 	VZEROUPPER
 	RET
 
-// func tile6AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
-TEXT ·tile6AVX512(SB), NOSPLIT, $0-57
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   b+16(FP), DX
-	MOVQ   ldb+24(FP), BX
-	MOVQ   c+32(FP), SI
-	MOVQ   ldc+40(FP), DI
-	MOVQ   cols+48(FP), R8
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, DI
-	MOVB   accumulate+56(FP), R9
-	TESTB  R9, R9
-	JNE    load
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	VXORPS Z11, Z11, Z11
-	JMP    start
+// func tile6AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tile6AVX512(SB), NOSPLIT, $0-72
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       ldb+24(FP), BX
+	MOVQ       c+32(FP), SI
+	MOVQ       ldc+40(FP), DI
+	MOVQ       cols+48(FP), R8
+	SHLQ       $0x02, BX
+	SHLQ       $0x02, DI
+	MOVQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	MOVB       accumulate+56(FP), R9
+	TESTB      R9, R9
+	JNE        load
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
+	JMP        start
 
 load:
 	MOVQ      $0x00000010, R9
@@ -823,11 +901,14 @@ load:
 	VMOVUPS.Z 64(R9), K2, Z11
 
 start:
-	LEAQ (BX)(BX*2), R9
+	MOVQ ahead+64(FP), R9
+	LEAQ (BX)(BX*2), R10
 	SUBQ $0x04, AX
 	JL   rest
 
 loop:
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
 	VMOVUPS      (DX), Z12
 	VMOVUPS      64(DX), Z13
 	VBROADCASTSS (CX), Z14
@@ -888,8 +969,8 @@ loop:
 	VBROADCASTSS 132(CX), Z14
 	VFMADD231PS  Z14, Z12, Z10
 	VFMADD231PS  Z14, Z13, Z11
-	VMOVUPS      (DX)(R9*1), Z12
-	VMOVUPS      64(DX)(R9*1), Z13
+	VMOVUPS      (DX)(R10*1), Z12
+	VMOVUPS      64(DX)(R10*1), Z13
 	VBROADCASTSS 168(CX), Z14
 	VFMADD231PS  Z14, Z12, Z0
 	VFMADD231PS  Z14, Z13, Z1
@@ -979,36 +1060,57 @@ store:
 	VZEROUPPER
 	RET
 
-// func tile7AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
-TEXT ·tile7AVX512(SB), NOSPLIT, $0-57
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   b+16(FP), DX
-	MOVQ   ldb+24(FP), BX
-	MOVQ   c+32(FP), SI
-	MOVQ   ldc+40(FP), DI
-	MOVQ   cols+48(FP), R8
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, DI
-	MOVB   accumulate+56(FP), R9
-	TESTB  R9, R9
-	JNE    load
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	VXORPS Z11, Z11, Z11
-	VXORPS Z12, Z12, Z12
-	VXORPS Z13, Z13, Z13
-	JMP    start
+// func tile7AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tile7AVX512(SB), NOSPLIT, $0-72
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       ldb+24(FP), BX
+	MOVQ       c+32(FP), SI
+	MOVQ       ldc+40(FP), DI
+	MOVQ       cols+48(FP), R8
+	SHLQ       $0x02, BX
+	SHLQ       $0x02, DI
+	MOVQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	MOVB       accumulate+56(FP), R9
+	TESTB      R9, R9
+	JNE        load
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
+	VXORPS     Z12, Z12, Z12
+	VXORPS     Z13, Z13, Z13
+	JMP        start
 
 load:
 	MOVQ      $0x00000010, R9
@@ -1048,11 +1150,14 @@ load:
 	VMOVUPS.Z 64(R9), K2, Z13
 
 start:
-	LEAQ (BX)(BX*2), R9
+	MOVQ ahead+64(FP), R9
+	LEAQ (BX)(BX*2), R10
 	SUBQ $0x04, AX
 	JL   rest
 
 loop:
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
 	VMOVUPS      (DX), Z14
 	VMOVUPS      64(DX), Z15
 	VBROADCASTSS (CX), Z16
@@ -1122,8 +1227,8 @@ loop:
 	VBROADCASTSS 136(CX), Z16
 	VFMADD231PS  Z16, Z14, Z12
 	VFMADD231PS  Z16, Z15, Z13
-	VMOVUPS      (DX)(R9*1), Z14
-	VMOVUPS      64(DX)(R9*1), Z15
+	VMOVUPS      (DX)(R10*1), Z14
+	VMOVUPS      64(DX)(R10*1), Z15
 	VBROADCASTSS 168(CX), Z16
 	VFMADD231PS  Z16, Z14, Z0
 	VFMADD231PS  Z16, Z15, Z1
@@ -1222,38 +1327,62 @@ store:
 	VZEROUPPER
 	RET
 
-// func tile8AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
-TEXT ·tile8AVX512(SB), NOSPLIT, $0-57
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   b+16(FP), DX
-	MOVQ   ldb+24(FP), BX
-	MOVQ   c+32(FP), SI
-	MOVQ   ldc+40(FP), DI
-	MOVQ   cols+48(FP), R8
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, DI
-	MOVB   accumulate+56(FP), R9
-	TESTB  R9, R9
-	JNE    load
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	VXORPS Z11, Z11, Z11
-	VXORPS Z12, Z12, Z12
-	VXORPS Z13, Z13, Z13
-	VXORPS Z14, Z14, Z14
-	VXORPS Z15, Z15, Z15
-	JMP    start
+// func tile8AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tile8AVX512(SB), NOSPLIT, $0-72
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       ldb+24(FP), BX
+	MOVQ       c+32(FP), SI
+	MOVQ       ldc+40(FP), DI
+	MOVQ       cols+48(FP), R8
+	SHLQ       $0x02, BX
+	SHLQ       $0x02, DI
+	MOVQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	MOVB       accumulate+56(FP), R9
+	TESTB      R9, R9
+	JNE        load
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
+	VXORPS     Z12, Z12, Z12
+	VXORPS     Z13, Z13, Z13
+	VXORPS     Z14, Z14, Z14
+	VXORPS     Z15, Z15, Z15
+	JMP        start
 
 load:
 	MOVQ      $0x00000010, R9
@@ -1296,11 +1425,14 @@ load:
 	VMOVUPS.Z 64(R9), K2, Z15
 
 start:
-	LEAQ (BX)(BX*2), R9
+	MOVQ ahead+64(FP), R9
+	LEAQ (BX)(BX*2), R10
 	SUBQ $0x04, AX
 	JL   rest
 
 loop:
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
 	VMOVUPS      (DX), Z16
 	VMOVUPS      64(DX), Z17
 	VBROADCASTSS (CX), Z18
@@ -1379,8 +1511,8 @@ loop:
 	VBROADCASTSS 140(CX), Z18
 	VFMADD231PS  Z18, Z16, Z14
 	VFMADD231PS  Z18, Z17, Z15
-	VMOVUPS      (DX)(R9*1), Z16
-	VMOVUPS      64(DX)(R9*1), Z17
+	VMOVUPS      (DX)(R10*1), Z16
+	VMOVUPS      64(DX)(R10*1), Z17
 	VBROADCASTSS 168(CX), Z18
 	VFMADD231PS  Z18, Z16, Z0
 	VFMADD231PS  Z18, Z17, Z1
@@ -1488,40 +1620,67 @@ store:
 	VZEROUPPER
 	RET
 
-// func tile9AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
-TEXT ·tile9AVX512(SB), NOSPLIT, $0-57
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   b+16(FP), DX
-	MOVQ   ldb+24(FP), BX
-	MOVQ   c+32(FP), SI
-	MOVQ   ldc+40(FP), DI
-	MOVQ   cols+48(FP), R8
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, DI
-	MOVB   accumulate+56(FP), R9
-	TESTB  R9, R9
-	JNE    load
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	VXORPS Z11, Z11, Z11
-	VXORPS Z12, Z12, Z12
-	VXORPS Z13, Z13, Z13
-	VXORPS Z14, Z14, Z14
-	VXORPS Z15, Z15, Z15
-	VXORPS Z16, Z16, Z16
-	VXORPS Z17, Z17, Z17
-	JMP    start
+// func tile9AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tile9AVX512(SB), NOSPLIT, $0-72
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       ldb+24(FP), BX
+	MOVQ       c+32(FP), SI
+	MOVQ       ldc+40(FP), DI
+	MOVQ       cols+48(FP), R8
+	SHLQ       $0x02, BX
+	SHLQ       $0x02, DI
+	MOVQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	MOVB       accumulate+56(FP), R9
+	TESTB      R9, R9
+	JNE        load
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
+	VXORPS     Z12, Z12, Z12
+	VXORPS     Z13, Z13, Z13
+	VXORPS     Z14, Z14, Z14
+	VXORPS     Z15, Z15, Z15
+	VXORPS     Z16, Z16, Z16
+	VXORPS     Z17, Z17, Z17
+	JMP        start
 
 load:
 	MOVQ      $0x00000010, R9
@@ -1567,11 +1726,14 @@ load:
 	VMOVUPS.Z 64(R9), K2, Z17
 
 start:
-	LEAQ (BX)(BX*2), R9
+	MOVQ ahead+64(FP), R9
+	LEAQ (BX)(BX*2), R10
 	SUBQ $0x04, AX
 	JL   rest
 
 loop:
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
 	VMOVUPS      (DX), Z18
 	VMOVUPS      64(DX), Z19
 	VBROADCASTSS (CX), Z20
@@ -1659,8 +1821,8 @@ loop:
 	VBROADCASTSS 144(CX), Z20
 	VFMADD231PS  Z20, Z18, Z16
 	VFMADD231PS  Z20, Z19, Z17
-	VMOVUPS      (DX)(R9*1), Z18
-	VMOVUPS      64(DX)(R9*1), Z19
+	VMOVUPS      (DX)(R10*1), Z18
+	VMOVUPS      64(DX)(R10*1), Z19
 	VBROADCASTSS 168(CX), Z20
 	VFMADD231PS  Z20, Z18, Z0
 	VFMADD231PS  Z20, Z19, Z1
@@ -1777,42 +1939,72 @@ store:
 	VZEROUPPER
 	RET
 
-// func tile10AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
-TEXT ·tile10AVX512(SB), NOSPLIT, $0-57
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   b+16(FP), DX
-	MOVQ   ldb+24(FP), BX
-	MOVQ   c+32(FP), SI
-	MOVQ   ldc+40(FP), DI
-	MOVQ   cols+48(FP), R8
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, DI
-	MOVB   accumulate+56(FP), R9
-	TESTB  R9, R9
-	JNE    load
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	VXORPS Z11, Z11, Z11
-	VXORPS Z12, Z12, Z12
-	VXORPS Z13, Z13, Z13
-	VXORPS Z14, Z14, Z14
-	VXORPS Z15, Z15, Z15
-	VXORPS Z16, Z16, Z16
-	VXORPS Z17, Z17, Z17
-	VXORPS Z18, Z18, Z18
-	VXORPS Z19, Z19, Z19
-	JMP    start
+// func tile10AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tile10AVX512(SB), NOSPLIT, $0-72
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       ldb+24(FP), BX
+	MOVQ       c+32(FP), SI
+	MOVQ       ldc+40(FP), DI
+	MOVQ       cols+48(FP), R8
+	SHLQ       $0x02, BX
+	SHLQ       $0x02, DI
+	MOVQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	MOVB       accumulate+56(FP), R9
+	TESTB      R9, R9
+	JNE        load
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
+	VXORPS     Z12, Z12, Z12
+	VXORPS     Z13, Z13, Z13
+	VXORPS     Z14, Z14, Z14
+	VXORPS     Z15, Z15, Z15
+	VXORPS     Z16, Z16, Z16
+	VXORPS     Z17, Z17, Z17
+	VXORPS     Z18, Z18, Z18
+	VXORPS     Z19, Z19, Z19
+	JMP        start
 
 load:
 	MOVQ      $0x00000010, R9
@@ -1861,11 +2053,14 @@ load:
 	VMOVUPS.Z 64(R9), K2, Z19
 
 start:
-	LEAQ (BX)(BX*2), R9
+	MOVQ ahead+64(FP), R9
+	LEAQ (BX)(BX*2), R10
 	SUBQ $0x04, AX
 	JL   rest
 
 loop:
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
 	VMOVUPS      (DX), Z20
 	VMOVUPS      64(DX), Z21
 	VBROADCASTSS (CX), Z22
@@ -1962,8 +2157,8 @@ loop:
 	VBROADCASTSS 148(CX), Z22
 	VFMADD231PS  Z22, Z20, Z18
 	VFMADD231PS  Z22, Z21, Z19
-	VMOVUPS      (DX)(R9*1), Z20
-	VMOVUPS      64(DX)(R9*1), Z21
+	VMOVUPS      (DX)(R10*1), Z20
+	VMOVUPS      64(DX)(R10*1), Z21
 	VBROADCASTSS 168(CX), Z22
 	VFMADD231PS  Z22, Z20, Z0
 	VFMADD231PS  Z22, Z21, Z1
@@ -2089,44 +2284,77 @@ store:
 	VZEROUPPER
 	RET
 
-// func tile11AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
-TEXT ·tile11AVX512(SB), NOSPLIT, $0-57
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   b+16(FP), DX
-	MOVQ   ldb+24(FP), BX
-	MOVQ   c+32(FP), SI
-	MOVQ   ldc+40(FP), DI
-	MOVQ   cols+48(FP), R8
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, DI
-	MOVB   accumulate+56(FP), R9
-	TESTB  R9, R9
-	JNE    load
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	VXORPS Z11, Z11, Z11
-	VXORPS Z12, Z12, Z12
-	VXORPS Z13, Z13, Z13
-	VXORPS Z14, Z14, Z14
-	VXORPS Z15, Z15, Z15
-	VXORPS Z16, Z16, Z16
-	VXORPS Z17, Z17, Z17
-	VXORPS Z18, Z18, Z18
-	VXORPS Z19, Z19, Z19
-	VXORPS Z20, Z20, Z20
-	VXORPS Z21, Z21, Z21
-	JMP    start
+// func tile11AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tile11AVX512(SB), NOSPLIT, $0-72
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       ldb+24(FP), BX
+	MOVQ       c+32(FP), SI
+	MOVQ       ldc+40(FP), DI
+	MOVQ       cols+48(FP), R8
+	SHLQ       $0x02, BX
+	SHLQ       $0x02, DI
+	MOVQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	MOVB       accumulate+56(FP), R9
+	TESTB      R9, R9
+	JNE        load
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
+	VXORPS     Z12, Z12, Z12
+	VXORPS     Z13, Z13, Z13
+	VXORPS     Z14, Z14, Z14
+	VXORPS     Z15, Z15, Z15
+	VXORPS     Z16, Z16, Z16
+	VXORPS     Z17, Z17, Z17
+	VXORPS     Z18, Z18, Z18
+	VXORPS     Z19, Z19, Z19
+	VXORPS     Z20, Z20, Z20
+	VXORPS     Z21, Z21, Z21
+	JMP        start
 
 load:
 	MOVQ      $0x00000010, R9
@@ -2178,11 +2406,14 @@ load:
 	VMOVUPS.Z 64(R9), K2, Z21
 
 start:
-	LEAQ (BX)(BX*2), R9
+	MOVQ ahead+64(FP), R9
+	LEAQ (BX)(BX*2), R10
 	SUBQ $0x04, AX
 	JL   rest
 
 loop:
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
 	VMOVUPS      (DX), Z22
 	VMOVUPS      64(DX), Z23
 	VBROADCASTSS (CX), Z24
@@ -2288,8 +2519,8 @@ loop:
 	VBROADCASTSS 152(CX), Z24
 	VFMADD231PS  Z24, Z22, Z20
 	VFMADD231PS  Z24, Z23, Z21
-	VMOVUPS      (DX)(R9*1), Z22
-	VMOVUPS      64(DX)(R9*1), Z23
+	VMOVUPS      (DX)(R10*1), Z22
+	VMOVUPS      64(DX)(R10*1), Z23
 	VBROADCASTSS 168(CX), Z24
 	VFMADD231PS  Z24, Z22, Z0
 	VFMADD231PS  Z24, Z23, Z1
@@ -2424,46 +2655,82 @@ store:
 	VZEROUPPER
 	RET
 
-// func tile12AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
-TEXT ·tile12AVX512(SB), NOSPLIT, $0-57
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   b+16(FP), DX
-	MOVQ   ldb+24(FP), BX
-	MOVQ   c+32(FP), SI
-	MOVQ   ldc+40(FP), DI
-	MOVQ   cols+48(FP), R8
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, DI
-	MOVB   accumulate+56(FP), R9
-	TESTB  R9, R9
-	JNE    load
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	VXORPS Z11, Z11, Z11
-	VXORPS Z12, Z12, Z12
-	VXORPS Z13, Z13, Z13
-	VXORPS Z14, Z14, Z14
-	VXORPS Z15, Z15, Z15
-	VXORPS Z16, Z16, Z16
-	VXORPS Z17, Z17, Z17
-	VXORPS Z18, Z18, Z18
-	VXORPS Z19, Z19, Z19
-	VXORPS Z20, Z20, Z20
-	VXORPS Z21, Z21, Z21
-	VXORPS Z22, Z22, Z22
-	VXORPS Z23, Z23, Z23
-	JMP    start
+// func tile12AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tile12AVX512(SB), NOSPLIT, $0-72
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       ldb+24(FP), BX
+	MOVQ       c+32(FP), SI
+	MOVQ       ldc+40(FP), DI
+	MOVQ       cols+48(FP), R8
+	SHLQ       $0x02, BX
+	SHLQ       $0x02, DI
+	MOVQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	MOVB       accumulate+56(FP), R9
+	TESTB      R9, R9
+	JNE        load
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
+	VXORPS     Z12, Z12, Z12
+	VXORPS     Z13, Z13, Z13
+	VXORPS     Z14, Z14, Z14
+	VXORPS     Z15, Z15, Z15
+	VXORPS     Z16, Z16, Z16
+	VXORPS     Z17, Z17, Z17
+	VXORPS     Z18, Z18, Z18
+	VXORPS     Z19, Z19, Z19
+	VXORPS     Z20, Z20, Z20
+	VXORPS     Z21, Z21, Z21
+	VXORPS     Z22, Z22, Z22
+	VXORPS     Z23, Z23, Z23
+	JMP        start
 
 load:
 	MOVQ      $0x00000010, R9
@@ -2518,11 +2785,14 @@ load:
 	VMOVUPS.Z 64(R9), K2, Z23
 
 start:
-	LEAQ (BX)(BX*2), R9
+	MOVQ ahead+64(FP), R9
+	LEAQ (BX)(BX*2), R10
 	SUBQ $0x04, AX
 	JL   rest
 
 loop:
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
 	VMOVUPS      (DX), Z24
 	VMOVUPS      64(DX), Z25
 	VBROADCASTSS (CX), Z26
@@ -2637,8 +2907,8 @@ loop:
 	VBROADCASTSS 156(CX), Z26
 	VFMADD231PS  Z26, Z24, Z22
 	VFMADD231PS  Z26, Z25, Z23
-	VMOVUPS      (DX)(R9*1), Z24
-	VMOVUPS      64(DX)(R9*1), Z25
+	VMOVUPS      (DX)(R10*1), Z24
+	VMOVUPS      64(DX)(R10*1), Z25
 	VBROADCASTSS 168(CX), Z26
 	VFMADD231PS  Z26, Z24, Z0
 	VFMADD231PS  Z26, Z25, Z1
@@ -2782,48 +3052,87 @@ store:
 	VZEROUPPER
 	RET
 
-// func tile13AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
-TEXT ·tile13AVX512(SB), NOSPLIT, $0-57
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   b+16(FP), DX
-	MOVQ   ldb+24(FP), BX
-	MOVQ   c+32(FP), SI
-	MOVQ   ldc+40(FP), DI
-	MOVQ   cols+48(FP), R8
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, DI
-	MOVB   accumulate+56(FP), R9
-	TESTB  R9, R9
-	JNE    load
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	VXORPS Z11, Z11, Z11
-	VXORPS Z12, Z12, Z12
-	VXORPS Z13, Z13, Z13
-	VXORPS Z14, Z14, Z14
-	VXORPS Z15, Z15, Z15
-	VXORPS Z16, Z16, Z16
-	VXORPS Z17, Z17, Z17
-	VXORPS Z18, Z18, Z18
-	VXORPS Z19, Z19, Z19
-	VXORPS Z20, Z20, Z20
-	VXORPS Z21, Z21, Z21
-	VXORPS Z22, Z22, Z22
-	VXORPS Z23, Z23, Z23
-	VXORPS Z24, Z24, Z24
-	VXORPS Z25, Z25, Z25
-	JMP    start
+// func tile13AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tile13AVX512(SB), NOSPLIT, $0-72
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       ldb+24(FP), BX
+	MOVQ       c+32(FP), SI
+	MOVQ       ldc+40(FP), DI
+	MOVQ       cols+48(FP), R8
+	SHLQ       $0x02, BX
+	SHLQ       $0x02, DI
+	MOVQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	MOVB       accumulate+56(FP), R9
+	TESTB      R9, R9
+	JNE        load
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
+	VXORPS     Z12, Z12, Z12
+	VXORPS     Z13, Z13, Z13
+	VXORPS     Z14, Z14, Z14
+	VXORPS     Z15, Z15, Z15
+	VXORPS     Z16, Z16, Z16
+	VXORPS     Z17, Z17, Z17
+	VXORPS     Z18, Z18, Z18
+	VXORPS     Z19, Z19, Z19
+	VXORPS     Z20, Z20, Z20
+	VXORPS     Z21, Z21, Z21
+	VXORPS     Z22, Z22, Z22
+	VXORPS     Z23, Z23, Z23
+	VXORPS     Z24, Z24, Z24
+	VXORPS     Z25, Z25, Z25
+	JMP        start
 
 load:
 	MOVQ      $0x00000010, R9
@@ -2881,11 +3190,14 @@ load:
 	VMOVUPS.Z 64(R9), K2, Z25
 
 start:
-	LEAQ (BX)(BX*2), R9
+	MOVQ ahead+64(FP), R9
+	LEAQ (BX)(BX*2), R10
 	SUBQ $0x04, AX
 	JL   rest
 
 loop:
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
 	VMOVUPS      (DX), Z26
 	VMOVUPS      64(DX), Z27
 	VBROADCASTSS (CX), Z28
@@ -3009,8 +3321,8 @@ loop:
 	VBROADCASTSS 160(CX), Z28
 	VFMADD231PS  Z28, Z26, Z24
 	VFMADD231PS  Z28, Z27, Z25
-	VMOVUPS      (DX)(R9*1), Z26
-	VMOVUPS      64(DX)(R9*1), Z27
+	VMOVUPS      (DX)(R10*1), Z26
+	VMOVUPS      64(DX)(R10*1), Z27
 	VBROADCASTSS 168(CX), Z28
 	VFMADD231PS  Z28, Z26, Z0
 	VFMADD231PS  Z28, Z27, Z1
@@ -3163,50 +3475,92 @@ store:
 	VZEROUPPER
 	RET
 
-// func tile14AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
-TEXT ·tile14AVX512(SB), NOSPLIT, $0-57
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   b+16(FP), DX
-	MOVQ   ldb+24(FP), BX
-	MOVQ   c+32(FP), SI
-	MOVQ   ldc+40(FP), DI
-	MOVQ   cols+48(FP), R8
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, DI
-	MOVB   accumulate+56(FP), R9
-	TESTB  R9, R9
-	JNE    load
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	VXORPS Z11, Z11, Z11
-	VXORPS Z12, Z12, Z12
-	VXORPS Z13, Z13, Z13
-	VXORPS Z14, Z14, Z14
-	VXORPS Z15, Z15, Z15
-	VXORPS Z16, Z16, Z16
-	VXORPS Z17, Z17, Z17
-	VXORPS Z18, Z18, Z18
-	VXORPS Z19, Z19, Z19
-	VXORPS Z20, Z20, Z20
-	VXORPS Z21, Z21, Z21
-	VXORPS Z22, Z22, Z22
-	VXORPS Z23, Z23, Z23
-	VXORPS Z24, Z24, Z24
-	VXORPS Z25, Z25, Z25
-	VXORPS Z26, Z26, Z26
-	VXORPS Z27, Z27, Z27
-	JMP    start
+// func tile14AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tile14AVX512(SB), NOSPLIT, $0-72
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       ldb+24(FP), BX
+	MOVQ       c+32(FP), SI
+	MOVQ       ldc+40(FP), DI
+	MOVQ       cols+48(FP), R8
+	SHLQ       $0x02, BX
+	SHLQ       $0x02, DI
+	MOVQ       SI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	MOVB       accumulate+56(FP), R9
+	TESTB      R9, R9
+	JNE        load
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
+	VXORPS     Z12, Z12, Z12
+	VXORPS     Z13, Z13, Z13
+	VXORPS     Z14, Z14, Z14
+	VXORPS     Z15, Z15, Z15
+	VXORPS     Z16, Z16, Z16
+	VXORPS     Z17, Z17, Z17
+	VXORPS     Z18, Z18, Z18
+	VXORPS     Z19, Z19, Z19
+	VXORPS     Z20, Z20, Z20
+	VXORPS     Z21, Z21, Z21
+	VXORPS     Z22, Z22, Z22
+	VXORPS     Z23, Z23, Z23
+	VXORPS     Z24, Z24, Z24
+	VXORPS     Z25, Z25, Z25
+	VXORPS     Z26, Z26, Z26
+	VXORPS     Z27, Z27, Z27
+	JMP        start
 
 load:
 	MOVQ      $0x00000010, R9
@@ -3267,11 +3621,14 @@ load:
 	VMOVUPS.Z 64(R9), K2, Z27
 
 start:
-	LEAQ (BX)(BX*2), R9
+	MOVQ ahead+64(FP), R9
+	LEAQ (BX)(BX*2), R10
 	SUBQ $0x04, AX
 	JL   rest
 
 loop:
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
 	VMOVUPS      (DX), Z28
 	VMOVUPS      64(DX), Z29
 	VBROADCASTSS (CX), Z30
@@ -3404,8 +3761,8 @@ loop:
 	VBROADCASTSS 164(CX), Z30
 	VFMADD231PS  Z30, Z28, Z26
 	VFMADD231PS  Z30, Z29, Z27
-	VMOVUPS      (DX)(R9*1), Z28
-	VMOVUPS      64(DX)(R9*1), Z29
+	VMOVUPS      (DX)(R10*1), Z28
+	VMOVUPS      64(DX)(R10*1), Z29
 	VBROADCASTSS 168(CX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1

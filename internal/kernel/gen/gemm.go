@@ -17,9 +17,10 @@ func (g *isa) tiles() {
 
 // tile keeps rows×2 vectors of C in registers. A step of k loads two vectors of B and spreads one element of A a row.
 func (g *isa) tile(rows int) {
-	g.function(fmt.Sprintf("tile%d", rows), "(k int, a, b *float32, ldb int, c *float32, ldc, cols int, accumulate bool)",
+	g.function(fmt.Sprintf("tile%d", rows), "(k int, a, b *float32, ldb int, c *float32, ldc, cols int, accumulate bool, ahead *float32)",
 		fmt.Sprintf("multiplies a panel of %d of %d rows (element i of step p at a[%d*p+i]) by k rows of b, ldb\n"+
-			"elements apart, to the first cols (1 to %d) of %d columns of c.", rows, g.height, g.height, 2*g.lanes, 2*g.lanes))
+			"elements apart, to the first cols (1 to %d) of %d columns of c. Meanwhile it fetches what ahead points to into the\n"+
+			"second-level cache: 64 bytes every four steps.", rows, g.height, g.height, 2*g.lanes, 2*g.lanes))
 	k, a, b, ldb, c, ldc, cols := integer("k"), pointer("a"), pointer("b"), integer("ldb"), pointer("c"), integer("ldc"), integer("cols")
 	SHLQ(U8(2), ldb)
 	SHLQ(U8(2), ldc)
@@ -28,6 +29,17 @@ func (g *isa) tile(rows int) {
 		acc = append(acc, [2]reg.VecVirtual{g.vec(), g.vec()})
 	}
 
+	// C is needed only at the end.
+	row := GP64()
+	MOVQ(c, row)
+	for i := range rows {
+		for j := 0; j < 2*g.lanes; j += 16 {
+			PREFETCHT0(at(row).Offset(4 * j))
+		}
+		if i < rows-1 {
+			ADDQ(ldc, row)
+		}
+	}
 	accumulate := Load(Param("accumulate"), GP8())
 	TESTB(accumulate, accumulate)
 	JNE(LabelRef("load"))
@@ -39,7 +51,7 @@ func (g *isa) tile(rows int) {
 	JMP(LabelRef("start"))
 	Label("load")
 	low, high := g.halves(cols)
-	row := GP64()
+	row = GP64()
 	MOVQ(c, row)
 	for i := range rows {
 		g.mask = low
@@ -64,11 +76,13 @@ func (g *isa) tile(rows int) {
 		}
 	}
 	const unroll = 4
-	ldb3 := GP64()
+	ahead, ldb3 := pointer("ahead"), GP64()
 	LEAQ(Mem{Base: ldb, Index: ldb, Scale: 2}, ldb3)
 	SUBQ(U8(unroll), k)
 	JL(LabelRef("rest"))
 	Label("loop")
+	PREFETCHT1(at(ahead))
+	ADDQ(U8(64), ahead)
 	step(0, Mem{Base: b})
 	step(1, Mem{Base: b, Index: ldb, Scale: 1})
 	step(2, Mem{Base: b, Index: ldb, Scale: 2})
