@@ -2,16 +2,14 @@ package main
 
 import (
 	"github.com/ekphrasis-ml/ekphrasis/internal/cli"
-	"github.com/ekphrasis-ml/ekphrasis/seq2seq"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq/generate"
 	"github.com/spf13/pflag"
 )
 
 // defineGeneration adds a flag for each setting of generation. The function
-// that it returns lays those that were given over a model's own settings and
-// checks the result.
-func defineGeneration(f *pflag.FlagSet) func(m *seq2seq.VisionEncoderDecoder, seed uint64) (generate.Options, error) {
-	given, early, changed := generate.DefaultOptions(), "", false
+// that it returns lays those that were given over a model's own settings.
+func defineGeneration(f *pflag.FlagSet) func(base generate.Options, seed uint64) (generate.Options, error) {
+	given, early := generate.DefaultOptions(), ""
 	f.IntVar(&given.MaxNewTokens, "max-new-tokens", 0, "most tokens of a caption (default: the model's own, or 20)")
 	f.IntVar(&given.MinNewTokens, "min-new-tokens", 0, "fewest tokens of a caption")
 	f.BoolVar(&given.DoSample, "do-sample", false, "draw tokens at random instead of taking the most probable")
@@ -24,8 +22,7 @@ func defineGeneration(f *pflag.FlagSet) func(m *seq2seq.VisionEncoderDecoder, se
 	f.IntVar(&given.NumReturnSequences, "num-return-sequences", given.NumReturnSequences, "captions for each picture")
 	f.Float64Var(&given.RepetitionPenalty, "repetition-penalty", given.RepetitionPenalty, "above 1: tokens that occurred become less probable")
 	f.IntVar(&given.NoRepeatNGramSize, "no-repeat-ngram-size", 0, "no run of so many tokens occurs twice")
-	return func(m *seq2seq.VisionEncoderDecoder, seed uint64) (generate.Options, error) {
-		o := m.Generation
+	return func(o generate.Options, seed uint64) (generate.Options, error) {
 		for name, set := range map[string]func(){
 			"max-new-tokens":       func() { o.MaxNewTokens = given.MaxNewTokens },
 			"min-new-tokens":       func() { o.MinNewTokens = given.MinNewTokens },
@@ -41,22 +38,14 @@ func defineGeneration(f *pflag.FlagSet) func(m *seq2seq.VisionEncoderDecoder, se
 		} {
 			if f.Changed(name) {
 				set()
-				changed = true
 			}
 		}
 		if f.Changed("early-stopping") {
-			changed = true
 			if err := o.EarlyStopping.UnmarshalText([]byte(early)); err != nil {
 				return o, cli.Usagef("--early-stopping: %w", err)
 			}
 		}
 		o.Seed = seed
-		if err := o.Check(m.Decoder.VocabSize(), m.Decoder.MaxLength()); err != nil {
-			if changed {
-				err = cli.Usage{Err: err}
-			}
-			return o, err
-		}
 		return o, nil
 	}
 }

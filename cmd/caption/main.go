@@ -63,7 +63,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	o, err := options(m, s.Seed)
+	o, err := options(m.Generation, s.Seed)
 	if err != nil {
 		return err
 	}
