@@ -110,11 +110,10 @@ func (m *VisionEncoderDecoder) build(c config) error {
 	return nil
 }
 
-// loadGeneration reads generation_config.json; where it or config.json do not
-// name a token, the tokenizer's is used.
+// loadGeneration reads generation_config.json; where neither it nor
+// config.json names a token, the tokenizer's is used.
 func (m *VisionEncoderDecoder) loadGeneration(fsys fs.FS, c config) (err error) {
 	o := generate.DefaultOptions()
-	o.DecoderStartTokenID, o.EOSTokenID, o.PadTokenID = m.Tokenizer.BOS(), generate.IDs{m.Tokenizer.EOS()}, m.Tokenizer.Pad()
 	if c.DecoderStartTokenID != nil {
 		o.DecoderStartTokenID = *c.DecoderStartTokenID
 	}
@@ -124,8 +123,19 @@ func (m *VisionEncoderDecoder) loadGeneration(fsys fs.FS, c config) (err error) 
 	if c.PadTokenID != nil {
 		o.PadTokenID = *c.PadTokenID
 	}
-	m.Generation, err = generate.LoadOptions(fsys, o)
-	return err
+	if m.Generation, err = generate.LoadOptions(fsys, o); err != nil {
+		return err
+	}
+	if m.Generation.DecoderStartTokenID < 0 {
+		m.Generation.DecoderStartTokenID = m.Tokenizer.BOS()
+	}
+	if m.Generation.EOSTokenID == nil {
+		m.Generation.EOSTokenID = generate.IDs{m.Tokenizer.EOS()}
+	}
+	if m.Generation.PadTokenID < 0 {
+		m.Generation.PadTokenID = m.Tokenizer.Pad()
+	}
+	return nil
 }
 
 // CheckpointName maps a tensor of a checkpoint to the parameter that it is,

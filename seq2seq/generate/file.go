@@ -14,14 +14,14 @@ const fileName = "generation_config.json"
 
 // LoadOptions reads generation_config.json of a model's folder: what it says
 // replaces base, and what it leaves out (or is null) stays. Without the file,
-// base is returned. A field that would change the result and is not known
+// the settings are read from config.json, where older models have them. A field that would change the result and is not known
 // here is an error, as is one of a wrong type; errors name file and field.
 func LoadOptions(fsys fs.FS, base Options) (Options, error) {
 	o := base
 	var raw hfconfig.Raw
 	err := hfconfig.Read(fsys, fileName, &raw)
 	if errors.Is(err, fs.ErrNotExist) {
-		return o, nil
+		return fromModelConfig(fsys, base)
 	}
 	if err != nil {
 		return base, err
