@@ -53,48 +53,16 @@ func newAdam(name string, decoupled bool, groups []*Group, o AdamOptions) (Optim
 	}, groups)
 }
 
-// adam rounds where PyTorch's kernels round: scalars are computed in float64 and then rounded to
-// the tensor's type, and lerp_, addcmul_ and add end in a fused multiply-add.
 func adam[T float32 | float64](o AdamOptions, decoupled bool) update[T] {
 	return func(w, g []T, moments [][]T, lr, wd float64, t int) {
-		m, v := moments[0], moments[1]
-		shrink := T(1)
-		if decoupled {
-			shrink, wd = T(1-lr*wd), 0
-		}
-		correction1 := 1 - math.Pow(o.Beta1, float64(t))
-		correction2 := 1 - math.Pow(o.Beta2, float64(t))
-		step, root := T(-(lr / correction1)), T(math.Sqrt(correction2))
-		weight, beta2, rest2, eps := 1-o.Beta1, T(o.Beta2), T(1-o.Beta2), T(o.Eps)
-		kernel.Parallel(len(w), grain, func(lo, hi int) {
-			for i := lo; i < hi; i++ {
-				w[i] *= shrink
-				gi := g[i]
-				if wd != 0 {
-					gi = fma(T(wd), w[i], gi)
-				}
-				m[i] = lerp(m[i], gi, weight)
-				v[i] = fma(T(rest2*gi), gi, T(v[i]*beta2))
-				denominator := T(T(math.Sqrt(float64(v[i])))/root) + eps
-				w[i] += T(T(step*m[i]) / denominator)
-			}
+		kernel.AdamW(w, g, moments[0], moments[1], kernel.AdamParams{
+			LearningRate: lr,
+			Beta1:        o.Beta1,
+			Beta2:        o.Beta2,
+			Epsilon:      o.Eps,
+			WeightDecay:  wd,
+			Decoupled:    decoupled,
+			Step:         t,
 		})
 	}
-}
-
-// grain is the least number of values worth a goroutine.
-const grain = 1 << 14
-
-// lerp is a + weight(b-a), computed from the nearer end as torch.lerp does.
-func lerp[T float32 | float64](a, b T, weight float64) T {
-	if T(weight) < 0.5 {
-		return fma(T(weight), b-a, a)
-	}
-	return fma(T(weight)-1, b-a, b)
-}
-
-// fma is x*y+z, rounded once. (For float32 it is rounded to float64 first, which differs
-// about once in 2^29 times.)
-func fma[T float32 | float64](x, y, z T) T {
-	return T(math.FMA(float64(x), float64(y), float64(z)))
 }

@@ -78,7 +78,7 @@ var rules = sync.OnceValue(func() []rule {
 		newRule(`([A-Za-z]*[A-MO-Za-mo-z])[nN]\Q[tT]`, nil),
 		newRule(`([nN]\Q[tT])`, apostrophes),
 		newRule(`(\A(?i:[sdm]|ll|re|ve))[^A-Za-z]`, apostrophes),
-		newRule(`([A-Za-z]+)\A(?i:[sdm]|ll|re|ve)[^A-Za-z]`, nil),
+		newRule(`([A-Za-z]+)\A(?i:[sdm]|ll|re|ve)[^\p{L}\p{Nd}]`, nil),
 		newRule(`(\A(?i:em|till?|cause|n\A?|\D0s))`, nil),
 		newRule(`(\A\D\D)[ \n]`, nil),
 		newRule(`('')`, constant("")),
@@ -107,7 +107,7 @@ var rules = sync.OnceValue(func() []rule {
 		newRule(`((?:`+alternatives(places)+`)\.)`, nil),
 		newRule(`((?i:`+alternatives(numbered)+`)\.)(?:[ \n]*\D|[,;:])`, nil),
 		newRule(`([A-Za-z](?:\.[A-Za-z])*\.)`, nil),
-		newRule(`([\p{L}\p{Nd}]+(?:\.\p{L}[\p{L}\p{Nd}]*)*\.)[,;:]`, nil), // also any word before these
+		newRule(`([\p{L}\p{Nd}]+(?:[.!?]\p{L}[\p{L}\p{Nd}]*)*\.)[,;:]`, nil), // also any word before these
 		newRule(`([A-Za-z])\.[ \n]+(?:(?:`+alternatives(openers)+`)[ \n]|</?\N *>)`, nil),
 
 		// Numbers.
