@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ekphrasis-ml/ekphrasis/internal/editdistance"
 	"github.com/ekphrasis-ml/ekphrasis/internal/kernel"
 	"github.com/nlpodyssey/spago/mat"
 	"github.com/nlpodyssey/spago/mat/float"
@@ -182,7 +183,7 @@ func near(pattern string, params []Parameter) []string {
 	for _, p := range params {
 		for _, part := range append(strings.Split(p.Name, "."), p.Name) {
 			if _, err := strconv.Atoi(part); err != nil {
-				best[part] = distance(pattern, part)
+				best[part] = editdistance.Levenshtein(pattern, part)
 			}
 		}
 	}
@@ -197,26 +198,6 @@ func near(pattern string, params []Parameter) []string {
 		return strings.Compare(a, b)
 	})
 	return names[:min(5, len(names))]
-}
-
-// distance is the Levenshtein distance.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
 }
 
 // Count sums up the elements of the parameters, and of those that are trained.

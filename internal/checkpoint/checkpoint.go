@@ -23,6 +23,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ekphrasis-ml/ekphrasis/internal/editdistance"
 	"github.com/ekphrasis-ml/ekphrasis/internal/pytorch"
 	"github.com/ekphrasis-ml/ekphrasis/internal/safetensors"
 )
@@ -212,7 +213,7 @@ func closest(name string, candidates []string) string {
 		if prefix, ok := strings.CutSuffix(long, "."+short); ok {
 			edits = 1 + strings.Count(prefix, ".")
 		} else if len(long)-len(short) < fewest {
-			edits = distance(short, long)
+			edits = editdistance.Levenshtein(short, long)
 		} else {
 			continue
 		}
@@ -221,25 +222,4 @@ func closest(name string, candidates []string) string {
 		}
 	}
 	return best
-}
-
-// distance is Levenshtein's: the insertions, deletions and replacements of bytes that turn a into b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replace := diagonal
-			if a[i] != b[j] {
-				replace++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replace, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -391,17 +391,6 @@ func TestReadNamesATensorThatIsNotThere(t *testing.T) {
 	}
 }
 
-func TestDistanceCountsEdits(t *testing.T) {
-	for _, test := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"kitten", "sitting", 3}, {"abc", "abc", 0}, {"ab", "ba", 2}, {"flaw", "lawn", 2}} {
-		if got := distance(test.a, test.b); got != test.want {
-			t.Errorf("distance(%q, %q) = %d, want %d", test.a, test.b, got, test.want)
-		}
-	}
-}
-
 func TestMistakesOfTheProgrammerPanic(t *testing.T) {
 	c := open(t, folder(map[string][]byte{singleFile: bytesOf(t, param("w", 1, 1))}))
 	dir := t.TempDir()

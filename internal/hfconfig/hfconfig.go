@@ -67,6 +67,25 @@ func (r Raw) With(v any) (Raw, error) {
 	return out, nil
 }
 
+// Decode reads a JSON object into v, and returns it as it was.
+func Decode(data []byte, v any) (Raw, error) {
+	if err := json.Unmarshal(data, v); err != nil {
+		return nil, err
+	}
+	var raw Raw
+	err := json.Unmarshal(data, &raw)
+	return raw, err
+}
+
+// Encode writes r with the fields of v in place of their namesakes.
+func (r Raw) Encode(v any) ([]byte, error) {
+	merged, err := r.With(v)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(merged)
+}
+
 // Write saves v as the JSON file name in a folder, indented and with its keys
 // in order, replacing the old one only once the new one is complete.
 func Write(dir, name string, v any) error {

@@ -1,7 +1,6 @@
 package gpt2
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/ekphrasis-ml/ekphrasis/internal/hfconfig"
@@ -63,13 +62,12 @@ func (c Config) Inner() int {
 func (c *Config) UnmarshalJSON(data []byte) error {
 	type plain Config
 	p := plain(DefaultConfig())
-	if err := json.Unmarshal(data, &p); err != nil {
-		return err
-	}
-	if err := json.Unmarshal(data, &p.raw); err != nil {
+	raw, err := hfconfig.Decode(data, &p)
+	if err != nil {
 		return err
 	}
 	*c = Config(p)
+	c.raw = raw
 	return c.check()
 }
 
@@ -77,11 +75,7 @@ func (c *Config) UnmarshalJSON(data []byte) error {
 // came from.
 func (c Config) MarshalJSON() ([]byte, error) {
 	type plain Config
-	merged, err := c.raw.With(plain(c))
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(merged)
+	return c.raw.Encode(plain(c))
 }
 
 func (c Config) check() error {

@@ -68,13 +68,12 @@ func DefaultConfig() Config {
 func (c *Config) UnmarshalJSON(data []byte) error {
 	type plain Config
 	p := plain(DefaultConfig())
-	if err := json.Unmarshal(data, &p); err != nil {
-		return err
-	}
-	if err := json.Unmarshal(data, &p.raw); err != nil {
+	raw, err := hfconfig.Decode(data, &p)
+	if err != nil {
 		return err
 	}
 	*c = Config(p)
+	c.raw = raw
 	return c.check()
 }
 
@@ -82,11 +81,7 @@ func (c *Config) UnmarshalJSON(data []byte) error {
 // came from.
 func (c Config) MarshalJSON() ([]byte, error) {
 	type plain Config
-	merged, err := c.raw.With(plain(c))
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(merged)
+	return c.raw.Encode(plain(c))
 }
 
 func (c Config) check() error {
