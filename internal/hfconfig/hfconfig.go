@@ -96,12 +96,6 @@ func Write(dir, name string, v any) error {
 	return atomicfile.WriteBytes(filepath.Join(dir, name), append(data, '\n'))
 }
 
-// Exists reports whether a folder has the file name.
-func Exists(fsys fs.FS, name string) bool {
-	info, err := fs.Stat(fsys, name)
-	return err == nil && !info.IsDir()
-}
-
 // FS returns a folder of the file system, or an error that says that it is
 // missing or no folder.
 func FS(dir string) (fs.FS, error) {
