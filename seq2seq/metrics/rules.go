@@ -105,10 +105,10 @@ var rules = sync.OnceValue(func() []rule {
 		// Abbreviations keep their full stop. That of an initial before a word that often begins a sentence is a token of its own.
 		newRule(`((?i:`+alternatives(abbreviations)+`)\.)`, nil),
 		newRule(`((?:`+alternatives(places)+`)\.)`, nil),
-		newRule(`((?i:`+alternatives(numbered)+`)\.)(?:[ \n]*\D|[,;:])`, nil),
+		newRule(`((?i:`+alternatives(numbered)+`)\.)(?:[ \n]?\D|[,;:])`, nil),
 		newRule(`([A-Za-z](?:\.[A-Za-z])*\.)`, nil),
 		newRule(`([\p{L}\p{Nd}]+(?:[.!?]\p{L}[\p{L}\p{Nd}]*)*\.)[,;:]`, nil), // also any word before these
-		newRule(`([A-Za-z])\.[ \n]+(?:(?:`+alternatives(openers)+`)[ \n]|</?\N *>)`, nil),
+		newRule(`([A-Za-z])\.[ \n]+(?:`+alternatives(openers)+`|</?\N *>)[ \n]`, nil),
 
 		// Numbers.
 		newRule(`([-+]?(?:\D+|[.,:]\D+)(?:[.,:]\D+)*)`, nil),

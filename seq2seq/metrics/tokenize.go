@@ -16,8 +16,7 @@ import (
 // in "plan B." before a line that begins with "The") looks at the next caption. A line break in a caption is a space.
 //
 // The rules were found by observing that program, not by reading it. On a dictionary of 170,000 words with and without
-// suffixes ours differs in one, on random captions with much punctuation in about one of 50,000, on random heaps of symbols in
-// one of 15,000.
+// suffixes ours differs in one, on 550,000 random captions and heaps of symbols in two.
 func Tokenize(captions []string) [][]string {
 	lines := make([][]string, len(captions))
 	text := prepare(captions)
