@@ -25,6 +25,9 @@ type beams struct {
 	ended   []beam // likewise; their scores are divided by their lengths
 	over    bool
 	random  *layers.Random
+
+	candidates candidates     // scratch for sampling
+	drawn      []continuation // likewise
 }
 
 // beamSearch generates for all items at once. Items end separately, so each
@@ -155,16 +158,17 @@ func (b *beams) best(rows [][]float32, o *Options) []continuation {
 // arXiv:1903.06059): the largest of score + Gumbel noise are draws without
 // replacement.
 func (b *beams) sample(rows [][]float32, n int, o *Options) []continuation {
-	var all []continuation
-	c := candidates{min: 1 + max(1, len(o.EOSTokenID))}
+	all := b.drawn[:0]
+	b.candidates.min = 1 + max(1, len(o.EOSTokenID))
 	for i, row := range rows {
-		c.warp(row, o)
-		for _, x := range c.list {
+		b.candidates.warp(row, o)
+		for _, x := range b.candidates.list {
 			score := b.running[i].score + float32(x.score)
 			noise := -math.Log(-math.Log(1 - b.random.Float64()))
 			all = append(all, continuation{i, x.id, score, float64(score) + noise})
 		}
 	}
+	b.drawn = all
 	n = min(n, len(all))
 	selectFirst(all, n, better)
 	slices.SortFunc(all[:n], better)

@@ -3,6 +3,7 @@ package generate
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 )
 
@@ -30,16 +31,16 @@ func (o *Options) checkRanges() error {
 		ok    bool // false for NaN, too
 		want  string
 	}{
-		{"temperature", o.Temperature, o.Temperature > 0, "more than 0; for the most probable token set do_sample to false"},
+		{"temperature", o.Temperature, o.Temperature > 0 && o.Temperature <= math.MaxFloat64, "more than 0 and finite; for the most probable token set do_sample to false"},
 		{"top_k", float64(o.TopK), o.TopK >= 0, "0 for all tokens, or more"},
 		{"top_p", o.TopP, o.TopP >= 0 && o.TopP <= 1, "from 0 to 1"},
 		{"min_p", o.MinP, o.MinP >= 0 && o.MinP <= 1, "from 0 to 1"},
 		{"typical_p", o.TypicalP, o.TypicalP > 0 && o.TypicalP <= 1, "more than 0 and at most 1"},
 		{"num_beams", float64(o.NumBeams), o.NumBeams >= 1, "at least 1"},
-		{"length_penalty", o.LengthPenalty, o.LengthPenalty == o.LengthPenalty, "a number"},
+		{"length_penalty", o.LengthPenalty, math.Abs(o.LengthPenalty) <= math.MaxFloat64, "a finite number"},
 		{"early_stopping", float64(o.EarlyStopping), o.EarlyStopping >= WhenUnlikely && o.EarlyStopping <= WhenImpossible, "false, true or never"},
 		{"num_return_sequences", float64(o.NumReturnSequences), o.NumReturnSequences >= 1, "at least 1"},
-		{"repetition_penalty", o.RepetitionPenalty, o.RepetitionPenalty > 0, "more than 0; 1 is none"},
+		{"repetition_penalty", o.RepetitionPenalty, o.RepetitionPenalty > 0 && o.RepetitionPenalty <= math.MaxFloat32, "more than 0 and finite; 1 is none"},
 		{"no_repeat_ngram_size", float64(o.NoRepeatNGramSize), o.NoRepeatNGramSize >= 0, "0 for off, or more"},
 		{"max_new_tokens", float64(o.MaxNewTokens), o.MaxNewTokens >= 0, "at least 1, or 0 to leave it to max_length"},
 		{"max_length", float64(o.MaxLength), o.MaxLength >= 0, "at least 1, or 0 for the default"},

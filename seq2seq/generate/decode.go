@@ -85,29 +85,19 @@ func applyHead[T kernel.Float](logits []T, hidden, head mat.Tensor, offsets laye
 // normalize computes lse of n sequences, and refuses logits that are none.
 func (d *decoding) normalize(n int) error {
 	d.lse = slices.Grow(d.lse[:0], n)[:n]
-	kernel.Parallel(n, 1, func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			d.lse[i] = logSumExp(d.row(i))
-		}
-	})
-	for i, x := range d.lse {
-		if math.IsNaN(x) {
+	labels := make([]int, n)
+	for i := range labels {
+		labels[i] = max(0, largest(d.row(i)))
+	}
+	// The loss of a token is lse less its logit.
+	kernel.CrossEntropy(d.logits, n, d.vocabulary, labels, 0, d.lse, false, 0)
+	for i, label := range labels {
+		d.lse[i] += float64(d.row(i)[label])
+		if math.IsNaN(d.lse[i]) {
 			return fmt.Errorf("generate: sequence %d of %d: the model's logits have a NaN or +Inf, or are all -Inf: its weights or the encoder's states are broken", i, n)
 		}
 	}
 	return nil
-}
-
-func logSumExp(row []float32) float64 {
-	largest := forbidden
-	for _, x := range row {
-		largest = max(largest, x)
-	}
-	sum := 0.0
-	for _, x := range row {
-		sum += math.Exp(float64(x - largest))
-	}
-	return float64(largest) + math.Log(sum)
 }
 
 // row is the logits of a sequence [vocabulary].

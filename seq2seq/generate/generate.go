@@ -115,8 +115,12 @@ func (o *Options) random(item int) *layers.Random {
 	if o.Items != nil {
 		n = o.Items[item]
 	}
-	return layers.NewRandom(o.Seed).Derive(n)
+	// A stream of a derived stream: one of NewRandom(1) may be one of NewRandom(2).
+	return layers.NewRandom(o.Seed).Derive(generationStreams).Derive(n)
 }
+
+// generationStreams sets the streams of generation apart from others of the same seed.
+const generationStreams = 0x67656e65726174
 
 // prompts are the tokens that a number of sequences begin with.
 func (o *Options) prompts(sequences int) [][]int {

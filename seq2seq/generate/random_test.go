@@ -90,9 +90,11 @@ func TestSearchesWithRandomOptionsFindWhatTransformersFinds(t *testing.T) {
 	for _, m := range s.Models {
 		t.Run(fmt.Sprint(m.Weights.Seed), func(t *testing.T) {
 			d32, source32 := decoder[float32](t, s, m)
-			d64, source64 := decoder[float64](t, s, m)
 			for _, r := range m.Runs {
 				compareRun(t, "float32", d32, source32, r)
+			}
+			d64, source64 := decoder[float64](t, s, m)
+			for _, r := range m.Runs[:4] {
 				compareRun(t, "float64", d64, source64, r)
 			}
 		})
