@@ -132,14 +132,14 @@ func TestScoresEqualPycocoevalcaps(t *testing.T) {
 
 func TestEvaluationIsTheSameEveryTime(t *testing.T) {
 	var pictures []Picture
-	for _, c := range readLines(t, "testdata/captions.txt")[200:] {
+	for _, c := range readLines(t, "testdata/captions.txt")[363:] {
 		pictures = append(pictures, Picture{c, []string{c + " too", "a " + c}})
 	}
 	first, each, err := Evaluate(pictures)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 3 {
+	for range 2 {
 		again, eachAgain, err := Evaluate(pictures)
 		if err != nil {
 			t.Fatal(err)
