@@ -1,5 +1,7 @@
 """GPT-2 language models, with and without cross-attention: seq2seq/gpt2/testdata."""
 
+import copy
+
 import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
@@ -37,6 +39,26 @@ def outputs(model, ids, starts, states, state_starts, targets):
     return {name: t.detach() for name, t in out.items()}
 
 
+def attentions(model, ids, starts, states, state_starts):
+    """What each sequence looked at in each block, [heads·tokens, source rows]; eager attention alone tells."""
+    model = copy.deepcopy(model).double()
+    named = {}
+    for s in range(len(starts) - 1):
+        rows = torch.from_numpy(ids[starts[s]:starts[s + 1]])[None]
+        seen = torch.from_numpy(states[state_starts[s]:state_starts[s + 1]]).double()[None]
+        out = model(input_ids=rows, encoder_hidden_states=seen, output_attentions=True, use_cache=False)
+        for i, a in enumerate(out.cross_attentions):
+            named[f"cross_attentions.{s}.{i}"] = a[0].flatten(0, 1).detach()
+    return named
+
+
+def language_model_loss(model, ids, starts):
+    """The loss of transformers, which shifts the labels itself, over a padded batch of the sequences."""
+    sequences = [torch.from_numpy(ids[a:b]) for a, b in zip(starts, starts[1:])]
+    ids, labels = (torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True, padding_value=v) for v in (0, -100))
+    return common.double(model)(input_ids=ids, labels=labels, attention_mask=(labels != -100).long()).loss.item()
+
+
 def sampled(out):
     """Of a full vocabulary every STRIDE-th logit and row of its gradient."""
     out = dict(out)
@@ -45,7 +67,8 @@ def sampled(out):
     return out
 
 
-def case(name, model, seed, gradients=False, stored=False, embedding_scale=1.0, lengths=LENGTHS, keep=None):
+def case(name, model, seed, gradients=False, stored=False, embedding_scale=1.0, lengths=LENGTHS, keep=None,
+         looks=False, language_model=False):
     config = model.config
     drawn = common.weights(seed, embedding_scale=embedding_scale)
     common.draw(model, drawn)
@@ -66,7 +89,11 @@ def case(name, model, seed, gradients=False, stored=False, embedding_scale=1.0, 
         out32, out64 = ({k: v for k, v in out.items() if not k.startswith("grad.")} for out in (out32, out64))
     if keep:
         out32, out64 = keep(out32), keep(out64)
-    common.write(f"seq2seq/gpt2/testdata/{name}", model, golden | out32, None, None if stored else drawn, out64)
+    if looks:
+        out64 |= (probabilities := attentions(model, ids, starts, states, state_starts))
+        out32 |= {k: v.float() for k, v in probabilities.items()}
+    meta = {"language_model_loss": language_model_loss(model, ids, starts)} if language_model else None
+    common.write(f"seq2seq/gpt2/testdata/{name}", model, golden | out32, meta, None if stored else drawn, out64)
 
 
 def tiny(**options):
@@ -85,7 +112,8 @@ def bare(name):
 
 def main():
     case("plain", common.gpt2(), 1, gradients=True)
-    case("crossattention", common.gpt2(add_cross_attention=True), 2, gradients=True)
+    case("crossattention", common.gpt2(add_cross_attention=True), 2, gradients=True, looks=True)
+    case("language_model", tiny(), 12, lengths=[5, 2, 9, 3], language_model=True)
     case("inner", common.gpt2(n_inner=30), 3)
     case("inverse_layer", tiny(n_layer=3, scale_attn_by_inverse_layer_idx=True, add_cross_attention=True), 4,
          gradients=True)

@@ -41,6 +41,24 @@ func TestLoadedCheckpointsGiveTheStatesOfTransformers(t *testing.T) {
 	})
 }
 
+func TestCrossAttentionsEqualThoseOfTransformers(t *testing.T) {
+	c := reference.Open(t, "testdata/crossattention")
+	m := drawn[float32](t, c)
+	tokens, source := inputs[float32](t, c)
+	looks, err := m.CrossAttentions(tokens, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := len(looks)*len(looks[0]), len(c.Names("cross_attentions.")); got != want {
+		t.Fatalf("%d attentions, want %d", got, want)
+	}
+	for s, blocks := range looks {
+		for b, probabilities := range blocks {
+			reference.Compare(t, c, fmt.Sprintf("cross_attentions.%d.%d", s, b), probabilities, 1e-5)
+		}
+	}
+}
+
 // drawn makes the case's model with drawn weights.
 func drawn[T float.DType](t *testing.T, c *reference.Case) *Model {
 	t.Helper()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ekphrasis-ml/ekphrasis/internal/reference"
 	"github.com/ekphrasis-ml/ekphrasis/layers"
+	"github.com/ekphrasis-ml/ekphrasis/losses"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq/gpt2"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq/train"
@@ -128,6 +129,34 @@ func newModel[T float.DType](t *testing.T, c *reference.Case) *seq2seq.EncoderDe
 	m := seq2seq.NewEncoderDecoder[T](seq2seq.Encoder[vision.Pixels](encoder), decoder, layers.NewRandom(0))
 	reference.Draw[T](t, c, m)
 	return m
+}
+
+func TestTheLanguageModelHasTheLossOfTransformers(t *testing.T) {
+	c := reference.Open(t, "../gpt2/testdata/language_model")
+	var config gpt2.Config
+	c.Config(t, &config)
+	m, err := gpt2.New[float32](config, layers.NewRandom(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reference.Draw[float32](t, c, m)
+	var meta struct {
+		Loss float64 `json:"language_model_loss"`
+	}
+	reference.ReadJSON(t, filepath.Join(c.Dir, "meta.json"), &meta)
+	var batch train.Batch[vision.Pixels]
+	ids, offsets := c.Ints(t, "input_ids"), c.Ints(t, "offsets")
+	for i := range len(offsets) - 1 {
+		batch.Sequences = append(batch.Sequences, ids[offsets[i]:offsets[i+1]])
+	}
+	task := &train.LanguageModel[vision.Pixels]{Decoder: m}
+	result, err := task.Loss(batch, losses.Options{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := math.Abs(result.Value/meta.Loss - 1); !(d <= 1e-6) {
+		t.Errorf("loss %v, want %v", result.Value, meta.Loss)
+	}
 }
 
 // batches are the same in every epoch.
