@@ -206,21 +206,26 @@ func TestAttentionGradientsMatchFiniteDifferences(t *testing.T) {
 
 func TestAttentionWithACacheHasTheBitsOfTheWhole(t *testing.T) {
 	testOnEveryCPU(t, func(t *testing.T) {
-		const n, heads, d = 61, 2, 24
-		rng := newRand()
-		q, k, v := random[float32](rng, n*heads*d), random[float32](rng, n*heads*d), random[float32](rng, n*heads*d)
-		s := &Attention{Heads: heads, HeadDim: d, Scale: 0.2, Causal: true, Query: []Span{{0, n}}, Source: []Span{{0, n}}}
-		whole := make([]float32, n*heads*d)
-		AttentionForward(s, whole, heads*d, q, heads*d, k, heads*d, v, heads*d, nil)
-		for lo := 0; lo < n; {
-			hi := min(lo+1+lo%3, n)
-			s.Query, s.Source = []Span{{lo, hi}}, []Span{{0, hi}}
-			step := make([]float32, n*heads*d)
-			AttentionForward(s, step, heads*d, q, heads*d, k, heads*d, v, heads*d, nil)
-			same(t, fmt.Sprintf("rows %d to %d", lo, hi), step[lo*heads*d:hi*heads*d], whole[lo*heads*d:hi*heads*d])
-			lo = hi
+		for _, d := range []int{24, 64} {
+			testCache(t, 61, 2, d)
 		}
 	})
+}
+
+func testCache(t *testing.T, n, heads, d int) {
+	rng := newRand()
+	q, k, v := random[float32](rng, n*heads*d), random[float32](rng, n*heads*d), random[float32](rng, n*heads*d)
+	s := &Attention{Heads: heads, HeadDim: d, Scale: 0.2, Causal: true, Query: []Span{{0, n}}, Source: []Span{{0, n}}}
+	whole := make([]float32, n*heads*d)
+	AttentionForward(s, whole, heads*d, q, heads*d, k, heads*d, v, heads*d, nil)
+	for lo := 0; lo < n; {
+		hi := min(lo+1+lo%3, n)
+		s.Query, s.Source = []Span{{lo, hi}}, []Span{{0, hi}}
+		step := make([]float32, n*heads*d)
+		AttentionForward(s, step, heads*d, q, heads*d, k, heads*d, v, heads*d, nil)
+		same(t, fmt.Sprintf("rows %d to %d", lo, hi), step[lo*heads*d:hi*heads*d], whole[lo*heads*d:hi*heads*d])
+		lo = hi
+	}
 }
 
 func TestAttentionWeightsAreTheProbabilities(t *testing.T) {

@@ -88,10 +88,11 @@ func (u *attentionUnit[T]) blocks(n int, f func(rows []queryRow)) {
 	}
 }
 
-// gather copies the head's part of some rows of x to dst, [len(rows), HeadDim].
-func (u *attentionUnit[T]) gather(dst, x []T, ld int, rows []queryRow) {
+// gather sets dst, [len(rows), HeadDim], to alpha times the head's part of some rows of x.
+func (u *attentionUnit[T]) gather(alpha T, dst, x []T, ld int, rows []queryRow) {
+	d := u.HeadDim
 	for i, r := range rows {
-		copy(dst[i*u.HeadDim:(i+1)*u.HeadDim], x[r.row*ld+u.head*u.HeadDim:])
+		scale(alpha, dst[i*d:(i+1)*d], x[r.row*ld+u.head*d:][:d])
 	}
 }
 
@@ -121,8 +122,7 @@ func total(sizes ...int) int {
 func (u *attentionUnit[T]) scores(s []T, ld int, q []T, ldq int, rows []queryRow, keys, gathered, packed []T) {
 	height, _ := tileShape[T]()
 	d := u.HeadDim
-	u.gather(gathered, q, ldq, rows)
-	scale(T(u.Scale), gathered[:len(rows)*d])
+	u.gather(T(u.Scale), gathered, q, ldq, rows)
 	packAll(packed, operand[T]{gathered, d, false}, height, len(rows), d)
 	multiplyPanels(len(rows), sees(rows), d, packed, d, keys, d, s, ld, false)
 }
@@ -132,13 +132,16 @@ func (u *attentionUnit[T]) forward(out []T, ldo int, q []T, ldq int, k []T, ldk 
 	d, n := u.HeadDim, sees(u.rows)
 	block := attentionBlock[T](n)
 	sizes := []int{roundUp(n, width) * d, roundUp(d, width) * n, block * n, block * max(n, d), block * d}
+	direct := len(u.rows) <= height && d%width == 0 // not worth packing the values
 	memory := borrow[T](total(sizes...))
 	defer memory.giveBack()
 	parts := carve(memory.x, sizes...)
 	keys, values, scores, packed, gathered := parts[0], parts[1], parts[2], parts[3], parts[4]
 	if n > 0 {
 		packAll(keys, u.operand(k, ldk, false), width, n, d)
-		packAll(values, u.operand(v, ldv, true), width, d, n)
+		if !direct {
+			packAll(values, u.operand(v, ldv, true), width, d, n)
+		}
 	}
 	steps, sums := n, make([]float64, block)
 	u.blocks(n, func(rows []queryRow) {
@@ -157,15 +160,18 @@ func (u *attentionUnit[T]) forward(out []T, ldo int, q []T, ldq int, k []T, ldk 
 			}
 		}
 		packAll(packed, operand[T]{scores, n, false}, height, m, n)
-		multiplyPanels(m, d, n, packed, n, values, steps, gathered, d, false)
+		if direct {
+			multiplyPanel(m, d, n, packed, u.operand(v, ldv, true), gathered, d)
+		} else {
+			multiplyPanels(m, d, n, packed, n, values, steps, gathered, d, false)
+		}
 		for i, r := range rows {
 			row := out[r.row*ldo+u.head*d:][:d]
 			if r.visible == 0 {
 				clear(row)
-				continue
+			} else {
+				scale(T(1/sums[i]), row, gathered[i*d:(i+1)*d])
 			}
-			copy(row, gathered[i*d:])
-			scale(T(1/sums[i]), row)
 		}
 	})
 }
@@ -202,7 +208,7 @@ func (u *attentionUnit[T]) backward(dq []T, lddq int, dk []T, lddk int, dv []T, 
 			return
 		}
 		u.scores(p, n, q, ldq, rows, keys, queries, packed)
-		u.gather(douts, dout, lddo, rows)
+		u.gather(1, douts, dout, lddo, rows)
 		packAll(packed, operand[T]{douts, d, false}, height, m, d)
 		multiplyPanels(m, n, d, packed, d, values, d, dp, n, false)
 		for i, r := range rows {
@@ -258,7 +264,7 @@ func (u *attentionUnit[T]) weights(w []T, q []T, ldq int, k []T, ldk int) {
 			row := scores[i*lk : (i+1)*lk]
 			sum := expSum(row, row[:r.visible], maximum(row[:r.visible]))
 			clear(row[r.visible:])
-			scale(T(1/sum), row[:r.visible])
+			scale(T(1/sum), row, row[:r.visible])
 		}
 		done += len(rows)
 	})

@@ -21,7 +21,7 @@ type simd struct {
 	add    func(dst, a, b *float32, n int)
 	axpy   func(alpha float32, x, y *float32, n int)
 	affine func(alpha, beta float32, x *float32, n int)
-	scale  func(alpha float32, x *float32, n int)
+	scale  func(alpha float32, dst, x *float32, n int)
 	dot    func(x, y *float32, n int) float64
 
 	identity, relu, gelu, geluTanh, tanh       func(dst, x, bias, pre *float32, n int)

@@ -246,6 +246,17 @@ func multiplyPanels[T Float](m, n, k int, a []T, stepsA int, b []T, stepsB int, 
 	}
 }
 
+// multiplyPanel sets the m×n matrix c to the product of one packed panel and of b, whose n lanes lie side by side and fill whole panels.
+func multiplyPanel[T Float](m, n, k int, a []T, b operand[T], c []T, ldc int) {
+	rows, cols := tileShape[T]()
+	for p := 0; p < k; p += depth {
+		for j := 0; j < n; j += cols {
+			side := b.x[p*b.ld+j:]
+			tile(m, min(depth, k-p), a[p*rows:], side, b.ld, c[j:], ldc, cols, p > 0, side)
+		}
+	}
+}
+
 // packTasks is how the packing of an operand is divided: into ranges of lanes, and of steps.
 type packTasks struct{ lanes, steps, rangesOfLanes, rangesOfSteps int }
 

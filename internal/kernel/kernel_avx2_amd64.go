@@ -71,10 +71,10 @@ func axpyAVX2(alpha float32, x *float32, y *float32, n int)
 //go:noescape
 func affineAVX2(alpha float32, beta float32, x *float32, n int)
 
-// scaleAVX2 sets x = alpha·x.
+// scaleAVX2 sets dst = alpha·x.
 //
 //go:noescape
-func scaleAVX2(alpha float32, x *float32, n int)
+func scaleAVX2(alpha float32, dst *float32, x *float32, n int)
 
 // dotAVX2 is the sum of x·y in float64.
 //

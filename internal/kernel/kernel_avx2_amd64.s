@@ -1461,34 +1461,35 @@ done9:
 	VZEROUPPER
 	RET
 
-// func scaleAVX2(alpha float32, x *float32, n int)
+// func scaleAVX2(alpha float32, dst *float32, x *float32, n int)
 // Requires: AVX, AVX2, SSE
-TEXT ·scaleAVX2(SB), NOSPLIT, $0-24
+TEXT ·scaleAVX2(SB), NOSPLIT, $0-32
 	MOVSS        alpha+0(FP), X0
 	VBROADCASTSS X0, Y0
-	MOVQ         x+8(FP), AX
-	MOVQ         n+16(FP), CX
-	XORQ         DX, DX
-	SUBQ         $0x08, CX
+	MOVQ         dst+8(FP), AX
+	MOVQ         x+16(FP), CX
+	MOVQ         n+24(FP), DX
+	XORQ         BX, BX
+	SUBQ         $0x08, DX
 	JL           tail11
 
 loop10:
-	VMOVUPS (AX)(DX*4), Y1
+	VMOVUPS (CX)(BX*4), Y1
 	VMULPS  Y0, Y1, Y1
-	VMOVUPS Y1, (AX)(DX*4)
-	ADDQ    $0x08, DX
-	SUBQ    $0x08, CX
+	VMOVUPS Y1, (AX)(BX*4)
+	ADDQ    $0x08, BX
+	SUBQ    $0x08, DX
 	JGE     loop10
 
 tail11:
-	ADDQ       $0x08, CX
+	ADDQ       $0x08, DX
 	JE         done12
-	LEAQ       lanesAVX2<>+32(SB), BX
-	NEGQ       CX
-	VMOVUPS    (BX)(CX*4), Y1
-	VMASKMOVPS (AX)(DX*4), Y1, Y2
+	LEAQ       lanesAVX2<>+32(SB), SI
+	NEGQ       DX
+	VMOVUPS    (SI)(DX*4), Y1
+	VMASKMOVPS (CX)(BX*4), Y1, Y2
 	VMULPS     Y0, Y2, Y2
-	VMASKMOVPS Y2, Y1, (AX)(DX*4)
+	VMASKMOVPS Y2, Y1, (AX)(BX*4)
 
 done12:
 	VZEROUPPER

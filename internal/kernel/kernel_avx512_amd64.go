@@ -127,10 +127,10 @@ func axpyAVX512(alpha float32, x *float32, y *float32, n int)
 //go:noescape
 func affineAVX512(alpha float32, beta float32, x *float32, n int)
 
-// scaleAVX512 sets x = alpha·x.
+// scaleAVX512 sets dst = alpha·x.
 //
 //go:noescape
-func scaleAVX512(alpha float32, x *float32, n int)
+func scaleAVX512(alpha float32, dst *float32, x *float32, n int)
 
 // dotAVX512 is the sum of x·y in float64.
 //

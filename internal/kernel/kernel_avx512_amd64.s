@@ -4323,34 +4323,35 @@ done9:
 	VZEROUPPER
 	RET
 
-// func scaleAVX512(alpha float32, x *float32, n int)
+// func scaleAVX512(alpha float32, dst *float32, x *float32, n int)
 // Requires: AVX, AVX512BW, AVX512F, BMI2, SSE
-TEXT ·scaleAVX512(SB), NOSPLIT, $0-24
+TEXT ·scaleAVX512(SB), NOSPLIT, $0-32
 	MOVSS        alpha+0(FP), X0
 	VBROADCASTSS X0, Z0
-	MOVQ         x+8(FP), AX
-	MOVQ         n+16(FP), CX
-	XORQ         DX, DX
-	SUBQ         $0x10, CX
+	MOVQ         dst+8(FP), AX
+	MOVQ         x+16(FP), CX
+	MOVQ         n+24(FP), DX
+	XORQ         BX, BX
+	SUBQ         $0x10, DX
 	JL           tail11
 
 loop10:
-	VMOVUPS (AX)(DX*4), Z1
+	VMOVUPS (CX)(BX*4), Z1
 	VMULPS  Z0, Z1, Z1
-	VMOVUPS Z1, (AX)(DX*4)
-	ADDQ    $0x10, DX
-	SUBQ    $0x10, CX
+	VMOVUPS Z1, (AX)(BX*4)
+	ADDQ    $0x10, BX
+	SUBQ    $0x10, DX
 	JGE     loop10
 
 tail11:
-	ADDQ      $0x10, CX
+	ADDQ      $0x10, DX
 	JE        done12
-	MOVQ      $0xffffffffffffffff, BX
-	BZHIQ     CX, BX, BX
-	KMOVD     BX, K1
-	VMOVUPS.Z (AX)(DX*4), K1, Z1
+	MOVQ      $0xffffffffffffffff, SI
+	BZHIQ     DX, SI, SI
+	KMOVD     SI, K1
+	VMOVUPS.Z (CX)(BX*4), K1, Z1
 	VMULPS    Z0, Z1, Z1
-	VMOVUPS   Z1, K1, (AX)(DX*4)
+	VMOVUPS   Z1, K1, (AX)(BX*4)
 
 done12:
 	VZEROUPPER

@@ -44,16 +44,17 @@ func axpy[T Float](alpha T, x, y []T) {
 
 // Scale multiplies each x[i] by alpha.
 func Scale[T Float](alpha T, x []T) {
-	Parallel(len(x), sumGrain, func(lo, hi int) { scale(alpha, x[lo:hi]) })
+	Parallel(len(x), sumGrain, func(lo, hi int) { scale(alpha, x[lo:hi], x[lo:hi]) })
 }
 
-func scale[T Float](alpha T, x []T) {
+// scale sets dst[i] = alpha·x[i].
+func scale[T Float](alpha T, dst, x []T) {
 	if s := vectorised[T](); s != nil && len(x) > 0 {
-		s.scale(float32(alpha), single(x), len(x))
+		s.scale(float32(alpha), single(dst), single(x), len(x))
 		return
 	}
-	for i := range x {
-		x[i] *= alpha
+	for i, v := range x {
+		dst[i] = alpha * v
 	}
 }
 

@@ -33,12 +33,12 @@ func (g *isa) vectors() {
 	})
 	g.end()
 
-	g.function("scale", "(alpha float32, x *float32, n int)", "sets x = alpha·x.")
-	alpha, x, n = g.spread("alpha"), pointer("x"), integer("n")
+	g.function("scale", "(alpha float32, dst, x *float32, n int)", "sets dst = alpha·x.")
+	alpha, dst, x, n = g.spread("alpha"), pointer("dst"), pointer("x"), integer("n")
 	g.each(n, func(load func(reg.Register) reg.VecVirtual, store func(v, p reg.Register), _ bool) {
 		v := load(x)
 		VMULPS(alpha, v, v)
-		store(v, x)
+		store(v, dst)
 	})
 	g.end()
 
