@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -83,12 +84,32 @@ func TestACheckpointSaysWhatItSaysInTransformers(t *testing.T) {
 	if len(meta.Said) == 0 {
 		t.Fatal("the case says nothing")
 	}
+	compareSaid(t, m, meta, c.Dir)
+}
+
+// The folder has the same model in the files of transformers 4.15: a pickle with mask buffers, no tokenizer.json, no
+// generation_config.json, and configurations with other fields.
+func TestACheckpointOf2022IsTheSameModel(t *testing.T) {
+	const dir = "testdata/checkpoint"
+	m, now := load(t, dir+"_of_2022"), load(t, dir)
+	compareParameters(t, m, now)
+	if !reflect.DeepEqual(m.Processor, now.Processor) {
+		t.Errorf("the processor is %+v, want %+v", m.Processor, now.Processor)
+	}
+	var meta captioner
+	reference.ReadJSON(t, filepath.Join(dir, "meta.json"), &meta)
+	compareSaid(t, m, meta, dir)
+}
+
+// compareSaid holds the captions of the pictures in a folder to those of transformers.
+func compareSaid(t *testing.T, m *seq2seq.VisionEncoderDecoder, meta captioner, dir string) {
+	t.Helper()
 	for _, said := range meta.Said {
 		o := m.Generation
 		if err := json.Unmarshal(said.Options, &o); err != nil {
 			t.Fatal(err)
 		}
-		got, err := m.Generate(context.Background(), open(t, c.Dir, len(said.Captions)), o)
+		got, err := m.Generate(context.Background(), open(t, dir, len(said.Captions)), o)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,12 +1,16 @@
 """The encoder-decoder whole: seq2seq/testdata."""
 
+import collections
 import io
 import json
+import os
+import shutil
 import zipfile
 
 import numpy as np
 import torch
 from PIL import Image
+from safetensors.numpy import load_file
 from transformers import ViTImageProcessorPil, VisionEncoderDecoderConfig, VisionEncoderDecoderModel
 
 import common
@@ -138,6 +142,68 @@ def small_checkpoint():
                [dict(num_beams=1, max_new_tokens=12), dict(num_beams=4, no_repeat_ngram_size=2, max_new_tokens=12)])
 
 
+def old_checkpoint(source, folder):
+    """The captioner of a folder as transformers 4.15 saved it, in 2022: the same weights, other files.
+
+    The weights are a pickle with mask buffers and the tied head among them, the configurations have every field there
+    was, the picture size is one number, and there is no generation_config.json and no tokenizer.json.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    state = {name: torch.from_numpy(x) for name, x in load_file(f"{source}/model.safetensors").items()}
+    config = json.load(open(f"{source}/config.json"))
+    decoder, encoder = config["decoder"], config["encoder"]
+    n = decoder["n_positions"]
+    for i in range(decoder["n_layer"]):
+        for part in ("attn", "crossattention"):
+            prefix = f"decoder.transformer.h.{i}.{part}."
+            state[prefix + "bias"] = torch.ones(n, n, dtype=torch.uint8).tril().view(1, 1, n, n)
+            state[prefix + "masked_bias"] = torch.tensor(-1e4)
+    state["decoder.lm_head.weight"] = state["decoder.transformer.wte.weight"]
+    torch.save(collections.OrderedDict(state), f"{folder}/pytorch_model.bin")
+
+    then = dict(add_cross_attention=False, bad_words_ids=None, chunk_size_feed_forward=0, do_sample=False,
+                early_stopping=False, finetuning_task=None, id2label={"0": "LABEL_0", "1": "LABEL_1"},
+                is_decoder=False, is_encoder_decoder=False, label2id={"LABEL_0": 0, "LABEL_1": 1}, length_penalty=1.0,
+                max_length=20, min_length=0, no_repeat_ngram_size=0, num_beams=1, num_return_sequences=1,
+                output_attentions=False, output_hidden_states=False, prefix=None, problem_type=None,
+                repetition_penalty=1.0, return_dict=True, task_specific_params=None, temperature=1.0,
+                tie_encoder_decoder=False, top_k=50, top_p=1.0, torch_dtype=None, torchscript=False,
+                transformers_version="4.15.0", use_bfloat16=False)
+    for name in ("qkv_bias", "encoder_stride", "pooler_act", "pooler_output_size"):
+        del encoder[name]
+    del decoder["reorder_and_upcast_attn"], decoder["scale_attn_by_inverse_layer_idx"]
+    del config["dtype"]
+    config["encoder"] = then | encoder | {"architectures": ["ViTModel"]}
+    config["decoder"] = then | decoder | {"architectures": ["GPT2LMHeadModel"], "n_ctx": n, "gradient_checkpointing": False,
+                                          "decoder_start_token_id": decoder["bos_token_id"]}
+    config |= {"torch_dtype": "float32", "transformers_version": None}
+    save = {"config.json": config}
+
+    special = dict.fromkeys(["bos_token", "eos_token", "unk_token", "pad_token"], "<|endoftext|>")
+    save["special_tokens_map.json"] = special
+    save["tokenizer_config.json"] = special | dict(add_prefix_space=False, model_max_length=n, name_or_path="gpt2",
+                                                   special_tokens_map_file=None, tokenizer_class="GPT2Tokenizer")
+    bpe = json.load(open(f"{source}/tokenizer.json"))["model"]
+    save["vocab.json"] = bpe["vocab"]
+    with open(f"{folder}/merges.txt", "w") as f:
+        f.write("#version: 0.2\n" + "".join(" ".join(pair) + "\n" for pair in bpe["merges"]))
+    now = json.load(open(f"{source}/preprocessor_config.json"))
+    save["preprocessor_config.json"] = dict(do_normalize=True, do_resize=True, image_mean=now["image_mean"],
+                                            feature_extractor_type="ViTFeatureExtractor", image_std=now["image_std"],
+                                            resample=2, size=now["size"]["height"])
+    for name, value in save.items():
+        with open(f"{folder}/{name}", "w") as f:
+            json.dump(value, f, indent=2, sort_keys=name == "config.json")
+
+    model, info = VisionEncoderDecoderModel.from_pretrained(folder, output_loading_info=True)
+    if info["missing_keys"] or info["mismatched_keys"] or not all("masked_bias" in k for k in info["unexpected_keys"]):
+        raise ValueError(f"transformers cannot load {folder}: {info}")
+    for name, p in common.parameters(model):
+        if not torch.equal(p, state[name]):
+            raise ValueError(f"transformers loads {name} otherwise")
+
+
 def main():
     case("joined", common.joined(), [4, 7, 2], 3)
     case("projected", tiny(common.vit(hidden_size=12, num_attention_heads=2)), [4, 7, 2], 4)
@@ -151,6 +217,7 @@ def main():
     case("one_caption", tiny(), [0], 11)
     case("bos_in_labels", tiny(), [3, 5], 13, bos_in_labels=True)
     small_checkpoint()
+    old_checkpoint("seq2seq/testdata/checkpoint", "seq2seq/testdata/checkpoint_of_2022")
 
 
 if __name__ == "__main__":
