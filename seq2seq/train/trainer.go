@@ -113,7 +113,7 @@ func (t *Trainer[B]) EpochsDone() int { return t.epoch }
 // that wraps [ErrNotFinite], before the weights are touched, when the loss or
 // a gradient is not finite.
 func (t *Trainer[B]) Run(ctx context.Context) error {
-	for t.epoch < t.options.Epochs && t.step < t.totalSteps {
+	for t.epoch < t.options.Epochs && (t.step < t.totalSteps || t.batch > 0) {
 		start := time.Now()
 		if err := t.runEpoch(ctx); err != nil {
 			return err
@@ -140,6 +140,9 @@ func (t *Trainer[B]) Run(ctx context.Context) error {
 }
 
 func (t *Trainer[B]) runEpoch(ctx context.Context) error {
+	if t.step == t.totalSteps {
+		return nil // stopped after the last update: what is left is to validate
+	}
 	var parts []B // of one update
 	batches := t.train.NumBatches()
 	for b, err := range t.train.Epoch(ctx, t.epoch, t.batch) {
