@@ -122,7 +122,7 @@ var colours = []struct {
 }{
 	{"red", color.RGBA{220, 20, 20, 255}}, {"green", color.RGBA{20, 170, 20, 255}}, {"blue", color.RGBA{20, 20, 220, 255}},
 	{"yellow", color.RGBA{230, 220, 20, 255}}, {"black", color.RGBA{0, 0, 0, 255}}, {"white", color.RGBA{255, 255, 255, 255}},
-	{"pink", color.RGBA{250, 150, 190, 255}}, {"grey", color.RGBA{90, 90, 90, 255}},
+	{"pink", color.RGBA{250, 150, 190, 255}}, {"brown", color.RGBA{120, 60, 20, 255}},
 }
 
 var shapes = []struct {
