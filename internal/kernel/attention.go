@@ -12,7 +12,9 @@ func (s Span) Len() int { return s.End - s.Start }
 // q, and looks at the rows Source[SourceOf[i]] of k and v; with SourceOf nil, at Source[i]. Several query sequences may
 // share a source. Spans need not be contiguous nor cover all rows, but two spans of Query, or of Source, must not overlap.
 //
-// Head h has the columns [h·HeadDim, (h+1)·HeadDim) of each matrix. A row that sees no source row gets zeros.
+// Head h has the columns [h·HeadDim, (h+1)·HeadDim) of each matrix. A row that sees no source row gets zeros. What a row gets
+// has the same bits whatever other rows are computed with it, except that a NaN or an infinity among the values of a source
+// may also reach rows from which the causal mask hides it.
 type Attention struct {
 	Heads, HeadDim int
 	Scale          float64 // of the scores, usually 1/√HeadDim
@@ -40,14 +42,18 @@ func (s *Attention) check(name string, spans []Span, length, ld int) {
 		panic(fmt.Sprintf("kernel: attention: %s has row stride %d, want at least %d heads × %d", name, ld, s.Heads, s.HeadDim))
 	}
 	for i, span := range spans {
-		if span.Start < 0 || span.End < span.Start || span.Len() > 0 && width > 0 && (span.End-1)*ld+width > length {
+		if span.Start < 0 || span.End < span.Start || span.Len() > 0 && (span.End-1)*ld+width > length {
 			panic(fmt.Sprintf("kernel: attention: rows [%d, %d) of span %d are outside %s, a slice of %d with row stride %d",
 				span.Start, span.End, i, name, length, ld))
 		}
 	}
 }
 
-func (s *Attention) checkSources() {
+// checkFields panics unless the fields fit together.
+func (s *Attention) checkFields() {
+	if s.Heads < 1 || s.HeadDim < 1 {
+		panic(fmt.Sprintf("kernel: attention: %d heads × %d, want at least one of each", s.Heads, s.HeadDim))
+	}
 	if s.DropoutP < 0 || s.DropoutP >= 1 {
 		panic(fmt.Sprintf("kernel: attention: DropoutP is %v, want [0, 1)", s.DropoutP))
 	}
@@ -74,7 +80,7 @@ func (s *Attention) checkStats(lse int) {
 // will do. lse [rows of q, Heads] receives the logarithm of each row's sum of exponentials for AttentionBackward; nil: not
 // stored.
 func AttentionForward[T Float](s *Attention, out []T, ldo int, q []T, ldq int, k []T, ldk int, v []T, ldv int, lse []T) {
-	s.checkSources()
+	s.checkFields()
 	s.check("out", s.Query, len(out), ldo)
 	s.check("q", s.Query, len(q), ldq)
 	s.check("k", s.Source, len(k), ldk)
@@ -88,7 +94,7 @@ func AttentionForward[T Float](s *Attention, out []T, ldo int, q []T, ldq int, k
 // AttentionBackward adds the gradients of AttentionForward to dq, dk and dv; any of them may be nil. dout is the gradient of out,
 // and out and lse are what AttentionForward stored. The probabilities are computed again, a block at a time.
 func AttentionBackward[T Float](s *Attention, dq []T, lddq int, dk []T, lddk int, dv []T, lddv int, dout []T, lddo int, out []T, ldo int, q []T, ldq int, k []T, ldk int, v []T, ldv int, lse []T) {
-	s.checkSources()
+	s.checkFields()
 	if dq != nil {
 		s.check("dq", s.Query, len(dq), lddq)
 	}
@@ -113,7 +119,7 @@ func AttentionBackward[T Float](s *Attention, dq []T, lddq int, dk []T, lddk int
 // AttentionWeights sets w [Heads, Lq, Lk] to the probabilities of one query sequence, before dropout. Those that a causal mask
 // hides are zero.
 func AttentionWeights[T Float](s *Attention, w []T, sequence int, q []T, ldq int, k []T, ldk int) {
-	s.checkSources()
+	s.checkFields()
 	s.check("q", s.Query, len(q), ldq)
 	s.check("k", s.Source, len(k), ldk)
 	query, source := s.Query[sequence], s.Source[s.source(sequence)]

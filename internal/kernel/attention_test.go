@@ -319,6 +319,7 @@ func TestAttentionPanicsWithTheSizesOfWhatDoesNotFit(t *testing.T) {
 		{"rows [3, 2) of span 0 are outside k", run(Attention{Query: []Span{{0, 1}}, Source: []Span{{3, 2}}})},
 		{"query sequence 0 looks at source 1 of 1", run(Attention{Query: []Span{{0, 1}}, Source: []Span{{0, 2}}, SourceOf: []int{1}})},
 		{"2 query sequences but 1 sources", run(Attention{Query: []Span{{0, 1}, {1, 2}}, Source: []Span{{0, 2}}})},
+		{"0 heads × 3", func() { AttentionForward(&Attention{HeadDim: 3}, x, 6, x, 6, x, 6, x, 6, nil) }},
 		{"DropoutP is 1, want [0, 1)", run(Attention{DropoutP: 1})},
 		{"v has row stride 5, want at least 2 heads × 3", func() {
 			AttentionForward(&Attention{Heads: 2, HeadDim: 3}, x, 6, x, 6, x, 6, x, 5, nil)

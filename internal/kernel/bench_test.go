@@ -5,7 +5,22 @@ import (
 	"testing"
 )
 
-// BenchmarkGemm reports GF/s on each instruction set that the machine has, with one thread and with all.
+// atThreads runs a benchmark on each instruction set that the machine has, with one thread and with two, and reports GF/s.
+func atThreads(b *testing.B, name string, flops float64, f func()) {
+	onEveryCPU(func(cpu string) {
+		for threads := 1; threads <= 2; threads++ {
+			b.Run(fmt.Sprintf("%s/%s/threads=%d", name, cpu, threads), func(b *testing.B) {
+				SetThreads(threads)
+				defer SetThreads(0)
+				for b.Loop() {
+					f()
+				}
+				b.ReportMetric(flops*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GF/s")
+			})
+		}
+	})
+}
+
 func BenchmarkGemm(b *testing.B) {
 	shapes := []struct {
 		name           string
@@ -42,17 +57,69 @@ func BenchmarkGemm(b *testing.B) {
 		if s.transB {
 			ldb = s.k
 		}
-		onEveryCPU(func(name string) {
-			for threads := 1; threads <= 2; threads++ {
-				b.Run(fmt.Sprintf("%s/%dx%dx%d/%s/threads=%d", s.name, s.m, s.n, s.k, name, threads), func(b *testing.B) {
-					SetThreads(threads)
-					defer SetThreads(0)
-					for b.Loop() {
-						Gemm(s.transA, s.transB, s.m, s.n, s.k, x, lda, y, ldb, c, s.n, false, nil)
-					}
-					b.ReportMetric(2*float64(s.m)*float64(s.n)*float64(s.k)*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GF/s")
-				})
-			}
+		atThreads(b, fmt.Sprintf("%s/%dx%dx%d", s.name, s.m, s.n, s.k), 2*float64(s.m)*float64(s.n)*float64(s.k), func() {
+			Gemm(s.transA, s.transB, s.m, s.n, s.k, x, lda, y, ldb, c, s.n, false, nil)
+		})
+	}
+}
+
+// BenchmarkAttention is one layer of ViT-B on one image, and one step of decoding by eight sequences.
+func BenchmarkAttention(b *testing.B) {
+	const heads, d, patches = 12, 64, 197
+	const width = heads * d
+	qkv := random[float32](newRand(), patches*3*width)
+	out, lse := make([]float32, patches*width), make([]float32, patches*heads)
+	step := &Attention{Heads: heads, HeadDim: d, Scale: 0.125, Source: []Span{{0, patches}}, SourceOf: make([]int, 8)}
+	for i := range step.SourceOf {
+		step.Query = append(step.Query, Span{i, i + 1})
+	}
+	image := &Attention{Heads: heads, HeadDim: d, Scale: 0.125, Query: step.Source, Source: step.Source}
+	forward := func(s *Attention) func() {
+		return func() {
+			AttentionForward(s, out, width, qkv, 3*width, qkv[width:], 3*width, qkv[2*width:], 3*width, lse)
+		}
+	}
+	const product = 2 * patches * width // flops of a query row
+	atThreads(b, "image forward", 2*product*patches, forward(image))
+	gradient := make([]float32, len(qkv))
+	atThreads(b, "image backward", 5*product*patches, func() {
+		AttentionBackward(image, gradient, 3*width, gradient[width:], 3*width, gradient[2*width:], 3*width, out, width, out, width,
+			qkv, 3*width, qkv[width:], 3*width, qkv[2*width:], 3*width, lse)
+	})
+	atThreads(b, "step forward", 8*2*product, forward(step))
+}
+
+// BenchmarkElements measures what is done to each element, in a matrix of 197×768.
+func BenchmarkElements(b *testing.B) {
+	const rows, dim = 197, 768
+	rng := newRand()
+	x, y, w := random[float32](rng, rows*dim), make([]float32, rows*dim), random[float32](rng, rows*dim)
+	m, v := make([]float32, rows*dim), make([]float32, rows*dim)
+	mean, rstd, gamma := make([]float32, rows), make([]float32, rows), random[float32](rng, dim)
+	for _, c := range []struct {
+		name string
+		f    func()
+	}{
+		{"GELU", func() { Activate(GELU, y, x) }},
+		{"GELU gradient", func() { ActivateGrad(GELU, y, x, x) }},
+		{"GELUTanh", func() { Activate(GELUTanh, y, x) }},
+		{"GELUTanh gradient", func() { ActivateGrad(GELUTanh, y, x, x) }},
+		{"layer norm", func() { LayerNorm(y, mean, rstd, x, gamma, gamma, rows, dim, 1e-5) }},
+		{"layer norm backward", func() { LayerNormBackward(y, nil, nil, x, x, mean, rstd, gamma, rows, dim) }},
+		{"cross-entropy", func() { CrossEntropy(y, 3, 50257, []int{1, 2, 3}, 0, make([]float64, 3), true, 0) }},
+		{"AdamW", func() {
+			AdamW(w, x, m, v, AdamParams{LearningRate: 1e-3, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, Step: 1})
+		}},
+	} {
+		onEveryCPU(func(cpu string) {
+			b.Run(c.name+"/"+cpu, func(b *testing.B) {
+				SetThreads(1)
+				defer SetThreads(0)
+				for b.Loop() {
+					c.f()
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/(rows*dim), "ns/element")
+			})
 		})
 	}
 }

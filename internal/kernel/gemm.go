@@ -227,8 +227,8 @@ func (g *product[T]) finish(i0, i1, j0, j1 int) {
 	}
 }
 
-// multiplyPanels computes or adds to the m×n matrix c the product of packed operands over the first k steps of their panels, which have
-// stepsA and stepsB.
+// multiplyPanels sets the m×n matrix c to, or adds to it, the product of packed operands over the first k steps of their panels, which
+// have stepsA and stepsB.
 func multiplyPanels[T Float](m, n, k int, a []T, stepsA int, b []T, stepsB int, c []T, ldc int, accumulate bool) {
 	rows, cols := tileShape[T]()
 	for p := 0; p < k; p += depth {
@@ -287,6 +287,9 @@ func (o operand[T]) pack(dst []T, width int, lanes span, first, k int, part span
 	lane, step := o.ld, 1
 	if o.side {
 		lane, step = 1, o.ld
+	}
+	if part.len() == 0 {
+		return
 	}
 	for i := 0; i < lanes.len(); i += width {
 		panel, n := dst[i*k+part.lo*width:], min(width, lanes.len()-i)
