@@ -105,6 +105,7 @@ func (j *job) train(ctx context.Context) (err error) {
 	j.progress.Skip(j.pairsAfter(j.trainer.StepsDone()))
 	err = j.trainer.Run(ctx)
 	j.progress.Done()
+	err = errors.Join(err, j.folder.Report()) // also of a run that broke off
 	if errors.Is(err, context.Canceled) {
 		if saveErr := j.saveState(); saveErr != nil {
 			return errors.Join(err, saveErr)
@@ -126,7 +127,7 @@ func (j *job) step(s train.Step) error {
 	if err := j.folder.Step(s); err != nil {
 		return err
 	}
-	if s.Step%50 == 0 {
+	if s.Step == 1 || s.Step%50 == 0 {
 		if err := j.folder.Histograms(j.model, s.Step); err != nil {
 			return err
 		}
@@ -148,7 +149,7 @@ func (j *job) epoch(e train.Epoch) error {
 	}
 	j.progress.Clear()
 	j.report(e, samples)
-	if err := j.folder.Text("captions", e.Step, markdown(samples)); err != nil {
+	if err := j.record(e, samples); err != nil {
 		return err
 	}
 	if err := j.saveModel(); err != nil {

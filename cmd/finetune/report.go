@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/dustin/go-humanize"
+	"github.com/ekphrasis-ml/ekphrasis/datasets"
 	"github.com/ekphrasis-ml/ekphrasis/datasets/emoji"
 	"github.com/ekphrasis-ml/ekphrasis/layers"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq/train"
@@ -66,6 +67,8 @@ type captioned struct {
 	Image     string `json:"image"`
 	Actual    string `json:"actual"`
 	Generated string `json:"generated"`
+
+	example datasets.Example
 }
 
 // samples captions the first validation pictures.
@@ -93,7 +96,11 @@ func (j *job) caption(ctx context.Context, data *train.PictureData, n int, visit
 			return nil, err
 		}
 		for i, c := range captions {
-			out = append(out, captioned{b.IDs[i], b.References[i][0], c})
+			example, err := data.Dataset().Example(b.Keys[i].Index)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, captioned{b.IDs[i], b.References[i][0], c, example})
 		}
 		if visit != nil {
 			visit(len(out))
@@ -131,14 +138,20 @@ func shorten(s string, n int) string {
 	return s
 }
 
-func markdown(samples []captioned) string {
-	var b strings.Builder
-	b.WriteString("| picture | actual | generated |\n| --- | --- | --- |\n")
-	cell := strings.NewReplacer("|", "\\|", "\n", " ")
-	for _, s := range samples {
-		fmt.Fprintf(&b, "| %s | %s | %s |\n", cell.Replace(s.Image), cell.Replace(s.Actual), cell.Replace(s.Generated))
+// record keeps the samples with the files of the run, and writes its report.
+func (j *job) record(e train.Epoch, samples []captioned) error {
+	shown := make([]train.Sample, len(samples))
+	for i, s := range samples {
+		picture, err := s.example.Image()
+		if err != nil {
+			return err
+		}
+		shown[i] = train.Sample{ID: s.Image, Picture: picture, Actual: s.example.Captions, Generated: s.Generated}
 	}
-	return b.String()
+	if err := j.folder.Samples(e, shown); err != nil {
+		return err
+	}
+	return j.folder.Report()
 }
 
 // conclude says what came of it and what to do next.
@@ -162,7 +175,8 @@ func (j *job) conclude(ctx context.Context) error {
 			fmt.Fprintf(os.Stderr, "  %v\n", s.Err)
 		}
 	}
-	fmt.Fprintf(os.Stderr, "\nThe model is in %s. See what it says of a picture:\n\n  go run ./cmd/caption PICTURE\n\n", filepath.Join(j.Out, train.ModelDir))
+	fmt.Fprintf(os.Stderr, "\nThe model is in %s, the report in %s. See what the model says of a picture:\n\n  go run ./cmd/caption PICTURE\n\n",
+		filepath.Join(j.Out, train.ModelDir), filepath.Join(j.Out, train.ReportFile))
 	return j.printJSON(result)
 }
 

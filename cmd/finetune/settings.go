@@ -46,8 +46,9 @@ const about = `
 Teach a vision encoder-decoder to describe pictures. Without flags it joins the
 small ViT and GPT-2 of the embedded sample, freezes both, and trains the
 cross-attention between them on the sample's pictures. The run folder gets the
-model (which Hugging Face transformers loads too), metrics.jsonl, TensorBoard
-events, and a state from which an interrupted run goes on.`
+model (which Hugging Face transformers loads too), report.html to open in a
+browser, metrics.jsonl, TensorBoard events, and a state from which an
+interrupted run goes on.`
 
 func parse(args []string) (settings, error) {
 	s := settings{Training: train.DefaultOptions()}

@@ -1,7 +1,6 @@
 package report
 
 import (
-	"cmp"
 	"math"
 	"slices"
 )
@@ -74,12 +73,7 @@ type column struct {
 	Shares []byte  `json:"shares"` // base64 in JSON
 }
 
-// maxColumns keeps the page small: of more histograms of a tensor, it has a
-// choice.
-const maxColumns = 60
-
-// tensors sorts histograms by tensor, in order of appearance, and by step. Of
-// two for one step, the later one counts.
+// tensors sorts histograms by tensor, in order of appearance.
 func tensors(histograms []Histogram) []tensor {
 	position := map[string]int{}
 	var out []tensor
@@ -100,9 +94,6 @@ func tensors(histograms []Histogram) []tensor {
 			out[i].Gradients = append(out[i].Gradients, c)
 		}
 	}
-	for i := range out {
-		out[i].Weights, out[i].Gradients = choose(out[i].Weights), choose(out[i].Gradients)
-	}
 	return out
 }
 
@@ -113,23 +104,4 @@ func shares(counts []int) []byte {
 		out[i] = byte(math.Ceil(255 * float64(n) / float64(most)))
 	}
 	return out
-}
-
-func choose(columns []column) []column {
-	slices.SortStableFunc(columns, func(a, b column) int { return cmp.Compare(a.Step, b.Step) })
-	var out []column
-	for i, c := range columns {
-		if i+1 < len(columns) && columns[i+1].Step == c.Step {
-			continue
-		}
-		out = append(out, c)
-	}
-	n := len(out)
-	if n <= maxColumns {
-		return out
-	}
-	for i := range maxColumns {
-		out[i] = out[i*(n-1)/(maxColumns-1)]
-	}
-	return out[:maxColumns]
 }

@@ -15,9 +15,9 @@ import (
 type Report struct {
 	Title      string
 	Written    time.Time
-	Steps      []Step  // in ascending order
-	Epochs     []Epoch // in ascending order
-	Histograms []Histogram
+	Steps      []Step      // in ascending order
+	Epochs     []Epoch     // in ascending order
+	Histograms []Histogram // in ascending order of step; some 50 of a tensor are enough
 	Events     []Event
 	Settings   []Fact
 	Versions   []Fact

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/ekphrasis-ml/ekphrasis/internal/atomicfile"
 	"github.com/ekphrasis-ml/ekphrasis/internal/events"
 	"github.com/ekphrasis-ml/ekphrasis/internal/hfconfig"
+	"github.com/ekphrasis-ml/ekphrasis/internal/report"
 	"github.com/ekphrasis-ml/ekphrasis/layers"
 	"github.com/nlpodyssey/spago/mat"
 )
@@ -35,9 +37,11 @@ type Metric struct {
 	Loss         *float64 `json:"loss"` // null if not finite
 	GradNorm     *float64 `json:"grad_norm,omitempty"`
 	LearningRate *float64 `json:"learning_rate,omitempty"`
+	Seconds      float64  `json:"seconds,omitempty"` // of an epoch with its validation
 }
 
-// Folder keeps the files of a run: metrics.jsonl and TensorBoard's events.
+// Folder keeps the files of a run: metrics.jsonl, samples.jsonl, histograms,
+// TensorBoard's events, and report.html, which shows it all.
 type Folder struct {
 	Dir     string
 	metrics *os.File
@@ -63,8 +67,10 @@ func NewFolder(dir string, run any) (*Folder, error) {
 // epochs: what they say of later ones is dropped, since those will be made
 // again.
 func ResumeFolder(dir string, steps, epochs int) (*Folder, error) {
-	if err := dropAfter(filepath.Join(dir, MetricsFile), steps, epochs); err != nil {
-		return nil, err
+	for _, name := range []string{MetricsFile, SamplesFile, histogramsFile} {
+		if err := dropAfter(filepath.Join(dir, name), steps, epochs); err != nil {
+			return nil, err
+		}
 	}
 	return openFolder(dir, func(folder string) (*events.Writer, error) { return events.Resume(folder, steps+1) })
 }
@@ -94,8 +100,8 @@ func openFolder(dir string, open func(folder string) (*events.Writer, error)) (*
 	return f, nil
 }
 
-// dropAfter keeps the whole lines of a metrics file up to a step, and of
-// epochs those that are done.
+// dropAfter keeps the whole lines of a file up to a step, and of epochs those
+// that are done.
 func dropAfter(path string, steps, epochs int) error {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -105,8 +111,7 @@ func dropAfter(path string, steps, epochs int) error {
 		return err
 	}
 	var kept bytes.Buffer
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	lines.Buffer(nil, 1<<20)
+	lines := newScanner(bytes.NewReader(data))
 	for lines.Scan() {
 		var m Metric
 		if json.Unmarshal(lines.Bytes(), &m) == nil && m.Step <= steps && (m.Split == "train" || m.Epoch <= epochs) {
@@ -118,6 +123,13 @@ func dropAfter(path string, steps, epochs int) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return atomicfile.WriteBytes(path, kept.Bytes())
+}
+
+// newScanner reads lines, of which those of histograms are long.
+func newScanner(r io.Reader) *bufio.Scanner {
+	s := bufio.NewScanner(r)
+	s.Buffer(nil, 1<<28)
+	return s
 }
 
 // Step records an update.
@@ -132,7 +144,7 @@ func (f *Folder) Step(s Step) error {
 // Epoch records an epoch.
 func (f *Folder) Epoch(e Epoch) error {
 	err := errors.Join(
-		f.write(Metric{Split: "train_epoch", Epoch: e.Epoch, Step: e.Step, Loss: finite(e.TrainLoss)}),
+		f.write(Metric{Split: "train_epoch", Epoch: e.Epoch, Step: e.Step, Loss: finite(e.TrainLoss), Seconds: e.Duration.Seconds()}),
 		f.events.Scalar("epoch/train_loss", e.Step, e.TrainLoss))
 	if math.IsNaN(e.ValLoss) {
 		return err
@@ -145,25 +157,26 @@ func (f *Folder) Epoch(e Epoch) error {
 // Histograms records the distribution of the trained weights of model and of
 // their gradients.
 func (f *Folder) Histograms(model any, step int) error {
+	line := histogramLine{Step: step}
+	add := func(of, name string, m mat.Tensor) error {
+		values := mat.Data[float32](m)
+		line.Tensors = append(line.Tensors, report.NewHistogram(step, name, of, values))
+		return events.Histogram(f.events, of+"/"+name, step, values)
+	}
 	for _, p := range layers.Parameters(model) {
 		if !p.Value.RequiresGrad() {
 			continue
 		}
-		if err := events.Histogram(f.events, "weights/"+p.Name, step, mat.Data[float32](p.Value.Value())); err != nil {
+		if err := add("weights", p.Name, p.Value.Value()); err != nil {
 			return err
 		}
 		if p.Value.HasGrad() {
-			if err := events.Histogram(f.events, "gradients/"+p.Name, step, mat.Data[float32](p.Value.Grad())); err != nil {
+			if err := add("gradients", p.Name, p.Value.Grad()); err != nil {
 				return err
 			}
 		}
 	}
-	return nil
-}
-
-// Text records text in Markdown, such as a table of captions.
-func (f *Folder) Text(tag string, step int, markdown string) error {
-	return f.events.Text(tag, step, markdown)
+	return f.appendLine(histogramsFile, line)
 }
 
 // Close finishes the files.
