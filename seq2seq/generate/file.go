@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 
 	"github.com/ekphrasis-ml/ekphrasis/internal/hfconfig"
@@ -14,8 +15,10 @@ const fileName = "generation_config.json"
 
 // LoadOptions reads generation_config.json of a model's folder: what it says
 // replaces base, and what it leaves out (or is null) stays. Without the file,
-// the settings are read from config.json, where older models have them. A field that would change the result and is not known
-// here is an error, as is one of a wrong type; errors name file and field.
+// the settings are read from config.json, where older models have them, and
+// without that too, base is returned. A field that would change the result
+// and is not known here is an error, as is one of a wrong type; errors name
+// file and field.
 func LoadOptions(fsys fs.FS, base Options) (Options, error) {
 	o := base
 	var raw hfconfig.Raw
@@ -30,10 +33,8 @@ func LoadOptions(fsys fs.FS, base Options) (Options, error) {
 	if err := hfconfig.Read(fsys, fileName, (*plain)(&o)); err != nil {
 		return base, err
 	}
-	for name, value := range raw {
-		if neutral, ok := unsupported[name]; ok && !slices.Contains(append(neutral, "null"), string(bytes.TrimSpace(value))) {
-			return base, fmt.Errorf("%s: %s is %s, which is not supported", fileName, name, value)
-		}
+	if err := refuseUnsupported(raw); err != nil {
+		return base, fmt.Errorf("%s: %w", fileName, err)
 	}
 	var bos struct {
 		BOSTokenID *int `json:"bos_token_id"`
@@ -50,8 +51,8 @@ func LoadOptions(fsys fs.FS, base Options) (Options, error) {
 	return o, nil
 }
 
-// unsupported are fields of generation_config.json that change what is
-// generated, with the values that do not.
+// unsupported are settings of Hugging Face's that change what is generated,
+// with the values that do not.
 var unsupported = map[string][]string{
 	"constraints":                      {"[]"},
 	"diversity_penalty":                {"0", "0.0"},
@@ -71,6 +72,16 @@ var unsupported = map[string][]string{
 	"sequence_bias":                    {},
 	"top_h":                            {},
 	"watermarking_config":              {},
+}
+
+func refuseUnsupported(fields hfconfig.Raw) error {
+	for _, name := range slices.Sorted(maps.Keys(unsupported)) {
+		value := string(bytes.TrimSpace(fields[name]))
+		if value != "" && value != "null" && !slices.Contains(unsupported[name], value) {
+			return fmt.Errorf("%s is %s, which is not supported", name, value)
+		}
+	}
+	return nil
 }
 
 // Save writes generation_config.json into a folder: what differs from the

@@ -11,7 +11,7 @@ import (
 
 // fromModelConfig reads the settings of generation where models had them
 // before there was a generation_config.json: in config.json, those of the
-// decoder and, before them, those of the whole.
+// whole and, where these are silent, those of the decoder.
 func fromModelConfig(fsys fs.FS, base Options) (Options, error) {
 	const name = "config.json"
 	var whole json.RawMessage
@@ -23,31 +23,42 @@ func fromModelConfig(fsys fs.FS, base Options) (Options, error) {
 		return base, err
 	}
 	var parts struct {
-		Decoder    json.RawMessage `json:"decoder"`
-		BOSTokenID *int            `json:"bos_token_id"`
+		Decoder json.RawMessage `json:"decoder"`
 	}
 	if err := json.Unmarshal(whole, &parts); err != nil {
 		return base, fmt.Errorf("%s: %w", name, err)
 	}
-	var decoder struct {
-		BOSTokenID *int `json:"bos_token_id"`
-	}
-	type plain Options
-	o := base
+	o, bos := base, (*int)(nil)
 	if len(parts.Decoder) > 0 {
-		if err := errors.Join(json.Unmarshal(parts.Decoder, (*plain)(&o)), json.Unmarshal(parts.Decoder, &decoder)); err != nil {
+		if err := o.overlay(parts.Decoder, &bos); err != nil {
 			return base, fmt.Errorf("%s: decoder: %w", name, err)
 		}
 	}
-	if err := json.Unmarshal(whole, (*plain)(&o)); err != nil {
+	if err := o.overlay(whole, &bos); err != nil {
 		return base, fmt.Errorf("%s: %w", name, err)
 	}
-	for _, bos := range []*int{parts.BOSTokenID, decoder.BOSTokenID} {
-		if o.DecoderStartTokenID < 0 && bos != nil {
-			o.DecoderStartTokenID = *bos
-		}
+	if o.DecoderStartTokenID < 0 && bos != nil {
+		o.DecoderStartTokenID = *bos
 	}
 	loaded := o
 	o.file = &loaded
 	return o, nil
+}
+
+// overlay replaces the settings, and bos, that a JSON object names.
+func (o *Options) overlay(object json.RawMessage, bos **int) error {
+	var raw hfconfig.Raw
+	if err := json.Unmarshal(object, &raw); err != nil {
+		return err
+	}
+	if err := refuseUnsupported(raw); err != nil {
+		return err
+	}
+	if value := raw["bos_token_id"]; value != nil && string(value) != "null" {
+		if err := json.Unmarshal(value, bos); err != nil {
+			return fmt.Errorf("bos_token_id: %w", err)
+		}
+	}
+	type plain Options
+	return json.Unmarshal(object, (*plain)(o))
 }

@@ -2,6 +2,7 @@ package generate_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -24,11 +25,22 @@ func TestOldModelsHaveTheirSettingsInConfigJSON(t *testing.T) {
 	if err := o.Check(50257, 1024); err != nil {
 		t.Errorf("settings without effect that the model came with: %v", err)
 	}
-	o, err = generate.LoadOptions(fstest.MapFS{"config.json": {Data: []byte(`{"bos_token_id": 7, "decoder": {}}`)}}, generate.DefaultOptions())
-	if err != nil || o.DecoderStartTokenID != 7 {
-		t.Errorf("start token %d, %v; want 7", o.DecoderStartTokenID, err)
+	for _, config := range []string{`{"bos_token_id": 7, "decoder": {}}`, `{"bos_token_id": null, "decoder": {"bos_token_id": 7}}`} {
+		o, err = generate.LoadOptions(fstest.MapFS{"config.json": {Data: []byte(config)}}, generate.DefaultOptions())
+		if err != nil || o.DecoderStartTokenID != 7 {
+			t.Errorf("%s: start token %d, %v; want 7", config, o.DecoderStartTokenID, err)
+		}
 	}
-	if _, err := generate.LoadOptions(fstest.MapFS{"config.json": {Data: []byte(`{"num_beams": "four"}`)}}, generate.DefaultOptions()); err == nil {
-		t.Error("num_beams as a text was taken")
+	for config, want := range map[string]string{
+		`{"num_beams": "four"}`:               "num_beams",
+		`{"bos_token_id": "x"}`:               "bos_token_id",
+		`{"decoder": {"num_beam_groups": 2}}`: "decoder: num_beam_groups is 2, which is not supported",
+		`{"decoder": 3}`:                      "decoder",
+		`[`:                                   "line 1",
+	} {
+		_, err := generate.LoadOptions(fstest.MapFS{"config.json": {Data: []byte(config)}}, generate.DefaultOptions())
+		if err == nil || !strings.Contains(err.Error(), "config.json") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want %q in it", config, err, want)
+		}
 	}
 }
