@@ -177,7 +177,8 @@ type SaveOptions struct {
 
 // Save writes a folder that transformers loads with no missing and no
 // unexpected keys, and [Load] as well: weights, configurations and tokenizer.
-// Each file replaces its predecessor only when it is complete.
+// Each file replaces its predecessor only when it is complete, config.json at
+// last.
 func (m *VisionEncoderDecoder) Save(dir string, o SaveOptions) error {
 	encoder, ok1 := m.Encoder.(configured)
 	decoder, ok2 := m.Decoder.(configured)
@@ -208,16 +209,16 @@ func (m *VisionEncoderDecoder) Save(dir string, o SaveOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := hfconfig.Write(dir, "config.json", merged); err != nil {
-		return err
-	}
 	if err := m.Processor.Save(dir); err != nil {
 		return err
 	}
 	if err := m.Tokenizer.Save(dir); err != nil {
 		return err
 	}
-	return m.Generation.Save(dir)
+	if err := m.Generation.Save(dir); err != nil {
+		return err
+	}
+	return hfconfig.Write(dir, "config.json", merged) // the last: where it is, all is
 }
 
 // Caption is what a model says of a picture.
