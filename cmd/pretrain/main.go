@@ -1,6 +1,7 @@
-// Command pretrain makes the two base models of the embedded sample again: a
-// ViT that learns the words of the pictures' names, and a GPT-2 that learns
-// the captions as a language, both from the training part only.
+// Command pretrain makes the models of the embedded sample again: a ViT that
+// learns the words of the pictures' names, a GPT-2 that learns the captions as
+// a language, and the cross-attention between them, all from the training part
+// only.
 package main
 
 import (
@@ -11,11 +12,13 @@ import (
 
 	"github.com/ekphrasis-ml/ekphrasis/datasets"
 	"github.com/ekphrasis-ml/ekphrasis/datasets/emoji"
+	"github.com/ekphrasis-ml/ekphrasis/internal/checkpoint"
 	"github.com/ekphrasis-ml/ekphrasis/internal/cli"
 	"github.com/ekphrasis-ml/ekphrasis/internal/hfconfig"
 	"github.com/ekphrasis-ml/ekphrasis/internal/safetensors"
 	"github.com/ekphrasis-ml/ekphrasis/internal/weights"
 	"github.com/ekphrasis-ml/ekphrasis/layers"
+	"github.com/ekphrasis-ml/ekphrasis/seq2seq"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq/gpt2"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq/sample"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq/tokenizer"
@@ -25,22 +28,22 @@ import (
 )
 
 const about = `
-Pretrain the two base models of the embedded sample, on its training part: a ViT
-that predicts the words of each picture's name, and a GPT-2 that predicts the
-captions without seeing the pictures. They are written in Hugging Face's format
-to OUT/vit and OUT/gpt2.`
+Make the models of the embedded sample, from its training part: a ViT that
+predicts the words of each picture's name, a GPT-2 that predicts the captions
+without seeing the pictures, and the cross-attention that joins them. They are
+written in Hugging Face's format, in half precision, to OUT/vit, OUT/gpt2 and
+OUT/crossattention. The defaults are those of the models in seq2seq/sample.`
 
 type settings struct {
 	cli.Common
-	out                string
-	only               string
-	vitEpochs          int
-	gpt2Epochs         int
-	batchSize          int
-	learningRate       float64
-	vitDropout, gpt2DO float64
-	weightDecay        float64
-	maxSteps           int
+	out          string
+	only         string
+	epochs       map[string]*int
+	batchSize    int
+	learningRate float64
+	dropout      float64
+	weightDecay  float64
+	maxSteps     int
 }
 
 func main() { cli.Main("pretrain", run) }
@@ -48,35 +51,41 @@ func main() { cli.Main("pretrain", run) }
 func run(ctx context.Context, args []string) error {
 	s := settings{}
 	f := cli.Flags("pretrain [flags]", about)
-	f.StringVar(&s.out, "out", filepath.Join("runs", "pretrain"), "folder for the two models")
-	f.StringVar(&s.only, "only", "", "make one of them: vit or gpt2")
-	f.IntVar(&s.vitEpochs, "vit-epochs", 60, "times the ViT goes through the pictures")
-	f.IntVar(&s.gpt2Epochs, "gpt2-epochs", 40, "times the GPT-2 goes through the captions")
+	f.StringVar(&s.out, "out", filepath.Join("runs", "pretrain"), "folder for the models")
+	f.StringVar(&s.only, "only", "", "make one of them: vit, gpt2, or crossattention between those that are in OUT")
+	s.epochs = map[string]*int{
+		sample.Encoder:        f.Int("vit-epochs", 30, "times the ViT goes through the pictures"),
+		sample.Decoder:        f.Int("gpt2-epochs", 20, "times the GPT-2 goes through the captions"),
+		sample.CrossAttention: f.Int("crossattention-epochs", 40, "times the cross-attention goes through the pairs of both"),
+	}
 	f.IntVar(&s.batchSize, "batch-size", 64, "pictures or captions in a batch")
 	f.Float64Var(&s.learningRate, "learning-rate", 1e-3, "peak learning rate, after a warm-up of 200 updates, before it falls along a cosine")
-	f.Float64Var(&s.vitDropout, "vit-dropout", 0.1, "dropout of the ViT")
-	f.Float64Var(&s.gpt2DO, "gpt2-dropout", 0.1, "dropout of the GPT-2")
+	f.Float64Var(&s.dropout, "dropout", 0.1, "dropout")
 	f.Float64Var(&s.weightDecay, "weight-decay", 0.05, "weight decay")
 	f.IntVar(&s.maxSteps, "max-steps", 0, "stop each after so many updates; 0: after the epochs")
 	s.Add(f)
 	if err := cli.Parse(f, args); err != nil {
 		return err
 	}
-	if s.only != "" && s.only != sample.Encoder && s.only != sample.Decoder {
-		return cli.Usagef("--only is %q; it may be vit or gpt2", s.only)
-	}
 	if err := s.Apply(); err != nil {
 		return err
 	}
-	if s.only != sample.Decoder {
-		if err := s.pretrainViT(ctx); err != nil {
-			return fmt.Errorf("vit: %w", err)
+	steps := []struct {
+		name string
+		make func(context.Context) error
+	}{{sample.Encoder, s.pretrainViT}, {sample.Decoder, s.pretrainGPT2}, {sample.CrossAttention, s.joinBoth}}
+	known := false
+	for _, step := range steps {
+		if s.only != "" && s.only != step.name {
+			continue
+		}
+		known = true
+		if err := step.make(ctx); err != nil {
+			return fmt.Errorf("%s: %w", step.name, err)
 		}
 	}
-	if s.only != sample.Encoder {
-		if err := s.pretrainGPT2(ctx); err != nil {
-			return fmt.Errorf("gpt2: %w", err)
-		}
+	if !known {
+		return cli.Usagef("--only is %q; it may be vit, gpt2 or crossattention", s.only)
 	}
 	return nil
 }
@@ -91,7 +100,7 @@ func (s *settings) pretrainViT(ctx context.Context) error {
 	c := vit.DefaultConfig()
 	c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads, c.IntermediateSize = 192, 6, 6, 768
 	c.ImageSize, c.PatchSize = vit.Size{Height: pictureSize, Width: pictureSize}, vit.Size{Height: 8, Width: 8}
-	c.HiddenDropout, c.AttentionDropout = s.vitDropout, s.vitDropout
+	c.HiddenDropout, c.AttentionDropout = s.dropout, s.dropout
 	random := layers.NewRandom(s.Seed)
 	m, err := vit.New[float32](c, random)
 	if err != nil {
@@ -104,13 +113,13 @@ func (s *settings) pretrainViT(ctx context.Context) error {
 	task := train.NewWordPredictor[float32](m, captions, random)
 	processor := vision.DefaultProcessor(pictureSize)
 	processor.DoConvertRGB = true // transparent pictures are laid on white
-	if err := s.fit(ctx, "ViT", task, processor, tokenizer.GPT2(), datasets.FirstCaption, s.vitEpochs, ""); err != nil {
+	if err := s.fit(ctx, sample.Encoder, task, processor, tokenizer.GPT2(), train.PictureOptions{Caption: datasets.FirstCaption}); err != nil {
 		return err
 	}
 	// What is saved is for use as it is, not for further pretraining.
 	m.Config.HiddenDropout, m.Config.AttentionDropout = 0, 0
 	dir := filepath.Join(s.out, sample.Encoder)
-	if err := save(dir, m, m.Config); err != nil {
+	if err := save(dir, layers.Parameters(m), m.Config); err != nil {
 		return err
 	}
 	return processor.Save(dir)
@@ -125,30 +134,51 @@ func (s *settings) pretrainGPT2(ctx context.Context) error {
 	c := gpt2.DefaultConfig()
 	c.VocabSize, c.NumPositions, c.Dim, c.NumLayers, c.NumHeads = vocabularySize, maxLength, 192, 4, 6
 	c.BOSTokenID, c.EOSTokenID, c.PadTokenID = &end, &end, &end
-	c.ResidualDropout, c.EmbeddingDropout, c.AttentionDropout = s.gpt2DO, s.gpt2DO, s.gpt2DO
+	c.ResidualDropout, c.EmbeddingDropout, c.AttentionDropout = s.dropout, s.dropout, s.dropout
 	m, err := gpt2.New[float32](c, layers.NewRandom(s.Seed))
 	if err != nil {
 		return err
 	}
 	task := &train.LanguageModel[vision.Pixels]{Decoder: m}
-	if err := s.fit(ctx, "GPT-2", task, vision.DefaultProcessor(pictureSize), tok, datasets.RandomCaption, s.gpt2Epochs, "no pictures"); err != nil {
+	if err := s.fit(ctx, sample.Decoder, task, vision.DefaultProcessor(pictureSize), tok, train.PictureOptions{Need: func(train.Key) bool { return false }}); err != nil {
 		return err
 	}
 	dir := filepath.Join(s.out, sample.Decoder)
-	if err := save(dir, m, m.Config); err != nil {
+	if err := save(dir, layers.Parameters(m), m.Config); err != nil {
 		return err
 	}
 	return tok.Save(dir)
 }
 
+// joinBoth trains the cross-attention between the two models in OUT, and saves
+// it alone.
+func (s *settings) joinBoth(ctx context.Context) error {
+	random := layers.NewRandom(s.Seed)
+	m, err := seq2seq.JoinFS(os.DirFS(filepath.Join(s.out, sample.Encoder)), os.DirFS(filepath.Join(s.out, sample.Decoder)), random)
+	if err != nil {
+		return err
+	}
+	if err := layers.Trainable(m, sample.CrossAttention); err != nil {
+		return err
+	}
+	task := train.NewCaptioning(&m.EncoderDecoder, 1<<30)
+	if err := s.fit(ctx, sample.CrossAttention, task, m.Processor, m.Tokenizer, train.PictureOptions{Need: task.Lacks}); err != nil {
+		return err
+	}
+	var trained []layers.Parameter
+	for _, p := range layers.Parameters(m) {
+		if p.Value.RequiresGrad() {
+			trained = append(trained, p)
+		}
+	}
+	return save(filepath.Join(s.out, sample.CrossAttention), trained, nil)
+}
+
 // fit trains a task on the sample and says how it goes. The validation part
 // is only looked at.
 func (s *settings) fit(ctx context.Context, name string, task train.Model[train.Batch[vision.Pixels]], processor *vision.Processor,
-	tok *tokenizer.Tokenizer, caption datasets.CaptionChoice, epochs int, pictures string) error {
-	o := train.PictureOptions{BatchSize: s.batchSize, Shuffle: true, Seed: s.Seed, Caption: caption, MaxLength: maxLength}
-	if pictures == "no pictures" {
-		o.Need = func(train.Key) bool { return false }
-	}
+	tok *tokenizer.Tokenizer, o train.PictureOptions) error {
+	o.BatchSize, o.Shuffle, o.Seed, o.MaxLength = s.batchSize, true, s.Seed, maxLength
 	data, err := train.Pictures(emoji.Train(), processor, tok, o)
 	if err != nil {
 		return err
@@ -159,7 +189,7 @@ func (s *settings) fit(ctx context.Context, name string, task train.Model[train.
 		return err
 	}
 	options := train.DefaultOptions()
-	options.Epochs, options.MaxSteps, options.LearningRate, options.WeightDecay = epochs, s.maxSteps, s.learningRate, s.weightDecay
+	options.Epochs, options.MaxSteps, options.LearningRate, options.WeightDecay = *s.epochs[name], s.maxSteps, s.learningRate, s.weightDecay
 	options.WarmupSteps, options.Seed = 200, s.Seed
 	t, err := train.New(task, data, val, options)
 	if err != nil {
@@ -181,12 +211,15 @@ func (s *settings) fit(ctx context.Context, name string, task train.Model[train.
 }
 
 // save writes a Hugging Face folder; half precision halves the repository.
-func save(dir string, model, config any) error {
+func save(dir string, params []layers.Parameter, config any) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
-	if err := weights.Save(dir, model, safetensors.F16); err != nil {
+	if err := checkpoint.Save(dir, weights.Params(params), checkpoint.SaveOptions{DType: safetensors.F16}); err != nil {
 		return err
+	}
+	if config == nil {
+		return nil
 	}
 	return hfconfig.Write(dir, "config.json", config)
 }
