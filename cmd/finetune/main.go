@@ -61,6 +61,9 @@ func prepare(ctx context.Context, s settings) (*job, error) {
 	if err := s.setDropout(j.model); err != nil {
 		return nil, err
 	}
+	if g := &j.model.Generation; g.MaxNewTokens == 0 && g.MaxLength == 0 {
+		g.MaxNewTokens = s.maxNewTokens(j.model) // as long as what it learns from
+	}
 	if err := layers.Trainable(j.model, s.trainable(j.model)...); err != nil {
 		return nil, cli.Usagef("--trainable: %w", err)
 	}

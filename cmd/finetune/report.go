@@ -85,7 +85,7 @@ func (j *job) samples() ([]captioned, error) {
 func (j *job) caption(ctx context.Context, data *train.PictureData, n int, visit func(done int)) ([]captioned, error) {
 	var out []captioned
 	o := j.model.Generation
-	o.DoSample, o.NumReturnSequences, o.MaxNewTokens = false, 1, min(j.MaxLength, j.model.Decoder.MaxLength()-1)
+	o.DoSample, o.NumReturnSequences, o.MaxNewTokens = false, 1, j.maxNewTokens(j.model)
 	for b, err := range data.Epoch(ctx, 0, 0) {
 		if err != nil || len(out) >= n {
 			return out, err

@@ -196,6 +196,12 @@ func (s *settings) setDropout(m *seq2seq.VisionEncoderDecoder) error {
 	return nil
 }
 
+// maxNewTokens is how long a caption may become: as long as those of the data,
+// as far as the decoder has positions.
+func (s *settings) maxNewTokens(m *seq2seq.VisionEncoderDecoder) int {
+	return min(s.MaxLength, m.Decoder.MaxLength()-1)
+}
+
 // trainable returns the patterns of what is trained.
 func (s *settings) trainable(m *seq2seq.VisionEncoderDecoder) []string {
 	if len(s.Trainable) > 0 {

@@ -41,7 +41,12 @@ func FS(name string) fs.FS {
 // Base joins the two pretrained models; the cross-attention between them is
 // drawn from random.
 func Base(random *layers.Random) (*seq2seq.VisionEncoderDecoder, error) {
-	return seq2seq.JoinFS(FS(Encoder), FS(Decoder), random)
+	m, err := seq2seq.JoinFS(FS(Encoder), FS(Decoder), random)
+	if err != nil {
+		return nil, err
+	}
+	m.Generation.MaxNewTokens = m.Decoder.MaxLength() - 1 // some names are long
+	return m, nil
 }
 
 // Captioner is the two models with the trained cross-attention: it names

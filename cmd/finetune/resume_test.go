@@ -1,0 +1,143 @@
+//go:build unix
+
+package main
+
+import (
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ekphrasis-ml/ekphrasis/internal/tiny"
+	"github.com/ekphrasis-ml/ekphrasis/seq2seq/train"
+)
+
+// trial is a run with everything random in it, and what comes of it when it
+// is not stopped: 31 pictures, 8 updates an epoch, 24 in all, and a state
+// after every third.
+type trial struct {
+	args           []string
+	metrics, model string // contents of the files
+}
+
+func newTrial(t *testing.T) trial {
+	t.Helper()
+	args := []string{"--model", tiny.Folder(t, tiny.Options{EncoderWidth: 48, Dropout: 0.1}), "--data", tiny.Data(t, 32),
+		"--epochs", "3", "--batch-size", "4", "--warmup-steps", "5", "--val-fraction", "0.03", "--save-steps", "3",
+		"--trainable", "crossattention,enc_to_dec_proj,h.1", "--samples", "1", "--max-length", "12"}
+	out := filepath.Join(t.TempDir(), "whole")
+	finetune.Run(t, "", append(args, "--out", out, "--threads", "1")...).Want(t, 0)
+	return trial{args, read(t, filepath.Join(out, train.MetricsFile)), read(t, modelFile(out))}
+}
+
+func modelFile(run string) string { return filepath.Join(run, train.ModelDir, "model.safetensors") }
+
+func (c trial) check(t *testing.T, out string) {
+	t.Helper()
+	if got := read(t, filepath.Join(out, train.MetricsFile)); got != c.metrics {
+		t.Errorf("metrics are\n%s\nof a run never stopped\n%s", got, c.metrics)
+	}
+	if read(t, modelFile(out)) != c.model {
+		t.Error("the weights are not those of a run never stopped")
+	}
+}
+
+// reach waits until a run's metrics have some lines; it reports false if the
+// run ends before.
+func reach(t *testing.T, p *exec.Cmd, out string, lines int) bool {
+	t.Helper()
+	for range 60_000 {
+		data, err := os.ReadFile(filepath.Join(out, train.MetricsFile))
+		if err == nil && strings.Count(string(data), "\n") >= lines {
+			return true
+		}
+		if strings.Contains(string(data), `"validation","epoch":3`) {
+			return false
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Fatalf("the run does not get to line %d", lines)
+	return false
+}
+
+func TestResultsDoNotDependOnTheThreads(t *testing.T) {
+	c := newTrial(t)
+	out := filepath.Join(t.TempDir(), "run")
+	finetune.Run(t, "", append(c.args, "--out", out, "--threads", "3")...).Want(t, 0)
+	c.check(t, out)
+}
+
+func TestAKilledRunGoesOnToTheBit(t *testing.T) {
+	c := newTrial(t)
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("random moments from seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	kills := 0
+	for range 3 {
+		out := filepath.Join(t.TempDir(), "run")
+		args := append(c.args, "--out", out)
+		for _, threads := range []string{"1", "2", "3"} {
+			p := finetune.Start(t, "", append(args, "--threads", threads)...)
+			if reach(t, p, out, 1+random.IntN(28)) {
+				time.Sleep(time.Duration(random.IntN(20_000)) * time.Microsecond)
+			}
+			if err := p.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			if tiny.Finish(t, p).Code == -1 {
+				kills++
+			}
+			args = []string{"--resume", out}
+		}
+		finetune.Run(t, "", "--resume", out, "--threads", "2").Want(t, 0, "run folder")
+		c.check(t, out)
+	}
+	if kills < 3 {
+		t.Errorf("only %d runs were killed before their end", kills)
+	}
+}
+
+func TestAnInterruptedRunSaysHowToGoOn(t *testing.T) {
+	c := newTrial(t)
+	out := filepath.Join(t.TempDir(), "run")
+	p := finetune.Start(t, "", append(c.args, "--out", out, "--save-steps", "0", "--epochs", "3")...)
+	reach(t, p, out, 5)
+	if err := p.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	r := tiny.Finish(t, p)
+	r.Want(t, 1, "stopped after step", "--resume "+out)
+	states, err := train.States(filepath.Join(out, train.StateDir))
+	if err != nil || len(states) == 0 {
+		t.Fatalf("states %v, %v", states, err)
+	}
+	finetune.Run(t, "", "--resume", out, "--epochs", "9").Want(t, 2, "--epochs")
+	finetune.Run(t, "", "--resume", out).Want(t, 0, "after update")
+	c.check(t, out)
+	// What is finished stays as it is.
+	finetune.Run(t, "", "--resume", out).Want(t, 0)
+	c.check(t, out)
+}
+
+// A limit on the size of files stands in for a full disk: the metrics still
+// fit, a model does not.
+func TestAFullDiskDestroysNothing(t *testing.T) {
+	c := newTrial(t)
+	out := filepath.Join(t.TempDir(), "run")
+	p := finetune.Start(t, "", append(c.args, "--out", out)...)
+	reach(t, p, out, 4)
+	if err := p.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	tiny.Finish(t, p).Want(t, 1)
+	full := tiny.Command("/bin/sh").Run(t, "", "-c", `ulimit -f 40; exec "$0" "$@"`, string(finetune), "--resume", out)
+	full.Want(t, 1, filepath.Join(out, train.StateDir))
+	if strings.Contains(full.Stderr, "goroutine") {
+		t.Errorf("a crash:\n%s", full.Stderr)
+	}
+	finetune.Run(t, "", "--resume", out).Want(t, 0)
+	c.check(t, out)
+}
