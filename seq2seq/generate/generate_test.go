@@ -15,6 +15,7 @@ import (
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq/generate"
 	"github.com/nlpodyssey/cybertron/pkg/generationutils"
 	"github.com/nlpodyssey/spago/mat"
+	"gonum.org/v1/gonum/stat/distuv"
 )
 
 func mustGenerate(t *testing.T, d generate.Decoder, source layers.Source, o generate.Options) []generate.Sequence {
@@ -354,9 +355,7 @@ func checkChiSquare(t *testing.T, counts []int, p []float64) {
 		statistic += (rest - restExpected) * (rest - restExpected) / restExpected
 		degrees++
 	}
-	// Wilson and Hilferty's approximation; 4.75 deviations.
-	q := 2 / (9 * degrees)
-	if limit := degrees * math.Pow(1-q+4.75*math.Sqrt(q), 3); degrees < 5 || !(statistic < limit) {
+	if limit := (distuv.ChiSquared{K: degrees}).Quantile(1 - 1e-6); degrees < 5 || !(statistic < limit) {
 		t.Errorf("chi-square is %v with %v degrees of freedom, the limit %v", statistic, degrees, limit)
 	}
 }

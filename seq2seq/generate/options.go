@@ -22,8 +22,8 @@ type Options struct {
 	// MinNewTokens and MinLength likewise: there is no end token before.
 	MinNewTokens int `json:"min_new_tokens"`
 	MinLength    int `json:"min_length"`
-	// StopStrings end a sequence with the token that completes one of them.
-	// They need Text.
+	// StopStrings end a sequence with the token that completes one of them,
+	// which stays. They need Text.
 	StopStrings Strings `json:"stop_strings"`
 
 	// DoSample draws tokens at random; otherwise the most probable is taken.

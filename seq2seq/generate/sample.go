@@ -48,8 +48,11 @@ func (c *candidates) warp(row []float32, o *Options) {
 // likelier is the order of falling scores; among equals the higher id is
 // first, since torch removes them in ascending order.
 func likelier(a, b candidate) int {
-	if a.score != b.score {
-		return cmp.Compare(b.score, a.score)
+	switch {
+	case a.score > b.score:
+		return -1
+	case a.score < b.score:
+		return 1
 	}
 	return cmp.Compare(b.id, a.id)
 }

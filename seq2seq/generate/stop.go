@@ -34,13 +34,7 @@ func (s *stops) over(tokens []int) (over, finished bool) {
 // alone or with the text before it.
 func stopStrings(strs []string, text Decoding) StoppingFunc {
 	return func(tokens []int) bool {
-		for _, s := range strs {
-			// A token has at least a byte of text, so more need not be read.
-			tail := tokens[max(0, len(tokens)-len(s)):]
-			if strings.Count(text.Decode(tail, false), s) > strings.Count(text.Decode(tail[:len(tail)-1], false), s) {
-				return true
-			}
-		}
-		return false
+		before, now := text.Decode(tokens[:len(tokens)-1], false), text.Decode(tokens, false)
+		return slices.ContainsFunc(strs, func(s string) bool { return strings.Count(now, s) > strings.Count(before, s) })
 	}
 }
