@@ -270,8 +270,8 @@ func (f *Folder) readSettings(r *report.Report) error {
 	return nil
 }
 
-// settings lists what a JSON object says in its own order; fields of an object
-// within it are named outer.inner.
+// settings lists what a JSON object says in its own order, but for what is
+// empty; fields of an object within it are named outer.inner.
 func settings(prefix string, object []byte) ([]report.Fact, error) {
 	d := json.NewDecoder(bytes.NewReader(object))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
@@ -298,10 +298,12 @@ func settings(prefix string, object []byte) ([]report.Fact, error) {
 		}
 		shown := string(v)
 		var text string
-		if json.Unmarshal(v, &text) == nil {
+		if json.Unmarshal(v, &text) == nil { // also of null
 			shown = text
 		}
-		out = append(out, report.Fact{Name: full, Value: shown})
+		if shown != "" {
+			out = append(out, report.Fact{Name: full, Value: shown})
+		}
 	}
 	return out, nil
 }
