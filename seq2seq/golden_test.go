@@ -62,7 +62,7 @@ func compare(t *testing.T, c *reference.Case, m *seq2seq.EncoderDecoder[vision.P
 	}
 	reference.Compare(t, c, "encoder_states", reference.Float64s(states.States), statesWithin)
 
-	source := layers.Source{Packed: m.Project(states)}
+	source := layers.Source{Packed: m.Project(states), Of: c.Ints(t, "of")}
 	tokens := layers.Tokens{IDs: c.Ints(t, "input_ids"), Offsets: c.Ints(t, "offsets")}
 	logits, err := m.Logits(source, tokens)
 	if err != nil {

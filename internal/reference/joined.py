@@ -52,33 +52,38 @@ def loss_of(logits, labels, **options):
     return torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), **options)
 
 
-def outputs(model, x, labels, label_smoothing=0.0):
+def outputs(model, x, labels, of, label_smoothing=0.0):
     model.zero_grad()
     labels = torch.from_numpy(labels)
-    out = model(pixel_values=x.to(model.dtype), labels=labels, use_cache=False)
+    encoded = model.encoder(pixel_values=x.to(model.dtype))[0]
+    out = model(encoder_outputs=(encoded[of],), labels=labels, use_cache=False)
     loss = out.loss
     if label_smoothing:
         loss = loss_of(out.logits, labels, label_smoothing=label_smoothing)
     loss.backward()
-    results = {"encoder_states": out.encoder_last_hidden_state.flatten(0, 1), "logits": out.logits[labels != -100],
+    results = {"encoder_states": encoded.flatten(0, 1), "logits": out.logits[labels != -100],
                "loss": loss}
     results |= {"grad." + name: p.grad for name, p in common.parameters(model) if p.grad is not None}
     return {name: t.detach() for name, t in results.items()}
 
 
-def compare(folder, model, x, sequences, drawn, meta=None, **options):
-    """Writes the case of some pixels and label sequences. Without drawn the weights are stored."""
+def compare(folder, model, x, sequences, drawn, meta=None, of=None, **options):
+    """Writes the case of some pixels and label sequences. Without drawn the weights are stored.
+
+    of says which picture each sequence describes; else there is one for each.
+    """
+    of = np.arange(len(sequences)) if of is None else np.array(of)
     labels = padded(sequences)
     shifted = model.prepare_decoder_input_ids_from_labels(torch.from_numpy(labels)).numpy()
     kept = labels != -100
     golden = {"pixel_values": x, "labels": labels, "decoder_input_ids": shifted, "input_ids": shifted[kept],
-              "targets": labels[kept], "offsets": common.offsets(kept.sum(1))}
-    out32, out64 = (outputs(m, x, labels, **options) for m in (model, common.double(model)))
+              "targets": labels[kept], "offsets": common.offsets(kept.sum(1)), "of": of}
+    out32, out64 = (outputs(m, x, labels, of, **options) for m in (model, common.double(model)))
     common.zero_vanishing_gradients(out32, out64)
     common.write(folder, model, golden | out32, meta, drawn, out64)
 
 
-def case(name, model, lengths, seed, trainable="", bos_in_labels=False, **options):
+def case(name, model, lengths, seed, trainable="", bos_in_labels=False, of=None, **options):
     """trainable is a part of the names of the parameters that are trained; the others are frozen."""
     drawn = common.weights(seed)
     common.draw(model, drawn)
@@ -86,10 +91,11 @@ def case(name, model, lengths, seed, trainable="", bos_in_labels=False, **option
         p.requires_grad_(trainable in parameter_name)
     config = model.config
     size = config.encoder.image_size
-    x = common.pixels(name, len(lengths), config.encoder.num_channels, size, size, seed)
+    x = common.pixels(name, max(of) + 1 if of else len(lengths), config.encoder.num_channels, size, size, seed)
     sequences = captions(name, lengths, config.decoder.vocab_size, seed)
     meta = {"trainable": trainable, "label_smoothing": options.get("label_smoothing", 0.0)}
-    compare(f"seq2seq/testdata/{name}", model, x, sequences if bos_in_labels else [ids[1:] for ids in sequences], drawn, meta, **options)
+    compare(f"seq2seq/testdata/{name}", model, x, sequences if bos_in_labels else [ids[1:] for ids in sequences], drawn, meta, of,
+            **options)
 
 
 def tiny(encoder=None, **decoder_options):
@@ -216,6 +222,8 @@ def main():
     case("deit", tiny(deit()), [2, 4], 10)
     case("one_caption", tiny(), [0], 11)
     case("bos_in_labels", tiny(), [3, 5], 13, bos_in_labels=True)
+    case("shared_pictures", tiny(), [2, 5, 1, 3, 4], 14, of=[1, 0, 1, 2, 1])
+    case("shared_pictures_projected", tiny(common.vit(hidden_size=12, num_attention_heads=2)), [3, 1, 2], 16, of=[0, 1, 0])
     small_checkpoint()
     old_checkpoint("seq2seq/testdata/checkpoint", "seq2seq/testdata/checkpoint_of_2022")
 

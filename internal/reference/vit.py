@@ -27,6 +27,18 @@ def case(name, model, shape, seed, stored=None, **options):
                  None if stored else drawn, golden64)
 
 
+def mixed(name, model, sizes, seed):
+    """Pictures of different sizes, one at a time; the states are packed."""
+    drawn = common.weights(seed)
+    common.draw(model, drawn)
+    xs = {f"pixel_values.{i}": common.pixels(f"{name}.{i}", 1, 3, *size, seed) for i, size in enumerate(sizes)}
+    results = []
+    for m in (model, common.double(model)):
+        each = [states(m, x, interpolate_pos_encoding=True) for x in xs.values()]
+        results.append({key: torch.cat([one[key] for one in each]) for key in each[0]})
+    common.write(f"vision/vit/testdata/{name}", model, xs | results[0], None, drawn, results[1])
+
+
 def tiny(**options):
     return common.vit(**dict(hidden_size=8, num_attention_heads=2, intermediate_size=20, num_hidden_layers=1) | options)
 
@@ -48,6 +60,7 @@ def main():
     for i, (name, height, width) in enumerate([("larger", 20, 28), ("smaller", 8, 8), ("strip", 4, 36),
                                                ("ragged", 14, 17), ("much_larger", 48, 40)]):
         case("interpolated_" + name, tiny(), (1, 3, height, width), 10 + i, interpolate_pos_encoding=True)
+    mixed("mixed_sizes", tiny(), [(12, 12), (20, 8), (12, 12), (5, 30)], 15)
     for i, name in enumerate(ACTIVATIONS):
         case("activation_" + name, tiny(hidden_act=name), (1, 3, 12, 12), 20 + i)
     case("deit", deit(), (2, 3, 12, 12), 40)

@@ -68,14 +68,16 @@ func compareStates(t *testing.T, c *reference.Case, m *Model, tolerance float64)
 	reference.Compare(t, c, "last_hidden_state", reference.Float64s(out.States), tolerance)
 }
 
-// pictures are the case's pixel values.
+// pictures are the case's pixel values: one tensor, or several of different sizes.
 func pictures(t *testing.T, c *reference.Case) []vision.Pixels {
 	t.Helper()
-	shape, values := c.Shape(t, "pixel_values"), c.Floats(t, "pixel_values")
-	out := make([]vision.Pixels, shape[0])
-	for i := range out {
-		n := len(values) / len(out)
-		out[i] = vision.Pixels{Height: shape[2], Width: shape[3], Data: values[i*n : (i+1)*n]}
+	var out []vision.Pixels
+	for _, name := range c.Names("pixel_values") {
+		shape, values := c.Shape(t, "pixel_values"+name), c.Floats(t, "pixel_values"+name)
+		n := len(values) / shape[0]
+		for i := range shape[0] {
+			out = append(out, vision.Pixels{Height: shape[2], Width: shape[3], Data: values[i*n : (i+1)*n]})
+		}
 	}
 	return out
 }
