@@ -110,6 +110,13 @@ def bare(name):
     save_file(tensors, path, metadata={"format": "pt"})
 
 
+def classifier(name):
+    """Adds to a checkpoint the head of GPT2ForSequenceClassification."""
+    path = f"seq2seq/gpt2/testdata/{name}/model.safetensors"
+    tensors = load_file(path)
+    save_file(tensors | {"score.weight": np.ones((2, 8), np.float32)}, path, metadata={"format": "pt"})
+
+
 def main():
     case("plain", common.gpt2(), 1, gradients=True)
     case("crossattention", common.gpt2(add_cross_attention=True), 2, gradients=True, looks=True)
@@ -131,6 +138,8 @@ def main():
     case("checkpoint", tiny(n_layer=2), 50, stored=True)
     case("checkpoint_bare", tiny(n_layer=2), 51, stored=True)
     bare("checkpoint_bare")
+    case("checkpoint_of_classifier", tiny(), 52, stored=True)
+    classifier("checkpoint_of_classifier")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,15 @@
 """Vision Transformers: vision/vit/testdata."""
 
 import torch
-from transformers import DeiTConfig, DeiTModel, ViTConfig, ViTForImageClassification, ViTModel
+from transformers import (
+    DeiTConfig,
+    DeiTForImageClassificationWithTeacher,
+    DeiTModel,
+    ViTConfig,
+    ViTForImageClassification,
+    ViTForMaskedImageModeling,
+    ViTModel,
+)
 
 import common
 
@@ -44,8 +52,12 @@ def tiny(**options):
 
 
 def deit():
-    return DeiTModel(DeiTConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24,
-                                image_size=12, patch_size=4, attn_implementation="eager"), add_pooling_layer=False)
+    return DeiTModel(deit_config(), add_pooling_layer=False)
+
+
+def deit_config():
+    return DeiTConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24, image_size=12,
+                      patch_size=4, attn_implementation="eager")
 
 
 def main():
@@ -72,6 +84,10 @@ def main():
     case("checkpoint_with_pooler", model, (1, 3, 8, 8), 50, stored=model)
     model = ViTForImageClassification(config)
     case("checkpoint_of_classifier", model.vit, (1, 3, 8, 8), 51, stored=model)
+    model = ViTForMaskedImageModeling(config)
+    case("checkpoint_with_mask_token", model.vit, (1, 3, 8, 8), 52, stored=model)
+    model = DeiTForImageClassificationWithTeacher(deit_config())
+    case("checkpoint_of_student", model.deit, (1, 3, 12, 12), 53, stored=model)
 
 
 if __name__ == "__main__":
