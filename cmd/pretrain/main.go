@@ -38,6 +38,7 @@ type settings struct {
 	cli.Common
 	out          string
 	only         string
+	from         string
 	epochs       map[string]*int
 	batchSize    int
 	learningRate float64
@@ -53,6 +54,7 @@ func run(ctx context.Context, args []string) error {
 	f := cli.Flags("pretrain [flags]", about)
 	f.StringVar(&s.out, "out", filepath.Join("runs", "pretrain"), "folder for the models")
 	f.StringVar(&s.only, "only", "", "make one of them: vit, gpt2, or crossattention between those that are in OUT")
+	f.StringVar(&s.from, "from", "", "folder of a ViT to go on with, instead of random weights")
 	s.epochs = map[string]*int{
 		sample.Encoder:        f.Int("vit-epochs", 30, "times the ViT goes through the pictures"),
 		sample.Decoder:        f.Int("gpt2-epochs", 20, "times the GPT-2 goes through the captions"),
@@ -105,6 +107,15 @@ func (s *settings) pretrainViT(ctx context.Context) error {
 	m, err := vit.New[float32](c, random)
 	if err != nil {
 		return err
+	}
+	if s.from != "" {
+		dir, err := hfconfig.FS(s.from)
+		if err != nil {
+			return err
+		}
+		if _, err := weights.Load(dir, m, nil); err != nil {
+			return fmt.Errorf("--from %s: %w", s.from, err)
+		}
 	}
 	captions, err := firstCaptions(emoji.Train())
 	if err != nil {

@@ -72,21 +72,37 @@ func Words(caption string) []string {
 	return slices.Compact(words)
 }
 
+// wordsPerPicture is how many words of a caption a training step asks for, so
+// that long captions do not count for more than short ones.
+const wordsPerPicture = 2
+
 // rows lists for each word of a batch's captions its picture and its number.
-func (p *WordPredictor) rows(b Batch[vision.Pixels]) (pictures, words []int) {
+// With a stream, words are drawn from captions that have too many.
+func (p *WordPredictor) rows(b Batch[vision.Pixels], random *layers.Random) (pictures, words []int) {
 	for i, c := range b.Captions {
+		var known []int
 		for _, w := range Words(c) {
 			if n, ok := p.words[w]; ok {
-				pictures, words = append(pictures, b.Of[i]), append(words, n)
+				known = append(known, n)
 			}
+		}
+		if random != nil {
+			for len(known) > wordsPerPicture {
+				drop := int(random.Next() % uint64(len(known)))
+				known = slices.Delete(known, drop, drop+1)
+			}
+		}
+		for _, n := range known {
+			pictures, words = append(pictures, b.Of[i]), append(words, n)
 		}
 	}
 	return pictures, words
 }
 
-// Labels is the number of words that a batch has to predict.
+// Labels is the number of words that a training step has to predict.
 func (p *WordPredictor) Labels(b Batch[vision.Pixels]) int {
-	_, words := p.rows(b)
+	// How many does not depend on which are drawn.
+	_, words := p.rows(b, layers.NewRandom(0))
 	return len(words)
 }
 
@@ -96,6 +112,6 @@ func (p *WordPredictor) Loss(b Batch[vision.Pixels], o losses.Options, random *l
 	if err != nil {
 		return losses.Result{}, err
 	}
-	pictures, words := p.rows(b)
+	pictures, words := p.rows(b, random)
 	return losses.LinearCrossEntropy(layers.Gather(layers.MeanRows(states), pictures), p.Head, words, o)
 }
