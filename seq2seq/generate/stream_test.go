@@ -6,9 +6,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/ekphrasis-ml/ekphrasis/layers"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq/generate"
+	"github.com/ekphrasis-ml/ekphrasis/seq2seq/tokenizer"
 )
 
 func TestAStreamGivesTheTokensOfGenerate(t *testing.T) {
@@ -130,3 +132,66 @@ func TestTextComesInWholeCharacters(t *testing.T) {
 		}
 	}
 }
+
+func TestRealTextComesInWholeCharactersAndStopsAtAString(t *testing.T) {
+	tok := tokenizer.GPT2()
+	const text = "naïve 😀 漢字, the end. And more"
+	ids := tok.Encode(text)
+	d := &table{vocabulary: 1000, positions: 100}
+	d.logits = func(tokens []int, _ int) []float32 { // the i-th id in small numbers
+		x := make([]float32, d.vocabulary)
+		x[len(tokens)] = 1
+		return x
+	}
+	o := from0()
+	o.EOSTokenID, o.MaxNewTokens = nil, len(ids)
+	spoken := &spelled{ids: ids, tok: tok}
+	var got strings.Builder
+	for piece, err := range generate.Text(generate.Stream(context.Background(), d, items(1), o), &spelledStream{spoken, tok.Stream(true)}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if piece == "" || !utf8.ValidString(piece) || strings.ContainsRune(piece, utf8.RuneError) {
+			t.Errorf("a piece is %q", piece)
+		}
+		got.WriteString(piece)
+	}
+	if got.String() != text {
+		t.Errorf("%q, want %q", got.String(), text)
+	}
+
+	o.StopStrings, o.Text = generate.Strings{"end."}, spoken
+	sequence := mustGenerate(t, d, items(1), o)[0]
+	if said := spoken.Decode(sequence.Tokens, true); !sequence.Finished || said != "naïve 😀 漢字, the end." {
+		t.Errorf("stopped after %q, finished %v", said, sequence.Finished)
+	}
+}
+
+// spelled gives token i the text of the i-th of ids, and token 0 none.
+type spelled struct {
+	ids []int
+	tok *tokenizer.Tokenizer
+}
+
+func (s *spelled) Decode(tokens []int, skipSpecial bool) string {
+	var ids []int
+	for _, i := range tokens {
+		if i > 0 {
+			ids = append(ids, s.ids[i-1])
+		}
+	}
+	return s.tok.Decode(ids, skipSpecial)
+}
+
+type spelledStream struct {
+	*spelled
+	stream *tokenizer.Stream
+}
+
+func (s *spelledStream) Add(i int) string { return s.stream.Add(s.ids[i-1]) }
+func (s *spelledStream) Close() string    { return s.stream.Close() }
+
+var (
+	_ generate.TextStream = (*tokenizer.Stream)(nil)
+	_ generate.Decoding   = (*tokenizer.Tokenizer)(nil)
+)
