@@ -134,6 +134,12 @@ func TestARunSaysWhatItDoesAndWritesItsFolder(t *testing.T) {
 	if events, _ := filepath.Glob(filepath.Join(out, "tensorboard", "events.out.tfevents.*")); len(events) != 1 {
 		t.Errorf("event files %v", events)
 	}
+	report := read(t, filepath.Join(out, train.ReportFile))
+	for _, want := range []string{"<h1>a</h1>", `data-epoch="1"`, `data-epoch="3"`, `src="data:image/png;base64,`, "h.0.crossattention.c_attn.weight", "Training.learning_rate"} {
+		if !strings.Contains(report, want) {
+			t.Errorf("the report lacks %q", want)
+		}
+	}
 
 	again := finetune.Run(t, "", quick(model, tiny.Data(t, 32), out)...)
 	again.Want(t, 2, "--out", out, "--resume")
