@@ -7,6 +7,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -69,27 +70,48 @@ func run(ctx context.Context, args []string) error {
 	if err := cli.Parse(f, args); err != nil {
 		return err
 	}
-	if err := s.Apply(); err != nil {
+	if err := s.check(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.out, 0o777); err != nil {
 		return err
 	}
 	steps := []struct {
 		name string
 		make func(context.Context) error
 	}{{sample.Encoder, s.pretrainViT}, {sample.Decoder, s.pretrainGPT2}, {sample.CrossAttention, s.joinBoth}}
-	known := false
 	for _, step := range steps {
 		if s.only != "" && s.only != step.name {
 			continue
 		}
-		known = true
 		if err := step.make(ctx); err != nil {
 			return fmt.Errorf("%s: %w", step.name, err)
 		}
 	}
-	if !known {
-		return cli.Usagef("--only is %q; it may be vit, gpt2 or crossattention", s.only)
-	}
 	return nil
+}
+
+func (s *settings) check() error {
+	for name, n := range s.epochs {
+		if *n < 1 {
+			return cli.Usagef("--%s-epochs is %d, must be at least 1", name, *n)
+		}
+	}
+	switch {
+	case s.only != "" && s.epochs[s.only] == nil:
+		return cli.Usagef("--only is %q; it may be vit, gpt2 or crossattention", s.only)
+	case s.batchSize < 1:
+		return cli.Usagef("--batch-size is %d, must be at least 1", s.batchSize)
+	case !(s.learningRate > 0) || math.IsInf(s.learningRate, 1):
+		return cli.Usagef("--learning-rate is %v, must be positive and finite", s.learningRate)
+	case !(s.dropout >= 0 && s.dropout < 1):
+		return cli.Usagef("--dropout is %v, must be in [0, 1)", s.dropout)
+	case !(s.weightDecay >= 0) || math.IsInf(s.weightDecay, 1):
+		return cli.Usagef("--weight-decay is %v, must be finite and not negative", s.weightDecay)
+	case s.maxSteps < 0:
+		return cli.Usagef("--max-steps is %d, must not be negative", s.maxSteps)
+	}
+	return s.Apply()
 }
 
 const (

@@ -24,6 +24,8 @@ type Progress struct {
 	interval time.Duration
 }
 
+const redraw = 100 * time.Millisecond // of the bar, at most
+
 // NewProgress starts showing work of total units on standard error.
 func NewProgress(what, unit string, total int) *Progress {
 	return newProgress(os.Stderr, term.IsTerminal(int(os.Stderr.Fd())), what, unit, total)
@@ -36,7 +38,7 @@ func newProgress(out io.Writer, terminal bool, what, unit string, total int) *Pr
 		p.bar = progressbar.NewOptions(total,
 			progressbar.OptionSetWriter(out), progressbar.OptionSetDescription(what),
 			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString(unit),
-			progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionSetPredictTime(true),
 			progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish())
 	}
 	return p
@@ -46,10 +48,13 @@ func newProgress(out io.Writer, terminal bool, what, unit string, total int) *Pr
 func (p *Progress) Add(n int, note string) {
 	p.done += n
 	if p.bar != nil {
-		if note != "" {
-			p.bar.Describe(p.what + "  " + note)
+		if now := time.Now(); now.Sub(p.last) >= redraw || p.done >= p.total {
+			p.last = now
+			if note != "" {
+				p.bar.Describe(p.what + "  " + note)
+			}
+			_ = p.bar.Set(p.done) // a terminal that went away is no reason to stop
 		}
-		_ = p.bar.Add(n) // a terminal that went away is no reason to stop
 		return
 	}
 	if now := time.Now(); now.Sub(p.last) >= p.interval {
