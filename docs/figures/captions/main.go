@@ -41,15 +41,20 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	captioned, err := caption(ctx, m, emoji.Validation())
-	if err != nil {
-		return err
-	}
-	sheet, err := drawSheet(evenly(captioned, onSheet), summary(captioned))
+	sheet, err := drawModel(ctx, m)
 	if err != nil {
 		return err
 	}
 	return write(out, sheet)
+}
+
+// drawModel draws what a model says of the held-out emoji.
+func drawModel(ctx context.Context, m *seq2seq.VisionEncoderDecoder) (image.Image, error) {
+	all, err := caption(ctx, m, emoji.Validation())
+	if err != nil {
+		return nil, err
+	}
+	return drawSheet(evenly(all, onSheet), summary(all))
 }
 
 func load(ctx context.Context, model string) (*seq2seq.VisionEncoderDecoder, error) {

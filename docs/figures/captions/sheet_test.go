@@ -3,10 +3,13 @@ package main
 import (
 	"image"
 	"image/color"
+	"image/png"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/ekphrasis-ml/ekphrasis/seq2seq/sample"
 	"golang.org/x/image/font"
 	"golang.org/x/image/font/gofont/goregular"
 )
@@ -109,5 +112,41 @@ func TestTheSummaryCountsNamesAndTones(t *testing.T) {
 	})
 	if want := "Of 4 held-out pictures: right name 50%, right skin tone 50%, both 25%."; got != want {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// Another processor rounds otherwise, and where two words are equally probable
+// the other one may win; so a few pixels may differ.
+func TestTheCommittedSheetIsThatOfTheEmbeddedModel(t *testing.T) {
+	m, err := sample.Captioner()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := drawModel(t.Context(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open("../../images/captions.png")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	want, err := png.Decode(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Bounds() != want.Bounds() {
+		t.Fatalf("the sheet is %v now, %v in docs/images: go run ./docs/figures/captions", got.Bounds(), want.Bounds())
+	}
+	differ, area := 0, got.Bounds().Dx()*got.Bounds().Dy()
+	for y := range got.Bounds().Dy() {
+		for x := range got.Bounds().Dx() {
+			if color.RGBAModel.Convert(got.At(x, y)) != color.RGBAModel.Convert(want.At(x, y)) {
+				differ++
+			}
+		}
+	}
+	if differ > area/200 {
+		t.Errorf("%d of %d pixels differ from docs/images: go run ./docs/figures/captions", differ, area)
 	}
 }
