@@ -22,7 +22,10 @@ func (r *Random) Next() uint64 {
 
 // Derive returns the stream number n of a family: the way to give each
 // training step a stream of its own.
-func (r *Random) Derive(n uint64) *Random { return &Random{state: mix(r.state ^ mix(n+1))} }
+func (r *Random) Derive(n uint64) *Random {
+	// Not symmetric in seed and n: streams of two seeds must not meet.
+	return &Random{state: mix(mix(r.state+0xd1342543de82ef95) + n*0x9e3779b97f4a7c15)}
+}
 
 // mix is the finaliser of SplitMix64 (Steele, Lea and Flood, 2014).
 func mix(x uint64) uint64 {
