@@ -1,0 +1,205 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+// A side does the work of a row, as often as it is asked.
+type side interface {
+	run() (answer, error)
+	// close ends it, and returns the most memory that it took, in bytes; 0
+	// if that is not known.
+	close() (peak int64, err error)
+}
+
+// worker is a process that holds a job.
+type worker struct {
+	cmd      *exec.Cmd
+	stdin    io.WriteCloser
+	requests *json.Encoder
+	answers  *json.Decoder
+	stderr   bytes.Buffer
+	next     any // what to send: the job, then that there is more to do
+}
+
+func startWorker(cmd *exec.Cmd, j job) (*worker, error) {
+	w := &worker{cmd: cmd, next: j}
+	cmd.Stderr = &w.stderr
+	var err error
+	if w.stdin, err = cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	w.requests, w.answers = json.NewEncoder(w.stdin), json.NewDecoder(stdout)
+	return w, cmd.Start()
+}
+
+func (w *worker) run() (a answer, err error) {
+	err = w.requests.Encode(w.next)
+	w.next = struct{}{}
+	if err == nil {
+		err = w.answers.Decode(&a)
+	}
+	if err != nil {
+		_, closing := w.close()
+		err = errors.Join(err, closing)
+	}
+	return a, err
+}
+
+func (w *worker) close() (int64, error) {
+	w.stdin.Close()
+	if err := w.cmd.Wait(); err != nil {
+		return 0, fmt.Errorf("%s: %w\n%s", w.cmd, err, w.stderr.Bytes())
+	}
+	return peakRSS(w.cmd.ProcessState), nil
+}
+
+// program is a side that starts anew for each run: it prints an object with
+// the tokens of a caption, and ends.
+type program struct {
+	command func() *exec.Cmd
+	peak    int64
+}
+
+func (p *program) run() (a answer, err error) {
+	cmd := p.command()
+	start := time.Now()
+	out, err := output(cmd)
+	a.Seconds = []float64{time.Since(start).Seconds()}
+	if err != nil {
+		return a, err
+	}
+	p.peak = max(p.peak, peakRSS(cmd.ProcessState))
+	var caption struct {
+		TokenIDs []int `json:"token_ids"`
+	}
+	if err := json.Unmarshal([]byte(out), &caption); err != nil {
+		return a, fmt.Errorf("%s printed %q: %w", cmd, out, err)
+	}
+	a.Tokens = [][]int{caption.TokenIDs}
+	return a, nil
+}
+
+func (p *program) close() (int64, error) { return p.peak, nil }
+
+// bench has what the rows need.
+type bench struct {
+	*settings
+	dir, root string
+	peer      peer
+}
+
+func (b *bench) prepare(ctx context.Context) error {
+	if !b.oursOnly {
+		if err := b.preparePeer(ctx); err != nil {
+			return fmt.Errorf("peer: %w", err)
+		}
+	}
+	fmt.Fprintln(os.Stderr, "drawing a model …")
+	w, err := b.ours(ctx, job{Kind: "model", Quick: b.quick})
+	if err != nil {
+		return err
+	}
+	if _, err := w.run(); err != nil {
+		return err
+	}
+	if _, err := w.close(); err != nil {
+		return err
+	}
+	_, err = output(b.in(exec.CommandContext(ctx, "go", "build", "-o", b.caption(), "./cmd/caption")))
+	return err
+}
+
+func (b *bench) in(c *exec.Cmd) *exec.Cmd {
+	c.Dir = b.root
+	return c
+}
+
+func (b *bench) model() string   { return filepath.Join(b.dir, "model") }
+func (b *bench) caption() string { return filepath.Join(b.dir, "caption.exe") }
+func (b *bench) picture() string { return filepath.Join(b.model(), pictureFile) }
+
+// ours starts our side of a job.
+func (b *bench) ours(ctx context.Context, j job) (side, error) {
+	threads := strconv.Itoa(b.threads)
+	if j.Kind == "start" {
+		tokens := strconv.Itoa(j.NewTokens)
+		return &program{command: func() *exec.Cmd {
+			return exec.CommandContext(ctx, b.caption(), "--model", b.model(), "--threads", threads, "--json",
+				"--max-new-tokens", tokens, "--min-new-tokens", tokens, b.picture())
+		}}, nil
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	j.Folder, j.Threads = b.model(), b.threads
+	return startWorker(exec.CommandContext(ctx, self, "worker"), j)
+}
+
+// measure runs a row on both sides.
+func (b *bench) measure(ctx context.Context, r row) (measured, error) {
+	ours, err := b.ours(ctx, r.job)
+	if err != nil {
+		return measured{}, err
+	}
+	var peer func(first answer) (side, error)
+	if !b.oursOnly {
+		peer = func(first answer) (side, error) {
+			j := r.job
+			if j.Sample {
+				j.Score = first.Tokens
+			}
+			return b.theirs(ctx, j)
+		}
+	}
+	return takeTurns(r, b.repeats, ours, peer)
+}
+
+// takeTurns runs both sides once, which is not counted, and then a number of
+// times in turn. The peer, nil if there is none, is started when we have
+// answered for the first time. Answers that differ are an error.
+func takeTurns(r row, repeats int, ours side, peer func(first answer) (side, error)) (measured, error) {
+	m := measured{row: r}
+	var theirs side
+	for n := range repeats + 1 {
+		a, err := m.ours.run(r, ours, n > 0)
+		if err != nil {
+			return m, err
+		}
+		if peer == nil {
+			continue
+		}
+		if theirs == nil {
+			if theirs, err = peer(a); err != nil {
+				return m, fmt.Errorf("peer: %w", err)
+			}
+		}
+		b, err := m.peer.run(r, theirs, n > 0)
+		if err != nil {
+			return m, fmt.Errorf("peer: %w", err)
+		}
+		if err := r.agree(a, b); err != nil {
+			return m, fmt.Errorf("both sides differ, so they are not timed: %w", err)
+		}
+	}
+	var err error
+	if m.ours.rss, err = ours.close(); err == nil && theirs != nil {
+		m.peer.rss, err = theirs.close()
+	}
+	return m, err
+}
