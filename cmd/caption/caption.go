@@ -22,50 +22,50 @@ import (
 // list is the pictures as a data set, which is read ahead while the model is
 // busy.
 type list struct {
-	names   []string
-	decoder vision.Decoder
+	pictures []picture
+	decoder  vision.Decoder
 }
 
-func (l list) Len() int { return len(l.names) }
+func (l list) Len() int { return len(l.pictures) }
 
 func (l list) Example(i int) (datasets.Example, error) {
-	return datasets.Example{ID: l.names[i], Captions: []string{""}, Image: func() (vision.Image, error) { return open(l.decoder, l.names[i]) }}, nil
+	return datasets.Example{ID: l.pictures[i].name, Captions: []string{""}, Image: func() (vision.Image, error) { return open(l.decoder, l.pictures[i].name) }}, nil
 }
 
 func open(d vision.Decoder, name string) (vision.Image, error) {
 	if name == "-" {
-		picture, err := d.Decode(os.Stdin)
+		image, err := d.Decode(os.Stdin)
 		if err != nil {
 			err = fmt.Errorf("standard input: %w", err)
 		}
-		return picture, err
+		return image, err
 	}
-	picture, err := d.Open(name)
+	image, err := d.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("%s: no such file", name)
 	}
-	return picture, err
+	return image, err
 }
 
 // caption goes through the pictures in batches, in order. Those that cannot
 // be read are passed over and reported at the end.
-func (s *settings) caption(ctx context.Context, m *seq2seq.VisionEncoderDecoder, o generate.Options, names []string, out *output) error {
+func (s *settings) caption(ctx context.Context, m *seq2seq.VisionEncoderDecoder, o generate.Options, pictures []picture, out *output) error {
 	decoder, err := s.decoder(m)
 	if err != nil {
 		return err
 	}
-	if len(names) == 0 {
+	if len(pictures) == 0 {
 		return nil
 	}
-	loader, err := datasets.NewLoader(list{names, decoder}, datasets.LoaderOptions{
-		BatchSize: s.batchSize, Caption: datasets.FirstCaption, Prepare: m.Processor.Process, MaxSkipped: len(names),
+	loader, err := datasets.NewLoader(list{pictures, decoder}, datasets.LoaderOptions{
+		BatchSize: s.batchSize, Caption: datasets.FirstCaption, Prepare: m.Processor.Process, MaxSkipped: len(pictures),
 	})
 	if err != nil {
 		return err
 	}
 	var progress *cli.Progress
-	if len(names) > s.batchSize {
-		progress = cli.NewProgress("captioning", "pictures", len(names))
+	if len(pictures) > s.batchSize {
+		progress = cli.NewProgress("captioning", "pictures", len(pictures))
 		defer progress.Done()
 	}
 	done := 0
@@ -78,15 +78,15 @@ func (s *settings) caption(ctx context.Context, m *seq2seq.VisionEncoderDecoder,
 		}
 		o.Items = o.Items[:0]
 		for _, i := range b.Indices {
-			o.Items = append(o.Items, uint64(i))
+			o.Items = append(o.Items, pictures[i].place)
 		}
 		captions, err := m.GenerateFromPixels(ctx, b.Pixels, o)
 		if err != nil {
 			return err
 		}
-		each := len(captions) / len(b.IDs)
 		for i, c := range captions {
-			if err := out.write(result{b.IDs[i/each], c.Text, c.TokenIDs, c.Score}); err != nil {
+			name := b.IDs[i/o.NumReturnSequences]
+			if err := out.write(result{name, c.Text, c.TokenIDs, c.Score}); err != nil {
 				return err
 			}
 		}
@@ -96,7 +96,7 @@ func (s *settings) caption(ctx context.Context, m *seq2seq.VisionEncoderDecoder,
 			done = last
 		}
 	}
-	return unreadable(loader.Skipped(), len(names))
+	return unreadable(loader.Skipped(), len(pictures))
 }
 
 func unreadable(skipped []datasets.Skipped, of int) error {
@@ -117,11 +117,11 @@ func (s *settings) drawAttention(ctx context.Context, m *seq2seq.VisionEncoderDe
 	if err != nil {
 		return err
 	}
-	picture, err := open(decoder, name)
+	image, err := open(decoder, name)
 	if err != nil {
 		return err
 	}
-	pixels, err := m.Processor.Process(picture)
+	pixels, err := m.Processor.Process(image)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
@@ -129,7 +129,7 @@ func (s *settings) drawAttention(ctx context.Context, m *seq2seq.VisionEncoderDe
 	if err != nil {
 		return err
 	}
-	out, err := s.open(1)
+	out, err := s.open(1, 1)
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (s *settings) drawAttention(ctx context.Context, m *seq2seq.VisionEncoderDe
 		return err
 	}
 	words := seen.Words(func(ids []int) string { return m.Tokenizer.Decode(ids, false) })
-	drawing, err := attention.Draw(picture, words, seen.Rows, seen.Cols)
+	drawing, err := attention.Draw(image, words, seen.Rows, seen.Cols)
 	if err != nil {
 		return err
 	}

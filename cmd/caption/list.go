@@ -15,9 +15,16 @@ import (
 // extensions are those of the pictures that a folder is searched for.
 var extensions = []string{".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp"}
 
+// picture is a file to caption, and its place among all that the arguments
+// name: what it draws at random does not depend on shards or on resuming.
+type picture struct {
+	name  string
+	place uint64
+}
+
 // pictures lists the files that the arguments name, in order, and takes this
 // process's share of them.
-func (s *settings) pictures(args []string) ([]string, error) {
+func (s *settings) pictures(args []string) ([]picture, error) {
 	part, parts := 1, 1
 	if s.shard != "" {
 		if n, err := fmt.Sscanf(s.shard, "%d/%d", &part, &parts); n != 2 || err != nil || part < 1 || part > parts ||
@@ -33,9 +40,9 @@ func (s *settings) pictures(args []string) ([]string, error) {
 		}
 		all = append(all, names...)
 	}
-	var own []string
+	var own []picture
 	for i := part - 1; i < len(all); i += parts {
-		own = append(own, all[i])
+		own = append(own, picture{all[i], uint64(i)})
 	}
 	return own, nil
 }

@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string) error {
 	if err := s.check(f.Args()); err != nil {
 		return err
 	}
-	names, err := s.pictures(f.Args())
+	pictures, err := s.pictures(f.Args())
 	if err != nil {
 		return err
 	}
@@ -71,14 +71,13 @@ func run(ctx context.Context, args []string) error {
 		return cli.Usage{Err: err}
 	}
 	if s.attention != "" {
-		return s.drawAttention(ctx, m, o, names[0])
+		return s.drawAttention(ctx, m, o, pictures[0].name)
 	}
-	out, err := s.open(len(names))
+	out, err := s.open(len(pictures), o.NumReturnSequences)
 	if err != nil {
 		return err
 	}
-	names = out.left(names)
-	return errors.Join(s.caption(ctx, m, o, names, out), out.close())
+	return errors.Join(s.caption(ctx, m, o, out.left(pictures), out), out.close())
 }
 
 func (s *settings) check(args []string) error {

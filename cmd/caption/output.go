@@ -31,13 +31,13 @@ type output struct {
 
 // open makes the output that the flags ask for. Text has the pictures' names
 // only if there are several.
-func (s *settings) open(pictures int) (*output, error) {
+func (s *settings) open(pictures, captionsEach int) (*output, error) {
 	o := &output{}
 	var to io.Writer = os.Stdout
 	var err error
 	switch {
 	case s.resume != "":
-		err = o.resume(s.resume)
+		err = o.resume(s.resume, captionsEach)
 	case s.output != "":
 		o.file, err = os.Create(s.output)
 	}
@@ -74,23 +74,27 @@ func writeCSV(w *csv.Writer, fields ...string) error {
 	return w.Error()
 }
 
-// resume reads which pictures a file has and goes on behind its last whole
-// line: one that was cut short is written again.
-func (o *output) resume(name string) error {
+// resume reads which pictures a file has, and goes on behind the last of which
+// it has all captions: what was cut short is written again.
+func (o *output) resume(name string, captionsEach int) error {
 	data, err := os.ReadFile(name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	o.have = map[string]bool{}
-	whole := bytes.LastIndexByte(data, '\n') + 1
-	lines := bufio.NewScanner(bytes.NewReader(data[:whole]))
+	whole, captions, end := 0, 0, 0 // bytes to keep; captions of the present picture; bytes read
+	lines := bufio.NewScanner(bytes.NewReader(data[:bytes.LastIndexByte(data, '\n')+1]))
 	lines.Buffer(nil, 1<<24)
 	for n := 1; lines.Scan(); n++ {
 		var r result
 		if err := json.Unmarshal(lines.Bytes(), &r); err != nil || r.Image == "" {
 			return fmt.Errorf("--resume: %s:%d is not a line of captions: %s", name, n, lines.Bytes())
 		}
-		o.have[r.Image] = true
+		end += len(lines.Bytes()) + 1
+		if captions++; captions == captionsEach {
+			o.have[r.Image] = true
+			whole, captions = end, 0
+		}
 	}
 	if err := lines.Err(); err != nil {
 		return fmt.Errorf("--resume: %s: %w", name, err)
@@ -106,8 +110,8 @@ func (o *output) resume(name string) error {
 }
 
 // left are the pictures that the output does not have yet.
-func (o *output) left(names []string) []string {
-	return slices.DeleteFunc(names, func(name string) bool { return o.have[name] })
+func (o *output) left(pictures []picture) []picture {
+	return slices.DeleteFunc(pictures, func(p picture) bool { return o.have[p.name] })
 }
 
 func (o *output) close() error {

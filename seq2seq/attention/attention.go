@@ -41,11 +41,11 @@ func Look(m *seq2seq.VisionEncoderDecoder, pixels vision.Pixels, tokens []int) (
 	if !ok1 || !ok2 {
 		return nil, errors.New("attention: this model does not tell where it looks")
 	}
-	if len(tokens) == 0 {
-		return nil, errors.New("attention: a caption without tokens")
-	}
 	a := &Map{Tokens: tokens}
 	a.Special, a.Rows, a.Cols = e.Grid(pixels.Height, pixels.Width)
+	if len(tokens) == 0 {
+		return a, nil
+	}
 	err := layers.WithoutGradients(m, func() error {
 		states, err := m.Encode([]vision.Pixels{pixels}, nil)
 		if err != nil {
