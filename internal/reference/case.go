@@ -2,6 +2,7 @@ package reference
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -176,7 +177,34 @@ type Float interface{ float32 | float64 }
 // Compare fails unless got equals the tensor want of the case within tolerance times its largest value.
 func Compare[T Float](t testing.TB, c *Case, want string, got []T, tolerance float64) {
 	t.Helper()
-	CompareSlices(t, want, got, c.Floats(t, want), tolerance)
+	values := c.Floats(t, want)
+	largest := Largest(values)
+	off := CompareWithin(t, want, got, values, tolerance*largest)
+	Measured(t, want, off, largest, tolerance, c.floor(want))
+}
+
+// floor is the reference's own inaccuracy in a tensor.
+func (c *Case) floor(tensor string) float64 {
+	if strings.HasPrefix(tensor, "grad.") {
+		tensor = "grad"
+	}
+	return c.Meta.Floor[tensor]
+}
+
+// CompareLoss fails unless got equals the case's loss within tolerance times its value.
+func CompareLoss(t testing.TB, c *Case, got, tolerance float64) {
+	t.Helper()
+	off := CompareWithin(t, "loss", []float64{got}, []float64{c.Meta.Loss}, tolerance*math.Abs(c.Meta.Loss))
+	Measured(t, "loss", off, math.Abs(c.Meta.Loss), tolerance, c.Meta.Floor["loss"])
+}
+
+// Measured notes, where tests are verbose, how far a result is off and what is allowed, both over the largest value
+// that the result should have, and the floor of the reference. The program in table collects the notes.
+func Measured(t testing.TB, what string, off, largest, tolerance, floor float64) {
+	if off > 0 {
+		off /= largest
+	}
+	t.Attr(what, fmt.Sprintf("%g %g %g", off, tolerance, floor))
 }
 
 // CompareSlices fails unless got equals want within tolerance times the largest value of want.
@@ -185,12 +213,13 @@ func CompareSlices[T, U Float](t testing.TB, what string, got []T, want []U, tol
 	CompareWithin(t, what, got, want, tolerance*Largest(want))
 }
 
-// CompareWithin fails unless each element of got is within an absolute bound of that of want.
-func CompareWithin[T, U Float](t testing.TB, what string, got []T, want []U, bound float64) {
+// CompareWithin fails unless each element of got is within an absolute bound of that of want. It returns the largest
+// difference.
+func CompareWithin[T, U Float](t testing.TB, what string, got []T, want []U, bound float64) float64 {
 	t.Helper()
 	if len(got) != len(want) {
 		t.Errorf("%s has %d elements, want %d", what, len(got), len(want))
-		return
+		return math.Inf(1)
 	}
 	worst, at := 0.0, -1
 	for i := range want {
@@ -201,6 +230,7 @@ func CompareWithin[T, U Float](t testing.TB, what string, got []T, want []U, bou
 	if !(worst <= bound) {
 		t.Errorf("%s: element %d of %d is %v, want %v: off by %.3g, allowed are %.3g", what, at, len(want), got[at], want[at], worst, bound)
 	}
+	return worst
 }
 
 // Largest is the largest magnitude in x.

@@ -63,11 +63,12 @@ func CompareGradients(t testing.TB, c *Case, model any, tolerance float64) {
 			t.Errorf("%s has no gradient", p.Name)
 			continue
 		}
-		bound := tolerance * Largest(want)
-		if bound == 0 {
-			bound = tolerance * largest
+		scale := Largest(want)
+		if scale == 0 {
+			scale = largest
 		}
-		CompareWithin(t, name, Float64s(p.Value.Grad()), want, bound)
+		off := CompareWithin(t, name, Float64s(p.Value.Grad()), want, tolerance*scale)
+		Measured(t, name, off, scale, tolerance, c.floor(name))
 	}
 	if want := len(c.Names("grad.")); compared != want {
 		t.Errorf("%d gradients compared, want %d", compared, want)

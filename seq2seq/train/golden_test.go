@@ -74,15 +74,17 @@ func compareRun[T float.DType](t *testing.T, c *reference.Case, within func(floo
 	if err != nil {
 		t.Fatal(err)
 	}
-	check := func(step int, what string, got, want, tolerance float64) {
-		if d := math.Abs(got/want - 1); !(d <= tolerance) {
+	check := func(step int, what string, got, want, floor float64) {
+		d, tolerance := math.Abs(got/want-1), within(floor)
+		if !(d <= tolerance) {
 			t.Errorf("step %d: %s is %v, want %v: off by %.2g of it, allowed are %.2g", step, what, got, want, d, tolerance)
 		}
+		reference.Measured(t, what, d, 1, tolerance, floor)
 	}
 	trainer.Hooks.Step = func(s train.Step) error {
 		i := s.Step - 1
-		check(s.Step, "loss", s.Loss, r.History.Loss[i], within(r.History.LossFloor[i]))
-		check(s.Step, "gradient norm", s.GradNorm, r.History.GradNorm[i], within(r.History.GradNormFloor[i]))
+		check(s.Step, "loss", s.Loss, r.History.Loss[i], r.History.LossFloor[i])
+		check(s.Step, "grad_norm", s.GradNorm, r.History.GradNorm[i], r.History.GradNormFloor[i])
 		if want := r.History.LearningRate[i]; math.Abs(s.LearningRate-want) > 1e-12*want {
 			t.Errorf("step %d: learning rate %v, want %v", s.Step, s.LearningRate, want)
 		}
