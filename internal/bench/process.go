@@ -53,13 +53,10 @@ func (w *worker) run() (a answer, err error) {
 	if err == nil {
 		err = w.answers.Decode(&a)
 	}
-	if err != nil {
-		_, closing := w.close()
-		err = errors.Join(err, closing)
-	}
 	return a, err
 }
 
+// close reports why a worker failed, too.
 func (w *worker) close() (int64, error) {
 	w.stdin.Close()
 	if err := w.cmd.Wait(); err != nil {
@@ -173,33 +170,44 @@ func (b *bench) measure(ctx context.Context, r row) (measured, error) {
 // takeTurns runs both sides once, which is not counted, and then a number of
 // times in turn. The peer, nil if there is none, is started when we have
 // answered for the first time. Answers that differ are an error.
-func takeTurns(r row, repeats int, ours side, peer func(first answer) (side, error)) (measured, error) {
-	m := measured{row: r}
-	var theirs side
-	for n := range repeats + 1 {
-		a, err := m.ours.run(r, ours, n > 0)
-		if err != nil {
-			return m, err
-		}
-		if peer == nil {
-			continue
-		}
-		if theirs == nil {
-			if theirs, err = peer(a); err != nil {
-				return m, fmt.Errorf("peer: %w", err)
-			}
-		}
-		b, err := m.peer.run(r, theirs, n > 0)
-		if err != nil {
+func takeTurns(r row, repeats int, ours side, startPeer func(first answer) (side, error)) (m measured, err error) {
+	m.row = r
+	defer func() { err = errors.Join(err, m.ours.close(ours)) }()
+	a, err := m.ours.run(r, ours, false)
+	if err != nil {
+		return m, err
+	}
+	var peer side
+	if startPeer != nil {
+		if peer, err = startPeer(a); err != nil {
 			return m, fmt.Errorf("peer: %w", err)
 		}
-		if err := r.agree(a, b); err != nil {
-			return m, fmt.Errorf("both sides differ, so they are not timed: %w", err)
+		defer func() { err = errors.Join(err, m.peer.close(peer)) }()
+		if err := m.compare(a, peer, false); err != nil {
+			return m, err
 		}
 	}
-	var err error
-	if m.ours.rss, err = ours.close(); err == nil && theirs != nil {
-		m.peer.rss, err = theirs.close()
+	for range repeats {
+		if a, err = m.ours.run(r, ours, true); err != nil {
+			return m, err
+		}
+		if peer != nil {
+			if err := m.compare(a, peer, true); err != nil {
+				return m, err
+			}
+		}
 	}
-	return m, err
+	return m, nil
+}
+
+// compare runs the peer, which must answer as we have.
+func (m *measured) compare(ours answer, peer side, counts bool) error {
+	a, err := m.peer.run(m.row, peer, counts)
+	if err != nil {
+		return fmt.Errorf("peer: %w", err)
+	}
+	if err := m.row.agree(ours, a); err != nil {
+		return fmt.Errorf("the two sides differ: %w", err)
+	}
+	return nil
 }

@@ -39,6 +39,12 @@ func (t *times) run(r row, s side, counts bool) (answer, error) {
 	return a, err
 }
 
+// close ends a side.
+func (t *times) close(s side) (err error) {
+	t.rss, err = s.close()
+	return err
+}
+
 // median of part i over all runs; 0 if there were none.
 func (t times) median(i int) float64 {
 	if len(t.seconds) == 0 {
