@@ -24,5 +24,5 @@ func Example() {
 		log.Fatal(err)
 	}
 	fmt.Println(captions[0].Text)
-	// Output: man firefighter: dark skin tone
+	// Output: woman juggling: medium skin tone
 }

@@ -33,7 +33,7 @@ Make the models of the embedded sample, from its training part: a ViT that
 predicts the words of each picture's name, a GPT-2 that predicts the captions
 without seeing the pictures, and the cross-attention that joins them. They are
 written in Hugging Face's format, in half precision, to OUT/vit, OUT/gpt2 and
-OUT/crossattention. The defaults are those of the models in seq2seq/sample.`
+OUT/crossattention. How the embedded ones were made stands in seq2seq/sample.`
 
 type settings struct {
 	cli.Common
@@ -57,7 +57,7 @@ func run(ctx context.Context, args []string) error {
 	f.StringVar(&s.only, "only", "", "make one of them: vit, gpt2, or crossattention between those that are in OUT")
 	f.StringVar(&s.from, "from", "", "folder of a ViT to go on with, instead of random weights")
 	s.epochs = map[string]*int{
-		sample.Encoder:        f.Int("vit-epochs", 30, "times the ViT goes through the pictures"),
+		sample.Encoder:        f.Int("vit-epochs", 60, "times the ViT goes through the pictures"),
 		sample.Decoder:        f.Int("gpt2-epochs", 20, "times the GPT-2 goes through the captions"),
 		sample.CrossAttention: f.Int("crossattention-epochs", 40, "times the cross-attention goes through the pairs of both"),
 	}
