@@ -103,21 +103,26 @@ func (s *settings) run(ctx context.Context, dir string) error {
 		return err
 	}
 	t := table{Date: time.Now(), CPU: processor(), Threads: s.threads, Repeats: s.repeats, Quick: s.quick, Peer: b.peer.versions}
+	var failed error // rows, which do not keep the others from being run
 	for _, r := range rows(s.quick) {
 		if len(s.rows) > 0 && !slices.Contains(s.rows, r.name) {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "%s …\n", r.title)
 		measured, err := b.measure(ctx, r)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", r.name, err)
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", r.name, err))
+			continue
 		}
 		t.Rows = append(t.Rows, measured)
 	}
 	text := t.markdown()
 	fmt.Println(text)
-	if s.output == "" {
-		return nil
+	if failed != nil || s.output == "" {
+		return failed
 	}
 	return replaceBetweenMarks(s.output, text)
 }

@@ -8,10 +8,10 @@ import (
 
 // A job is what a worker of either side is told to do, as JSON.
 type job struct {
-	Kind     string  `json:"kind"`     // model, encode, finetune, generate or gemm; start has no worker
-	Folder   string  `json:"folder"`   // of the model and of pictures.f32
-	Size     int     `json:"size"`     // of the pictures, in pixels
-	Threads  int     `json:"threads"`  //
+	Kind     string  `json:"kind"`   // model, encode, finetune, generate or gemm; start has no worker
+	Folder   string  `json:"folder"` // of the model and of pictures.f32
+	Size     int     `json:"size"`   // of the pictures, in pixels
+	Threads  int     `json:"threads"`
 	Quick    bool    `json:"quick"`    // kind model: tiny sizes
 	Batch    int     `json:"batch"`    // pictures: the first of pictures.f32
 	Captions [][]int `json:"captions"` // kind finetune: tokens of each picture's caption, without BOS and EOS
