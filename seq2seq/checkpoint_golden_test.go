@@ -85,6 +85,7 @@ func TestACheckpointSaysWhatItSaysInTransformers(t *testing.T) {
 		t.Fatal("the case says nothing")
 	}
 	compareSaid(t, m, meta, c.Dir)
+	t.Attr("compared", fmt.Sprintf("%d captions of a true checkpoint, by greedy and beam search", len(meta.Said)*len(meta.Captions)))
 }
 
 // The folder has the same model in the files of transformers 4.15: a pickle with mask buffers, no tokenizer.json, no

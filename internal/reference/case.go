@@ -183,12 +183,13 @@ func Compare[T Float](t testing.TB, c *Case, want string, got []T, tolerance flo
 	Measured(t, want, off, largest, tolerance, c.floor(want))
 }
 
-// floor is the reference's own inaccuracy in a tensor.
+// floor is the reference's own inaccuracy in a tensor; gradients share one, and so do final weights.
 func (c *Case) floor(tensor string) float64 {
-	if strings.HasPrefix(tensor, "grad.") {
-		tensor = "grad"
+	if floor, ok := c.Meta.Floor[tensor]; ok {
+		return floor
 	}
-	return c.Meta.Floor[tensor]
+	kind, _, _ := strings.Cut(tensor, ".")
+	return c.Meta.Floor[kind]
 }
 
 // CompareLoss fails unless got equals the case's loss within tolerance times its value.

@@ -3,11 +3,13 @@
     go test ./seq2seq -run Saved -args -save /ABSOLUTE/DIR
     python roundtrip.py /ABSOLUTE/DIR
 
-Beside the checkpoint DIR has go.json, which Go wrote: for pictures (file names in DIR) the captions that greedy search
+It fails if a key is missing or too many, if transformers warns of anything, if a caption differs, or if a logit is off by
+more than 1e-5 of the largest. Beside the checkpoint DIR has go.json, which Go wrote: for pictures (file names in DIR) the captions that greedy search
 gives, the token ids that the decoder is fed and the logits that follow them.
 """
 
 import json
+import logging
 import sys
 
 import numpy as np
@@ -16,9 +18,23 @@ from PIL import Image
 
 import common
 from transformers import AutoImageProcessor, AutoTokenizer, VisionEncoderDecoderModel
+from transformers.utils import logging as transformers_logging
+
+
+class Warnings(logging.Handler):
+    """Keeps what transformers logs."""
+
+    def __init__(self):
+        super().__init__(logging.WARNING)
+        self.messages = []
+
+    def emit(self, record):
+        self.messages.append(record.getMessage())
 
 
 def main(folder):
+    warnings = Warnings()
+    transformers_logging.add_handler(warnings)
     model, info = VisionEncoderDecoderModel.from_pretrained(folder, output_loading_info=True)
     # The pooler is not used, and only there if the model had one when it was loaded.
     found = {k: [str(x) for x in v if ".pooler." not in str(x)] for k, v in info.items()}
@@ -26,6 +42,9 @@ def main(folder):
         sys.exit(f"the keys do not fit: {found}")
     tokenizer = AutoTokenizer.from_pretrained(folder)
     processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
+    if warnings.messages:
+        sys.exit(f"loading is not silent: {warnings.messages}")
+    print("The keys fit, without a warning.")
     with open(f"{folder}/go.json") as f:
         go = json.load(f)
     x = processor([Image.open(f"{folder}/{name}") for name in go["pictures"]], return_tensors="pt").pixel_values

@@ -3,6 +3,7 @@ package generate_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"math"
 	"path/filepath"
 	"slices"
@@ -38,6 +39,7 @@ func TestSearchesFindWhatTransformersFind(t *testing.T) {
 		if len(s.Runs) < 100 {
 			t.Fatalf("%s has %d searches, want at least 100", dir, len(s.Runs))
 		}
+		t.Attr("compared", fmt.Sprintf("%d searches, an option at a time: tokens", len(s.Runs)))
 		c := &reference.Case{Dir: dir, Meta: s.Meta}
 		m := newModel(t, c)
 		for _, run := range s.Runs {

@@ -93,6 +93,7 @@ func TestSearchesWithRandomOptionsFindWhatTransformersFinds(t *testing.T) {
 			for _, r := range m.Runs {
 				compareRun(t, "float32", d32, source32, r)
 			}
+			t.Attr("compared", fmt.Sprintf("%d searches with random options: tokens", len(m.Runs)))
 			d64, source64 := decoder[float64](t, s, m)
 			for _, r := range m.Runs[:4] {
 				compareRun(t, "float64", d64, source64, r)

@@ -2,6 +2,7 @@ package generate
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"testing"
 
@@ -26,6 +27,7 @@ func TestSamplingDrawsFromTheProbabilitiesOfTransformers(t *testing.T) {
 	if len(golden.Cases) < 100 {
 		t.Fatalf("%d cases, want at least 100", len(golden.Cases))
 	}
+	t.Attr("compared", fmt.Sprintf("%d filters of sampling: probabilities", len(golden.Cases)))
 	for _, c := range golden.Cases {
 		var row []float32
 		for _, x := range golden.Logits[c.Logits] {

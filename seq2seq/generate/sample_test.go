@@ -27,6 +27,7 @@ func TestSamplingKeepsTheTokensThatTransformersKeeps(t *testing.T) {
 	if len(golden.Cases) < 100 {
 		t.Fatalf("%d cases, want at least 100", len(golden.Cases))
 	}
+	t.Attr("compared", fmt.Sprintf("%d filters of sampling: tokens kept", len(golden.Cases)))
 	for _, c := range golden.Cases {
 		row := reference.Fill("logits", c.Size, c.Scale, c.Seed)
 		if c.Rounded {

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -110,6 +111,10 @@ func TestIDsAndTextsAreThoseOfTransformers(t *testing.T) {
 					t.Errorf("bytes %x: ids %v, want %v", data, got, c.IDs)
 				}
 			}
+			t.Attr("compared", fmt.Sprintf("%d nasty texts", len(want.Nasty)+len(want.Bytes)))
+			t.Attr("compared", fmt.Sprintf("%d generated texts", 100*len(want.Texts)))
+			t.Attr("compared", fmt.Sprintf("%d generated texts with invalid UTF-8", 100*len(want.Broken)))
+			t.Attr("compared", fmt.Sprintf("%d generated lists of ids decoded", 100*len(want.Decoded)))
 			texts, broken, ids := &splitMix{1}, &splitMix{2}, &splitMix{3}
 			compareHashes(t, "texts", want.Texts, func() ([]byte, string) {
 				text := randomText(texts)
