@@ -79,7 +79,7 @@ func rows(quick bool) []row {
 	all := []row{
 		{"encode", "encode, batch 8", "pictures/s", 8, job{Kind: "encode", Batch: 8}},
 		finetune("finetune", "fine-tune cross-attention, batch 16; peer as usually written", false),
-		finetune("finetune-cached", "the same; peer with cached encoder outputs", true),
+		finetune("finetune-cached", "fine-tune cross-attention, batch 16; peer with cached encoder outputs", true),
 		generate("greedy-1", "greedy, batch 1", 1, 1, false),
 		generate("greedy-8", "greedy, batch 8", 8, 1, false),
 		generate("nucleus-8", "nucleus (k 1000, p 0.95), batch 8", 8, 1, true),
