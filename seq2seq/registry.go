@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ekphrasis-ml/ekphrasis/layers"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq/gpt2"
 	"github.com/ekphrasis-ml/ekphrasis/vision"
 	"github.com/ekphrasis-ml/ekphrasis/vision/vit"
@@ -40,7 +39,7 @@ func init() {
 		if err := json.Unmarshal(config, &c); err != nil {
 			return nil, err
 		}
-		return vit.New[float32](c, layers.NewRandom(0))
+		return vit.New[float32](c, nil)
 	}
 	RegisterEncoder("vit", newViT)
 	RegisterEncoder("deit", newViT)
@@ -52,7 +51,7 @@ func init() {
 		if !c.AddCrossAttention {
 			return nil, fmt.Errorf("add_cross_attention is false, so the decoder cannot look at an encoder")
 		}
-		return gpt2.New[float32](c, layers.NewRandom(0))
+		return gpt2.New[float32](c, nil)
 	})
 }
 

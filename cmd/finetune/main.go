@@ -45,6 +45,7 @@ type job struct {
 	folder   *train.Folder
 	progress *cli.Progress
 	out      io.Writer // tables, or JSON lines with --json
+	reported int       // updates when the last epoch was reported
 }
 
 // prepare loads the model and the data, says what will be done, and opens the
@@ -105,6 +106,7 @@ func (j *job) reopen() error {
 func (j *job) train(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, j.folder.Close()) }()
 	j.progress = cli.NewProgress("training", "pairs", j.pairsAfter(j.trainer.TotalSteps()))
+	j.reported = j.trainer.StepsDone()
 	j.progress.Skip(j.pairsAfter(j.trainer.StepsDone()))
 	err = j.trainer.Run(ctx)
 	j.progress.Done()

@@ -31,8 +31,8 @@ func (j *job) describe() {
 	fmt.Fprintf(w, "model\t%s\n", j.modelName())
 	fmt.Fprintf(w, "parameters\t%s trained (%s), %s frozen\n", comma(trained), strings.Join(j.trainable(j.model), ", "), comma(total-trained))
 	t := j.Training
-	fmt.Fprintf(w, "training\t%d epochs, %s updates of %d pictures, %s at %g, %s after %d warm-up updates, gradients clipped at %g\n",
-		t.Epochs, comma(j.trainer.TotalSteps()), j.pairsPerStep(), t.Optimizer, t.LearningRate, t.LRScheduler, t.WarmupSteps, t.MaxGradNorm)
+	fmt.Fprintf(w, "training\t%s, %s updates of %d pictures, %s at %g, %s after %d warm-up updates, gradients clipped at %g\n",
+		j.epochs(), comma(j.trainer.TotalSteps()), j.pairsPerStep(), t.Optimizer, t.LearningRate, t.LRScheduler, t.WarmupSteps, t.MaxGradNorm)
 	fmt.Fprintf(w, "run folder\t%s\n", j.Out)
 	if n := j.trainer.StepsDone(); n > 0 {
 		fmt.Fprintf(w, "resumed\tafter update %s\n", comma(n))
@@ -50,6 +50,14 @@ func (j *job) modelName() string {
 		return j.Encoder + " joined with " + j.Decoder
 	}
 	return "the embedded ViT and GPT-2, joined"
+}
+
+// epochs says how often the data is gone through.
+func (j *job) epochs() string {
+	if j.Training.MaxSteps > 0 {
+		return fmt.Sprintf("at most %d epochs", j.Training.Epochs)
+	}
+	return fmt.Sprintf("%d epochs", j.Training.Epochs)
 }
 
 func (j *job) pairsPerStep() int { return j.BatchSize * j.Training.GradientAccumulationSteps }
@@ -114,7 +122,8 @@ func (j *job) report(e train.Epoch, samples []captioned) {
 	if !math.IsNaN(e.ValLoss) {
 		fmt.Fprintf(os.Stderr, ", validation loss %.3f", e.ValLoss)
 	}
-	fmt.Fprintf(os.Stderr, "  (%.1f s, %.0f pairs/s)\n", e.Duration.Seconds(), float64(j.data.train.Dataset().Len())/e.Duration.Seconds())
+	fmt.Fprintf(os.Stderr, "  (%.1f s, %.0f pairs/s)\n", e.Duration.Seconds(), float64(j.pairsAfter(e.Step)-j.pairsAfter(j.reported))/e.Duration.Seconds())
+	j.reported = e.Step
 	w := tabwriter.NewWriter(j.out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "  picture\tactual\tgenerated")
 	for _, s := range samples {

@@ -66,7 +66,7 @@ func adam[T Float](w, g, m, v []T, k *adamScalars[T]) {
 	// Where PyTorch's vector code has a fused multiply-add, sums are made in float64, which for float32 is nearly always the same.
 	fused := func(x, y, z T) T { return T(float64(x)*float64(y) + float64(z)) }
 	for i := range w {
-		weight, grad := w[i]*k.decay, g[i]
+		weight, grad := T(w[i]*k.decay), g[i] // the conversion keeps a compiler from fusing what PyTorch does not
 		if k.l2 != 0 {
 			grad = fused(k.l2, weight, grad)
 		}

@@ -39,7 +39,8 @@ type Transformer struct {
 
 // New returns a model whose weights are drawn as Hugging Face draws them:
 // normal with Config.InitializerRange, the c_proj weights scaled down by
-// sqrt(2·n_layer), biases 0.
+// sqrt(2·n_layer), biases 0. With a nil random they are all 0, to be read from
+// a file.
 func New[T float.DType](c Config, random *layers.Random) (*Model, error) {
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("gpt2: %w", err)
@@ -59,7 +60,9 @@ func New[T float.DType](c Config, random *layers.Random) (*Model, error) {
 	if !c.TieWordEmbeddings {
 		m.LMHead = layers.Zeros[T](c.VocabSize, c.Dim)
 	}
-	m.initialize(random, func(string) bool { return true })
+	if random != nil {
+		m.initialize(random, func(string) bool { return true })
+	}
 	return m, nil
 }
 

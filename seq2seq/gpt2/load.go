@@ -29,7 +29,7 @@ func WithCrossAttention(random *layers.Random) LoadOption {
 // Every tensor must be there in its shape; the error lists those that are not. All
 // parameters come frozen: see [layers.Trainable].
 func Load(fsys fs.FS, options ...LoadOption) (*Model, error) {
-	o := loadOptions{random: layers.NewRandom(0)}
+	var o loadOptions
 	for _, f := range options {
 		f(&o)
 	}
@@ -40,9 +40,12 @@ func Load(fsys fs.FS, options ...LoadOption) (*Model, error) {
 	if o.cross {
 		c.AddCrossAttention, c.IsDecoder = true, true
 	}
-	m, err := New[float32](c, o.random)
+	m, err := New[float32](c, nil)
 	if err != nil {
 		return nil, err
+	}
+	if o.cross {
+		m.initialize(o.random, isCross.MatchString)
 	}
 	mayLack := func(name string) bool { return o.cross && isCross.MatchString(name) }
 	if _, err := weights.Load(fsys, m, mayLack); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/ekphrasis-ml/ekphrasis/losses"
 	"github.com/ekphrasis-ml/ekphrasis/optim"
 	"github.com/nlpodyssey/spago/ag"
+	"github.com/nlpodyssey/spago/mat"
 	"github.com/nlpodyssey/spago/nn"
 )
 
@@ -182,13 +183,18 @@ func (t *Trainer[B]) update(parts []B) error {
 	}
 	random := t.random.Derive(uint64(t.step))
 	t.Optimizer.ZeroGrad()
+	var sums gradientSums
 	for _, b := range parts {
 		loss, err := t.backward(b, s.Labels, random)
 		if err != nil {
 			return fmt.Errorf("step %d: %w", s.Step, err)
 		}
 		s.Loss += loss
+		if len(parts) > 1 {
+			sums.take(t.params)
+		}
 	}
+	sums.giveBack(t.params)
 	if math.IsNaN(s.Loss) || math.IsInf(s.Loss, 0) {
 		return fmt.Errorf("step %d (learning rate %.3g): the loss, %v, %w", s.Step, s.LearningRate, s.Loss, ErrNotFinite)
 	}
@@ -210,6 +216,37 @@ func (t *Trainer[B]) update(parts []B) error {
 		return t.Hooks.Step(s)
 	}
 	return nil
+}
+
+// gradientSums adds up the gradients of the parts of an update. A parameter
+// that is used twice gets its two gradients of a part in any order; added to
+// those of an earlier part, their sum would depend on it.
+type gradientSums []mat.Matrix
+
+// take moves the parameters' gradients to the sums.
+func (g *gradientSums) take(params []optim.Param) {
+	if *g == nil {
+		*g = make(gradientSums, len(params))
+	}
+	for i, p := range params {
+		switch {
+		case !p.Value.HasGrad():
+		case (*g)[i] == nil:
+			(*g)[i] = p.Value.Grad().(mat.Matrix)
+		default:
+			(*g)[i].AddInPlace(p.Value.Grad().(mat.Matrix))
+		}
+		p.Value.ZeroGrad()
+	}
+}
+
+// giveBack makes the sums the parameters' gradients.
+func (g gradientSums) giveBack(params []optim.Param) {
+	for i, sum := range g {
+		if sum != nil {
+			params[i].Value.AccGrad(sum)
+		}
+	}
 }
 
 // backward adds the gradients of a batch's part of the loss.

@@ -21,7 +21,7 @@ func Load(fsys fs.FS) (*Model, error) {
 	if err := hfconfig.Read(fsys, "config.json", &c); err != nil {
 		return nil, err
 	}
-	m, err := New[float32](c, layers.NewRandom(0))
+	m, err := New[float32](c, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -48,7 +48,8 @@ type Layer struct {
 }
 
 // New returns a model whose weights are drawn as Hugging Face draws them:
-// normal with Config.InitializerRange, biases 0. Element type T is float32
+// normal with Config.InitializerRange, biases 0. With a nil random they are
+// all 0, to be read from a file. Element type T is float32
 // but for gradient checks.
 func New[T float.DType](c Config, random *layers.Random) (*Model, error) {
 	if err := c.check(); err != nil {
@@ -81,6 +82,9 @@ func New[T float.DType](c Config, random *layers.Random) (*Model, error) {
 // initialize draws what has more than one dimension; biases stay 0 and the
 // weights of layer norms 1.
 func (m *Model) initialize(random *layers.Random) {
+	if random == nil {
+		return
+	}
 	for _, p := range layers.Parameters(m) {
 		if len(p.Shape) > 1 {
 			layers.InitNormal(p.Value, m.Config.InitializerRange, random)
