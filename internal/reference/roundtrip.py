@@ -34,6 +34,7 @@ class Warnings(logging.Handler):
 
 def main(folder):
     warnings = Warnings()
+    transformers_logging.set_verbosity_warning()
     transformers_logging.add_handler(warnings)
     model, info = VisionEncoderDecoderModel.from_pretrained(folder, output_loading_info=True)
     # The pooler is not used, and only there if the model had one when it was loaded.
@@ -48,19 +49,21 @@ def main(folder):
     with open(f"{folder}/go.json") as f:
         go = json.load(f)
     x = processor([Image.open(f"{folder}/{name}") for name in go["pictures"]], return_tensors="pt").pixel_values
-    failed = False
+    worst, equal = 0.0, 0
     ids = model.generate(x, do_sample=False, num_beams=1, max_new_tokens=go["max_new_tokens"])
     captions = [c.strip() for c in tokenizer.batch_decode(ids, skip_special_tokens=True)]
     for name, ours, theirs in zip(go["pictures"], go["captions"], captions):
         print(f"{name}: {theirs!r}" + ("" if ours == theirs else f", but Go says {ours!r}"))
-        failed |= ours != theirs
+        equal += ours == theirs
     for i, sequence in enumerate(go["input_ids"]):
         with torch.no_grad():
             logits = model(pixel_values=x[i:i + 1], decoder_input_ids=torch.tensor([sequence])).logits[0].numpy()
         off = common.relative(np.reshape(go["logits"][i], logits.shape), logits)
         print(f"{go['pictures'][i]}: logits off by {off:.1e} of the largest")
-        failed |= not off < 1e-5
-    sys.exit(failed)
+        worst = max(worst, off)
+    print("\n| keys | warnings | captions | logits: off by |\n| --- | --- | --- | --: |")
+    print(f"| fit | none | {equal} of {len(captions)} equal | {worst:.1e} |")
+    sys.exit(equal < len(captions) or not worst < 1e-5)
 
 
 if __name__ == "__main__":
