@@ -63,6 +63,7 @@ func TestAnInitialLooksAtTheNextCaption(t *testing.T) {
 
 func FuzzTokenize(f *testing.F) {
 	f.Add("a dog", "The cat's U.S. <b> :) &amp; 1 1/2")
+	f.Add("0", "0@\x00")
 	f.Add("\x01\xff\n", "'n' 555-1234 a@b.c http://a.b/c")
 	f.Fuzz(func(t *testing.T, a, b string) {
 		lines := Tokenize([]string{a, b})

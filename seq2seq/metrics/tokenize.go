@@ -30,6 +30,7 @@ func Tokenize(captions []string) [][]string {
 			text = text[1:]
 		default:
 			token, n := next(text)
+			token = strings.ReplaceAll(token, string(dropped), "") // an address may hold some
 			if token != "" && !punctuation[token] {
 				lines[line] = append(lines[line], strings.ToLower(token))
 			}
