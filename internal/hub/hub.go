@@ -1,6 +1,6 @@
 // Package hub turns the name of a model into a folder with its files, downloading what is missing.
 //
-// Resolve takes a folder, or a name such as "nlpconnect/vit-gpt2-image-captioning" of a model on Hugging Face's hub. The
+// Client.Resolve takes a folder, or a name such as "nlpconnect/vit-gpt2-image-captioning" of a model on Hugging Face's hub. The
 // downloads go to the cache that Hugging Face's own tools use, so a model that transformers has fetched is not fetched
 // again, and the other way round:
 //
@@ -105,15 +105,6 @@ func expand(path string) (string, error) {
 
 func isTrue(value string) bool {
 	return slices.Contains([]string{"1", "on", "yes", "true"}, strings.ToLower(value))
-}
-
-// Resolve is FromEnvironment followed by Client.Resolve.
-func Resolve(ctx context.Context, name string) (dir string, err error) {
-	c, err := FromEnvironment()
-	if err != nil {
-		return "", err
-	}
-	return c.Resolve(ctx, name)
 }
 
 // repoName is what the hub accepts: name or owner/name.

@@ -161,16 +161,6 @@ func (c *Case) Ints(t testing.TB, name string) []int {
 	return out
 }
 
-// Rows is an integer tensor with two dimensions.
-func (c *Case) Rows(t testing.TB, name string) [][]int {
-	t.Helper()
-	var out [][]int
-	if err := json.Unmarshal(c.Meta.Integers[name], &out); err != nil {
-		t.Fatalf("%s: integers %s: %v", c.Dir, name, err)
-	}
-	return out
-}
-
 // Float is the type of a matrix's elements.
 type Float interface{ float32 | float64 }
 
