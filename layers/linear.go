@@ -27,7 +27,7 @@ func NewLinear[T float.DType](in, out int, bias bool) *Linear {
 
 // Forward takes x [rows, in] to [rows, out].
 func (l *Linear) Forward(x mat.Tensor, act Activation) mat.Tensor {
-	return affine(x, l.Weight, optional(l.Bias), true, act)
+	return affine(x, l.Weight, optional(l.Bias), true, false, act)
 }
 
 // Conv1D is GPT-2's linear layer, whose weight is stored transposed:
@@ -45,31 +45,45 @@ func NewConv1D[T float.DType](in, out int) *Conv1D {
 
 // Forward takes x [rows, in] to [rows, out].
 func (l *Conv1D) Forward(x mat.Tensor, act Activation) mat.Tensor {
-	return affine(x, l.Weight, optional(l.Bias), false, act)
+	return affine(x, l.Weight, optional(l.Bias), false, false, act)
+}
+
+// Few is the layer for a few rows at a time, as in decoding with a cache:
+// what a row gets does not depend on how many come with it, and the weight is
+// read once, in the order in which it lies in memory. On some machines it
+// differs from Forward in the last bits.
+func (l *Conv1D) Few() Affine { return fewRows{l} }
+
+type fewRows struct{ *Conv1D }
+
+func (l fewRows) Forward(x mat.Tensor, act Activation) mat.Tensor {
+	return affine(x, l.Weight, optional(l.Bias), false, true, act)
 }
 
 // MatMulT is x Wᵀ for x [rows, in] and w [out, in]: a linear layer without
-// bias whose weight belongs to something else, such as a tied LM head.
-func MatMulT(x, w mat.Tensor) mat.Tensor { return affine(x, w, nil, true, Identity) }
+// bias whose weight belongs to something else, such as a tied LM head. It is
+// made for a few rows, as [Conv1D.Few].
+func MatMulT(x, w mat.Tensor) mat.Tensor { return affine(x, w, nil, true, true, Identity) }
 
-func affine(x, w, b mat.Tensor, transposed bool, act Activation) mat.Tensor {
+func affine(x, w, b mat.Tensor, transposed, few bool, act Activation) mat.Tensor {
 	if isFloat64(x) {
-		return apply(newAffine[float64](x, w, b, transposed, act))
+		return apply(newAffine[float64](x, w, b, transposed, few, act))
 	}
-	return apply(newAffine[float32](x, w, b, transposed, act))
+	return apply(newAffine[float32](x, w, b, transposed, few, act))
 }
 
 // affineOp is act(x·op(w) + b) with op(w) = wᵀ when transposed.
 type affineOp[T kernel.Float] struct {
 	x, w, b       mat.Tensor
 	transposed    bool
+	few           bool // see Conv1D.Few
 	act           Activation
 	rows, in, out int
 	pre           []T // value before the activation, kept for backward
 }
 
-func newAffine[T kernel.Float](x, w, b mat.Tensor, transposed bool, act Activation) *affineOp[T] {
-	f := &affineOp[T]{x: x, w: w, b: b, transposed: transposed, act: act}
+func newAffine[T kernel.Float](x, w, b mat.Tensor, transposed, few bool, act Activation) *affineOp[T] {
+	f := &affineOp[T]{x: x, w: w, b: b, transposed: transposed, few: few, act: act}
 	f.rows, f.in = dims(x)
 	in, out := dims(w)
 	if transposed {
@@ -92,7 +106,11 @@ func (f *affineOp[T]) Forward() (mat.Tensor, error) {
 		f.pre = make([]T, len(y))
 		e.Pre = f.pre
 	}
-	kernel.Gemm(false, f.transposed, f.rows, f.out, f.in,
+	gemm := kernel.Gemm[T]
+	if f.few {
+		gemm = kernel.GemmFew[T]
+	}
+	gemm(false, f.transposed, f.rows, f.out, f.in,
 		values[T](f.x), f.in, values[T](f.w), f.ldw(), y, f.out, false, &e)
 	return matrix(y, f.rows, f.out), nil
 }

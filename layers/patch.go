@@ -61,9 +61,9 @@ func (p *PatchEmbedding) Forward(pictures []Pixels) (mat.Tensor, Offsets) {
 	}
 	offsets := OffsetsOf(lengths...)
 	if isFloat64(p.Weight) {
-		return affine(cut[float64](p, pictures, offsets), p.Weight, p.Bias, true, Identity), offsets
+		return affine(cut[float64](p, pictures, offsets), p.Weight, p.Bias, true, false, Identity), offsets
 	}
-	return affine(cut[float32](p, pictures, offsets), p.Weight, p.Bias, true, Identity), offsets
+	return affine(cut[float32](p, pictures, offsets), p.Weight, p.Bias, true, false, Identity), offsets
 }
 
 // cut lays out the pixels of each patch as a row, in the order of the weight:

@@ -14,7 +14,7 @@ func fmaAVX2(n int)
 // and how many operations a round of it does; nil if there is none.
 func fusedMultiplyAdds(cpu string) (loop func(n int), flops float64) {
 	switch cpu {
-	case "avx512":
+	case "avx512", "amx":
 		return fmaAVX512, 12 * 16 * 2
 	case "avx2":
 		return fmaAVX2, 12 * 8 * 2

@@ -39,6 +39,8 @@ type simd struct {
 	layerNormScales   func(dgamma, dbeta, dy, x *float32, n int, mean, rstd float32)
 
 	adam func(w, grad, m, v *float32, n int, k *[8]float32)
+
+	tiles *tiles // nil where there are none
 }
 
 // cpu is the instruction set in use; nil is plain Go.
@@ -71,7 +73,7 @@ func choose(name string) (*simd, error) {
 	return nil, fmt.Errorf("EKPHRASIS_CPU=%s: this machine has %s", name, strings.Join(append(names, "generic"), ", "))
 }
 
-// CPU is the name of the instruction set in use: generic, avx2 or avx512.
+// CPU is the name of the instruction set in use: generic, avx2, avx512 or amx.
 func CPU() string {
 	if cpu == nil {
 		return "generic"

@@ -2,6 +2,7 @@ package kernel
 
 import sys "golang.org/x/sys/cpu"
 
+//go:generate go -C gen run . -isa amx -out ../kernel_amx_amd64.s -stubs ../kernel_amx_amd64.go -pkg kernel
 //go:generate go -C gen run . -isa avx512 -out ../kernel_avx512_amd64.s -stubs ../kernel_avx512_amd64.go -pkg kernel
 //go:generate go -C gen run . -isa avx2 -out ../kernel_avx2_amd64.s -stubs ../kernel_avx2_amd64.go -pkg kernel
 
@@ -10,6 +11,11 @@ func available() []*simd {
 	var all []*simd
 	if sys.X86.HasAVX2 && sys.X86.HasFMA && sys.X86.HasBMI2 {
 		if sys.X86.HasAVX512F && sys.X86.HasAVX512DQ && sys.X86.HasAVX512BW && sys.X86.HasAVX512VL {
+			if sys.X86.HasAMXTile && sys.X86.HasAMXBF16 && allowTiles() {
+				amx := avx512
+				amx.name, amx.tiles = "amx", &tiles{panels: panelsAMX, split: splitAMX, round: roundAMX}
+				all = append(all, &amx)
+			}
 			all = append(all, &avx512)
 		}
 		all = append(all, &avx2)

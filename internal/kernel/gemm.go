@@ -16,9 +16,27 @@ type Epilogue[T Float] struct {
 // is m×k and op(B) is k×n; op transposes when its flag is set, so with transA the slice a holds a k×m matrix. With k = 0
 // the product is zero.
 //
-// Each element of C is one running sum over k in ascending order, of fused multiply-adds where the machine has them,
-// starting from zero, or from C when accumulating. So it does not depend on the rows and columns computed beside it.
+// An element of C does not depend on the rows and columns computed beside it. For float32 on a machine with tiles of bfloat16 it
+// is a sum of products in pieces, closer to the exact one than a sum in float32; see split. Elsewhere it is that of
+// [GemmFew].
 func Gemm[T Float](transA, transB bool, m, n, k int, a []T, lda int, b []T, ldb int, c []T, ldc int, accumulate bool, e *Epilogue[T]) {
+	g := newProduct(transA, transB, m, n, k, a, lda, b, ldb, c, ldc, accumulate, e)
+	if s := vectorised[T](); s != nil && s.tiles != nil && m*n*k > 0 {
+		split(any(&g).(*product[float32]))
+	} else {
+		g.plain()
+	}
+}
+
+// GemmFew is Gemm for a few rows of A, as in decoding, where B is read from memory for each product. Each element of C is one
+// running sum over k in ascending order, of fused multiply-adds where the machine has them, starting from zero, or from C
+// when accumulating. So here too it does not depend on what is beside it; but it may differ from Gemm's in the last bits.
+func GemmFew[T Float](transA, transB bool, m, n, k int, a []T, lda int, b []T, ldb int, c []T, ldc int, accumulate bool, e *Epilogue[T]) {
+	g := newProduct(transA, transB, m, n, k, a, lda, b, ldb, c, ldc, accumulate, e)
+	g.plain()
+}
+
+func newProduct[T Float](transA, transB bool, m, n, k int, a []T, lda int, b []T, ldb int, c []T, ldc int, accumulate bool, e *Epilogue[T]) product[T] {
 	checkMatrix("A", a, lda, m, k, transA)
 	checkMatrix("B", b, ldb, k, n, transB)
 	checkMatrix("C", c, ldc, m, n, false)
@@ -30,20 +48,23 @@ func Gemm[T Float](transA, transB bool, m, n, k int, a []T, lda int, b []T, ldb 
 			checkLen("Gemm: Pre", len(e.Pre), m*n)
 		}
 	}
-	if m == 0 || n == 0 {
-		return
-	}
 	g := product[T]{m: m, n: n, k: k, a: operand[T]{a, lda, transA}, b: operand[T]{b, ldb, !transB}, c: c, ldc: ldc, accumulate: accumulate, e: e}
 	g.rows, g.cols = tileShape[T]()
+	return g
+}
+
+// plain multiplies in the elements' own arithmetic.
+func (g *product[T]) plain() {
 	switch {
-	case k == 0:
-		if !accumulate {
-			for i := range m {
-				clear(c[i*ldc : i*ldc+n])
+	case g.m == 0 || g.n == 0:
+	case g.k == 0:
+		if !g.accumulate {
+			for i := range g.m {
+				clear(g.c[i*g.ldc : i*g.ldc+g.n])
 			}
 		}
-		g.finish(0, m, 0, n)
-	case m <= fewPanels*g.rows:
+		g.finish(0, g.m, 0, g.n)
+	case g.m <= fewPanels*g.rows:
 		g.few()
 	default:
 		g.many()

@@ -58,7 +58,7 @@ func newCrossAttention[T float.DType](c Config, layer int) *CrossAttention {
 // also see the tokens in it, and theirs are added.
 func (a *SelfAttention) Forward(x mat.Tensor, offsets layers.Offsets, cache *layers.KeyValues, random *layers.Random) mat.Tensor {
 	d := a.config.Dim
-	qkv := a.CAttn.Forward(x, layers.Identity)
+	qkv := project(a.CAttn, cache != nil).Forward(x, layers.Identity)
 	q, k, v := layers.Columns{X: qkv}, layers.Columns{X: qkv, From: d}, layers.Columns{X: qkv, From: 2 * d}
 	query := offsets.Spans()
 	source := query
@@ -71,8 +71,16 @@ func (a *SelfAttention) Forward(x mat.Tensor, offsets layers.Offsets, cache *lay
 		Query: query, Source: source,
 		Dropout: a.config.AttentionDropout, Random: random,
 	})
-	out = a.CProj.Forward(out, layers.Identity)
+	out = project(a.CProj, cache != nil).Forward(out, layers.Identity)
 	return layers.Dropout(out, a.config.ResidualDropout, random)
+}
+
+// project is a layer as it is used in decoding with a cache, or otherwise.
+func project(l *layers.Conv1D, decoding bool) layers.Affine {
+	if decoding {
+		return l.Few()
+	}
+	return l
 }
 
 // KeyValues projects the encoder's states [rows, D] to keys and values side
@@ -82,12 +90,13 @@ func (a *CrossAttention) KeyValues(states mat.Tensor) mat.Tensor {
 }
 
 // Forward takes x [rows, D] to the same shape; kv is what KeyValues returned.
-func (a *CrossAttention) Forward(x mat.Tensor, offsets layers.Offsets, kv mat.Tensor, source layers.Source, random *layers.Random) mat.Tensor {
-	q := a.QAttn.Forward(x, layers.Identity)
+// decoding says that the rows are the newest tokens of cached sequences.
+func (a *CrossAttention) Forward(x mat.Tensor, offsets layers.Offsets, kv mat.Tensor, source layers.Source, decoding bool, random *layers.Random) mat.Tensor {
+	q := project(a.QAttn, decoding).Forward(x, layers.Identity)
 	k, v, o := a.look(kv, offsets, source)
 	o.Dropout, o.Random = a.config.AttentionDropout, random
 	out := layers.Attention(layers.Columns{X: q}, k, v, o)
-	out = a.CProj.Forward(out, layers.Identity)
+	out = project(a.CProj, decoding).Forward(out, layers.Identity)
 	return layers.Dropout(out, a.config.ResidualDropout, random)
 }
 

@@ -21,8 +21,8 @@ func (m *Model) CrossAttentions(tokens layers.Tokens, source layers.Source) ([][
 		for s := range n {
 			out[s] = append(out[s], layers.AttentionWeights(q, k, o, s))
 		}
-		x = layers.Residual(x, b.CrossAttention.Forward(h, tokens.Offsets, kv(i), source, nil))
-		x = layers.Residual(x, b.MLP.Forward(b.LN2.Forward(x), nil))
+		x = layers.Residual(x, b.CrossAttention.Forward(h, tokens.Offsets, kv(i), source, false, nil))
+		x = layers.Residual(x, b.MLP.Forward(b.LN2.Forward(x), false, nil))
 	}
 	return out, nil
 }

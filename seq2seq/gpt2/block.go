@@ -52,14 +52,14 @@ func (b *Block) Forward(x mat.Tensor, offsets layers.Offsets, past *layers.KeyVa
 	h := b.Attn.Forward(b.LN1.Forward(x), offsets, past, random)
 	x = layers.Residual(h, x)
 	if kv != nil {
-		h = b.CrossAttention.Forward(b.LNCrossAttn.Forward(x), offsets, kv, source, random)
+		h = b.CrossAttention.Forward(b.LNCrossAttn.Forward(x), offsets, kv, source, past != nil, random)
 		x = layers.Residual(x, h)
 	}
-	h = b.MLP.Forward(b.LN2.Forward(x), random)
+	h = b.MLP.Forward(b.LN2.Forward(x), past != nil, random)
 	return layers.Residual(x, h)
 }
 
 // Forward takes x [rows, D] to the same shape.
-func (m *MLP) Forward(x mat.Tensor, random *layers.Random) mat.Tensor {
-	return layers.MLP(x, m.CFC, m.CProj, m.activation, m.dropout, random)
+func (m *MLP) Forward(x mat.Tensor, decoding bool, random *layers.Random) mat.Tensor {
+	return layers.MLP(x, project(m.CFC, decoding), project(m.CProj, decoding), m.activation, m.dropout, random)
 }

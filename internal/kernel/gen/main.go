@@ -14,19 +14,24 @@ import (
 )
 
 func main() {
-	name := flag.String("isa", "avx512", "avx2 or avx512")
+	name := flag.String("isa", "avx512", "avx2, avx512 or amx")
 	flag.Parse()
 	g, ok := isas[*name]
 	if !ok {
 		log.Fatalf("gen: no instruction set %q", *name)
 	}
 	ConstraintExpr("amd64")
-	g.tiles()
-	g.packs()
-	g.vectors()
-	g.activations()
-	g.softmax()
-	g.norms()
-	g.adam()
+	if g.name == "AMX" {
+		g.amxTiles()
+		g.splits()
+	} else {
+		g.tiles()
+		g.packs()
+		g.vectors()
+		g.activations()
+		g.softmax()
+		g.norms()
+		g.adam()
+	}
 	Generate()
 }
