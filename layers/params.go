@@ -213,7 +213,8 @@ func Count(model any) (total, trained int) {
 
 // Zeros returns a trained parameter of zeros, [rows, cols].
 func Zeros[T float.DType](rows, cols int) *nn.Param {
-	return nn.NewParam(mat.NewDense[T](mat.WithShape(rows, cols)))
+	// Not nn.NewParam, which makes a copy.
+	return (&nn.Param{Matrix: mat.NewDense[T](mat.WithShape(rows, cols))}).WithGrad(true)
 }
 
 // Fill sets all elements of a parameter.

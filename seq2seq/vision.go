@@ -63,6 +63,10 @@ func Join(encoder Encoder[vision.Pixels], decoder Decoder, processor *vision.Pro
 // preprocessor_config.json, tokenizer files and, if there, generation_config.json.
 // Every tensor must be there in its shape; the error lists those that are
 // not. All parameters come frozen: see [layers.Trainable].
+//
+// Large float32 weights of safetensors stay in their file, which is mapped
+// into memory, until they are used or trained: do not overwrite it in place
+// while the model is in use. Saving a model there is fine.
 func LoadFS(fsys fs.FS) (*VisionEncoderDecoder, error) {
 	var c config
 	var raw hfconfig.Raw

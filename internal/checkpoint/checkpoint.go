@@ -20,10 +20,12 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
 	"github.com/ekphrasis-ml/ekphrasis/internal/editdistance"
+	"github.com/ekphrasis-ml/ekphrasis/internal/mmap"
 	"github.com/ekphrasis-ml/ekphrasis/internal/pytorch"
 	"github.com/ekphrasis-ml/ekphrasis/internal/safetensors"
 )
@@ -47,6 +49,11 @@ type tensors interface {
 	Names() []string
 	Info(name string) (safetensors.Info, bool)
 	Read(name string, dst []float32) error
+}
+
+// inPlace is implemented by a file of weights that is in memory.
+type inPlace interface {
+	InPlace(name string) ([]float32, bool)
 }
 
 // Open opens the weights of a model's folder. It takes the first of these, the order of Hugging Face's from_pretrained:
@@ -126,10 +133,18 @@ func (c *Checkpoint) openFile(fsys fs.FS, name string) (tensors, error) {
 		return nil, err
 	}
 	if strings.HasSuffix(name, ".safetensors") {
+		if f, ok := r.(*os.File); ok && size >= minMapped {
+			if memory, err := mmap.Private(f, size); err == nil {
+				return safetensors.NewMapped(name, memory)
+			}
+		}
 		return safetensors.New(name, r, size)
 	}
 	return pytorch.New(name, r, size)
 }
+
+// minMapped is the size in bytes from which on a file is mapped: a mapping is never given back, so it must be worth it.
+const minMapped = 4 << 20
 
 // lfsPointer is how the text starts that git leaves in place of a large file when git-lfs is not installed.
 const lfsPointer = "version https://git-lfs.github.com/spec/v1\n"
@@ -181,6 +196,14 @@ func (c *Checkpoint) Read(name string, dst []float32) error {
 		return fmt.Errorf("%s: no tensor %q%s", c.file, name, didYouMean(closest(name, c.Names())))
 	}
 	return t.Read(name, dst)
+}
+
+// inPlace returns a tensor's elements as they lie in memory, if they do.
+func (c *Checkpoint) inPlace(name string) ([]float32, bool) {
+	if f, ok := c.tensors[name].(inPlace); ok {
+		return f.InPlace(name)
+	}
+	return nil, false
 }
 
 // Close closes the files. The Checkpoint cannot be read afterwards.

@@ -22,7 +22,7 @@ func param(name string, start float32, shape ...int) Param {
 	for _, d := range shape {
 		n *= d
 	}
-	p := Param{name, shape, make([]float32, n)}
+	p := Param{Name: name, Shape: shape, Data: make([]float32, n)}
 	for i := range p.Data {
 		p.Data[i] = start + float32(i)
 	}
@@ -396,9 +396,9 @@ func TestMistakesOfTheProgrammerPanic(t *testing.T) {
 	dir := t.TempDir()
 	for name, call := range map[string]func(){
 		"loading two of a name": func() { _, _ = Load(c, []Param{param("w", 0, 1), param("w", 0, 1)}, Options{}) },
-		"loading a bad shape":   func() { _, _ = Load(c, []Param{{"w", []int{2}, make([]float32, 1)}}, Options{}) },
+		"loading a bad shape":   func() { _, _ = Load(c, []Param{{Name: "w", Shape: []int{2}, Data: make([]float32, 1)}}, Options{}) },
 		"saving two of a name":  func() { _ = Save(dir, []Param{param("w", 0, 1), param("w", 0, 1)}, SaveOptions{MaxShardSize: 4}) },
-		"saving a bad shape":    func() { _ = Save(dir, []Param{{"w", []int{2}, make([]float32, 1)}}, SaveOptions{}) },
+		"saving a bad shape":    func() { _ = Save(dir, []Param{{Name: "w", Shape: []int{2}, Data: make([]float32, 1)}}, SaveOptions{}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {

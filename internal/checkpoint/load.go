@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/ekphrasis-ml/ekphrasis/internal/mmap"
 	"github.com/ekphrasis-ml/ekphrasis/internal/safetensors"
 )
 
@@ -17,6 +18,9 @@ type Param struct {
 	Name  string
 	Shape []int
 	Data  []float32
+	// Adopt, if not nil, may be called by Load in place of filling Data: with values in memory that the parameter can
+	// have as its own, though the file that they are from must not change. Several parameters may be told at once.
+	Adopt func(values []float32)
 }
 
 func (p Param) check() {
@@ -191,12 +195,7 @@ func (c *Checkpoint) readAll(params []Param, sources []string) (nonFinite []int,
 				if sources[i] == "" {
 					continue
 				}
-				errs[i] = c.Read(sources[i], params[i].Data)
-				for _, v := range params[i].Data {
-					if v-v != 0 {
-						nonFinite[i]++
-					}
-				}
+				nonFinite[i], errs[i] = c.read(sources[i], params[i])
 			}
 		})
 	}
@@ -207,4 +206,30 @@ func (c *Checkpoint) readAll(params []Param, sources []string) (nonFinite []int,
 		}
 	}
 	return nonFinite, nil
+}
+
+// read gives a parameter the values of a tensor and counts the NaN and infinite ones.
+func (c *Checkpoint) read(source string, p Param) (nonFinite int, err error) {
+	if p.Adopt != nil {
+		if values, ok := c.inPlace(source); ok {
+			p.Adopt(values)
+			// Piece by piece: nobody knows when they will be needed, and all at once would be a peak.
+			for piece := range slices.Chunk(values, 1<<20) {
+				nonFinite += countNonFinite(piece)
+				mmap.Release(piece)
+			}
+			return nonFinite, nil
+		}
+	}
+	err = c.Read(source, p.Data)
+	return countNonFinite(p.Data), err
+}
+
+func countNonFinite(values []float32) (n int) {
+	for _, v := range values {
+		if v-v != 0 {
+			n++
+		}
+	}
+	return n
 }

@@ -4,7 +4,8 @@
 // Start with New, which takes an io.ReaderAt and so serves files, embedded files and memory alike. It checks the whole
 // header, so a File that was opened describes exactly the bytes that are there. Tensors are read one by one, in
 // pieces, into the caller's float32 slice: F32, F16, BF16 and F64 are converted on the way, and no second copy of a
-// large tensor is made. WriteFile writes F32, F16 or BF16. The conversions of half floats are exported for others.
+// large tensor is made. Of a file in memory, F32 tensors can be had in place. WriteFile writes F32, F16 or BF16. The
+// conversions of half floats are exported for others.
 package safetensors
 
 import (
@@ -18,6 +19,8 @@ import (
 	"math"
 	"slices"
 	"unicode/utf8"
+
+	"github.com/ekphrasis-ml/ekphrasis/internal/mmap"
 )
 
 // maxHeader is the format's own limit for the header, in bytes.
@@ -28,6 +31,7 @@ const maxHeader = 100_000_000
 type File struct {
 	name     string
 	r        io.ReaderAt
+	memory   []byte  // the whole file, if it is in memory
 	tensors  []entry // in the order of their data
 	index    map[string]int
 	metadata map[string]string
@@ -57,6 +61,15 @@ func New(name string, r io.ReaderAt, size int64) (*File, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return f, nil
+}
+
+// NewMapped is New for a file that is in memory, such as mmap.Private gives: its tensors can be had InPlace.
+func NewMapped(name string, memory []byte) (*File, error) {
+	f, err := New(name, bytes.NewReader(memory), int64(len(memory)))
+	if err == nil {
+		f.memory = memory
+	}
+	return f, err
 }
 
 func readHeader(r io.ReaderAt, size int64) ([]byte, error) {
@@ -280,6 +293,16 @@ func (f *File) Read(name string, dst []float32) error {
 		return fmt.Errorf("%s: tensor %q: %w", f.name, name, err)
 	}
 	return nil
+}
+
+// InPlace returns the elements of an F32 tensor, row-major, as they lie in memory. It reports false if the file is not in
+// memory, has no such tensor, or if these elements have to be converted or copied: see Read.
+func (f *File) InPlace(name string) ([]float32, bool) {
+	i, ok := f.index[name]
+	if !ok || f.memory == nil || f.tensors[i].DType != F32 {
+		return nil, false
+	}
+	return mmap.Floats(f.memory[f.tensors[i].start:f.tensors[i].end])
 }
 
 // DecodeFrom fills dst with elements of a float type read from r, a piece at a time. It panics if d.Floats() is false.

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/ekphrasis-ml/ekphrasis/internal/atomicfile"
+	"github.com/ekphrasis-ml/ekphrasis/internal/mmap"
 )
 
 // Tensor is a tensor to be written: Data [product of Shape], stored as DType, which is F32, F16 or BF16.
@@ -131,8 +132,10 @@ func header(sorted []Tensor, metadata map[string]string) ([]byte, error) {
 	return h, nil
 }
 
-// write encodes the data through the buffer's free space, so nothing is allocated.
+// write encodes the data through the buffer's free space, so nothing is allocated; and where they lie in a mapped file,
+// it does not leave them in memory, or a model that is saved would be there as a whole.
 func (t Tensor) write(buf *bufio.Writer) error {
+	defer mmap.Release(t.Data)
 	size := t.DType.Size()
 	for data := t.Data; len(data) > 0; {
 		if buf.Available() < size {

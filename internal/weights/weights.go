@@ -5,11 +5,15 @@ package weights
 import (
 	"fmt"
 	"io/fs"
+	"runtime"
+	"sync/atomic"
 
 	"github.com/ekphrasis-ml/ekphrasis/internal/checkpoint"
+	"github.com/ekphrasis-ml/ekphrasis/internal/mmap"
 	"github.com/ekphrasis-ml/ekphrasis/internal/safetensors"
 	"github.com/ekphrasis-ml/ekphrasis/layers"
 	"github.com/nlpodyssey/spago/mat"
+	"github.com/nlpodyssey/spago/nn"
 )
 
 // Renamer is implemented by a model whose checkpoints exist under other names
@@ -21,7 +25,9 @@ type Renamer interface {
 }
 
 // Load fills the parameters of model, which must be float32, from the weights
-// in a folder. mayLack reports parameters that the folder need not have (nil:
+// in a folder. The elements of large ones may lie in the file itself, mapped
+// into memory: they can be written to, which the file does not see, and take
+// memory only when they are used. mayLack reports parameters that the folder need not have (nil:
 // none); the names of those it lacked are returned.
 func Load(fsys fs.FS, model any, mayLack func(name string) bool) (missing []string, err error) {
 	ck, err := checkpoint.Open(fsys)
@@ -34,8 +40,38 @@ func Load(fsys fs.FS, model any, mayLack func(name string) bool) (missing []stri
 		o.Rename = func(tensor string) string { name, _ := r.CheckpointName(tensor); return name }
 		o.Ignore = func(tensor string) bool { _, used := r.CheckpointName(tensor); return !used }
 	}
-	report, err := checkpoint.Load(ck, Params(layers.Parameters(model)), o)
+	parameters := layers.Parameters(model)
+	params := Params(parameters)
+	var adopted atomic.Int64
+	for i, p := range parameters {
+		params[i].Adopt = func(values []float32) {
+			adopted.Add(int64(len(values)))
+			adopt(p.Value, values)
+		}
+	}
+	report, err := checkpoint.Load(ck, params, o)
+	if adopted.Load() > 0 {
+		// The zeros that the parameters had until now have not been touched,
+		// but are counted: without them the next collection comes in time.
+		runtime.GC()
+	}
 	return report.Missing, err
+}
+
+// Release lets go of the memory that the parameters of model take, as far as
+// it can be had again from the file that they were read from: for a model that
+// will not be used for a while. See mmap.Release.
+func Release(model any) {
+	for _, p := range Params(layers.Parameters(model)) {
+		mmap.Release(p.Data)
+	}
+}
+
+// adopt makes values the elements of a parameter, without a copy.
+func adopt(p *nn.Param, values []float32) {
+	value := mat.NewDense[float32](mat.WithShape(p.Shape()...), mat.WithBacking(values))
+	value.SetRequiresGrad(p.RequiresGrad())
+	p.ReplaceValue(value)
 }
 
 // Save writes the parameters of model to a folder, stored as dtype ("" means

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ekphrasis-ml/ekphrasis/internal/checkpoint"
 	"github.com/ekphrasis-ml/ekphrasis/internal/hfconfig"
+	"github.com/ekphrasis-ml/ekphrasis/internal/mmap"
 	"github.com/ekphrasis-ml/ekphrasis/internal/weights"
 	"github.com/ekphrasis-ml/ekphrasis/layers"
 	"github.com/ekphrasis-ml/ekphrasis/optim"
@@ -166,7 +167,9 @@ func (t *Trainer[B]) fingerprint() string {
 	for _, p := range layers.Parameters(t.Model) {
 		if !p.Value.RequiresGrad() {
 			h.Write([]byte(p.Name))
-			hashFloats(h, weights.Params([]layers.Parameter{p})[0].Data)
+			data := weights.Params([]layers.Parameter{p})[0].Data
+			hashFloats(h, data)
+			mmap.Release(data) // not all that is frozen is used in training
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil))

@@ -1,0 +1,11 @@
+//go:build !(darwin || dragonfly || freebsd || linux || netbsd || openbsd)
+
+package mmap
+
+import (
+	"errors"
+	"os"
+)
+
+// Private is not supported here: files are read instead.
+func Private(*os.File, int64) ([]byte, error) { return nil, errors.ErrUnsupported }
