@@ -90,31 +90,43 @@ type attentionOp[T kernel.Float] struct {
 }
 
 func newAttention[T kernel.Float](q, k, v Columns, o AttentionOptions) *attentionOp[T] {
-	if o.NumHeads < 1 || o.Dim%o.NumHeads != 0 {
-		panic(fmt.Sprintf("layers: attention: width %d does not divide into %d heads", o.Dim, o.NumHeads))
-	}
 	for _, c := range []Columns{q, k, v} {
 		if _, cols := dims(c.X); c.From < 0 || c.From+o.Dim > cols {
 			panic(fmt.Sprintf("layers: attention: columns %d to %d of a matrix %v", c.From, c.From+o.Dim-1, c.X.Shape()))
 		}
 	}
-	checkSpans("query", o.Query, q.X)
-	checkSpans("source", o.Source, k.X)
 	checkSpans("source", o.Source, v.X)
+	f := &attentionOp[T]{q: q, k: k, v: v, dim: o.Dim, spec: newAttentionSpec(q, k, o)}
+	o.drop(&f.spec)
+	return f
+}
+
+// drop sets the dropout, with a number from the stream.
+func (o AttentionOptions) drop(spec *kernel.Attention) {
+	if o.Random != nil && o.Dropout > 0 {
+		spec.DropoutP, spec.Seed = o.Dropout, o.Random.Next()
+	}
+}
+
+// newAttentionSpec says how the rows of q look at those of source, without
+// dropout.
+func newAttentionSpec(q, source Columns, o AttentionOptions) kernel.Attention {
+	if o.NumHeads < 1 || o.Dim%o.NumHeads != 0 {
+		panic(fmt.Sprintf("layers: attention: width %d does not divide into %d heads", o.Dim, o.NumHeads))
+	}
+	checkSpans("query", o.Query, q.X)
+	checkSpans("source", o.Source, source.X)
 	if o.Of == nil && len(o.Source) != len(o.Query) || o.Of != nil && len(o.Of) != len(o.Query) {
 		panic(fmt.Sprintf("layers: attention: %d sequences, %d items, Of names %d", len(o.Query), len(o.Source), len(o.Of)))
 	}
-	f := &attentionOp[T]{q: q, k: k, v: v, dim: o.Dim, spec: kernel.Attention{
+	spec := kernel.Attention{
 		Heads: o.NumHeads, HeadDim: o.Dim / o.NumHeads, Scale: o.Scale, Causal: o.Causal,
 		Query: o.Query, Source: o.Source, SourceOf: o.Of,
-	}}
+	}
 	if o.Scale == 0 {
-		f.spec.Scale = 1 / math.Sqrt(float64(f.spec.HeadDim))
+		spec.Scale = 1 / math.Sqrt(float64(spec.HeadDim))
 	}
-	if o.Random != nil && o.Dropout > 0 {
-		f.spec.DropoutP, f.spec.Seed = o.Dropout, o.Random.Next()
-	}
-	return f
+	return spec
 }
 
 func checkSpans(what string, spans []Span, x mat.Tensor) {
@@ -128,11 +140,16 @@ func checkSpans(what string, spans []Span, x mat.Tensor) {
 
 // columns returns the elements from a view's first one on, and the row stride.
 func (f *attentionOp[T]) columns(c Columns) ([]T, int) {
-	rows, cols := dims(c.X)
-	if rows == 0 {
-		return nil, cols
+	_, cols := dims(c.X)
+	return from[T](c), cols
+}
+
+// from are the elements of a view from its first one on.
+func from[T kernel.Float](c Columns) []T {
+	if rows, _ := dims(c.X); rows == 0 {
+		return nil
 	}
-	return values[T](c.X)[c.From:], cols
+	return values[T](c.X)[c.From:]
 }
 
 func (f *attentionOp[T]) Operands() []mat.Tensor {

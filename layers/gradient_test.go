@@ -165,3 +165,31 @@ func TestGradientsOfAttention(t *testing.T) {
 		})
 	})
 }
+
+func TestGradientsOfCrossAttentionWithProjections(t *testing.T) {
+	const dim, in, rows = 4, 3, 9
+	for _, tc := range []struct {
+		name    string
+		lengths []int // of what is looked at: with many rows the projections change sides
+		dropout float64
+	}{{"few rows look at many", []int{30, 20, 41}, 0}, {"many rows look at few", []int{2, 1, 1}, 0}, {"few rows with dropout", []int{30, 20, 41}, 0.3}} {
+		source := layers.OffsetsOf(tc.lengths...)
+		ops := []gradcheck.Operand{gradcheck.Matrix("q", rows, dim+1), gradcheck.Matrix("states", source.Rows(), in), gradcheck.Matrix("weight", in, 2*dim), gradcheck.Matrix("bias", 2*dim, 1)}
+		attend := func(x []mat.Tensor, bias bool) mat.Tensor {
+			kv := &layers.Conv1D{Weight: param(x[2])}
+			if bias {
+				kv.Bias = param(x[3])
+			}
+			return layers.CrossAttention(layers.Columns{X: x[0], From: 1}, x[1], kv, layers.AttentionOptions{
+				NumHeads: 2, Dim: dim, Query: ragged.Spans(), Source: source.Spans(), Of: []int{1, 0, 1, 2},
+				Dropout: tc.dropout, Random: layers.NewRandom(5),
+			})
+		}
+		t.Run(tc.name, func(t *testing.T) {
+			gradcheck.Run(t, ops, func(x []mat.Tensor) mat.Tensor { return attend(x, true) })
+		})
+		t.Run(tc.name+", without bias", func(t *testing.T) {
+			gradcheck.Run(t, ops[:3], func(x []mat.Tensor) mat.Tensor { return attend(x, false) })
+		})
+	}
+}

@@ -89,16 +89,27 @@ func (a *CrossAttention) KeyValues(states mat.Tensor) mat.Tensor {
 	return a.CAttn.Forward(states, layers.Identity)
 }
 
-// Forward takes x [rows, D] to the same shape; kv is what KeyValues returned.
-// decoding says that the rows are the newest tokens of cached sequences.
-func (a *CrossAttention) Forward(x mat.Tensor, offsets layers.Offsets, kv mat.Tensor, source layers.Source, decoding bool, random *layers.Random) mat.Tensor {
-	q := project(a.QAttn, decoding).Forward(x, layers.Identity)
-	k, v, o := a.look(kv, offsets, source)
+// Forward takes x [rows, D] to the same shape. decoding says that the rows
+// are the newest tokens of cached sequences.
+func (a *CrossAttention) Forward(x mat.Tensor, offsets layers.Offsets, seen seen, source layers.Source, decoding bool, random *layers.Random) mat.Tensor {
+	q := layers.Columns{X: project(a.QAttn, decoding).Forward(x, layers.Identity)}
+	k, v, o := a.look(seen.keyValues, offsets, source)
 	o.Dropout, o.Random = a.config.AttentionDropout, random
-	out := layers.Attention(layers.Columns{X: q}, k, v, o)
+	var out mat.Tensor
+	if seen.keyValues != nil {
+		out = layers.Attention(q, k, v, o)
+	} else {
+		out = layers.CrossAttention(q, seen.states, a.CAttn, o)
+	}
 	out = project(a.CProj, decoding).Forward(out, layers.Identity)
 	return layers.Dropout(out, a.config.ResidualDropout, random)
 }
+
+// seen is what a cross-attention looks at: the encoder's states, or the keys
+// and values that it made of them before. Without either there is nothing.
+type seen struct{ states, keyValues mat.Tensor }
+
+func (s seen) nothing() bool { return s.states == nil && s.keyValues == nil }
 
 func (a *CrossAttention) look(kv mat.Tensor, offsets layers.Offsets, source layers.Source) (k, v layers.Columns, o layers.AttentionOptions) {
 	return layers.Columns{X: kv}, layers.Columns{X: kv, From: a.config.Dim}, layers.AttentionOptions{

@@ -10,18 +10,18 @@ func (m *Model) CrossAttentions(tokens layers.Tokens, source layers.Source) ([][
 		return nil, err
 	}
 	n := tokens.Offsets.Len()
-	kv, source := m.crossKeyValues(source, nil, n)
+	look, source := m.look(source, nil, n)
 	out := make([][][]float32, n)
 	x := m.embed(tokens, nil, nil)
 	for i, b := range m.Transformer.Blocks {
 		x = layers.Residual(b.Attn.Forward(b.LN1.Forward(x), tokens.Offsets, nil, nil), x)
 		h := b.LNCrossAttn.Forward(x)
-		k, _, o := b.CrossAttention.look(kv(i), tokens.Offsets, source)
+		k, _, o := b.CrossAttention.look(b.CrossAttention.KeyValues(source.States), tokens.Offsets, source)
 		q := layers.Columns{X: b.CrossAttention.QAttn.Forward(h, layers.Identity)}
 		for s := range n {
 			out[s] = append(out[s], layers.AttentionWeights(q, k, o, s))
 		}
-		x = layers.Residual(x, b.CrossAttention.Forward(h, tokens.Offsets, kv(i), source, false, nil))
+		x = layers.Residual(x, b.CrossAttention.Forward(h, tokens.Offsets, look(i), source, false, nil))
 		x = layers.Residual(x, b.MLP.Forward(b.LN2.Forward(x), false, nil))
 	}
 	return out, nil

@@ -46,13 +46,12 @@ func newBlock[T float.DType](c Config, layer int, act layers.Activation) *Block 
 	return b
 }
 
-// Forward takes x [rows, D] to the same shape. kv are the keys and values of
-// the encoder's states, nil if there is nothing to look at.
-func (b *Block) Forward(x mat.Tensor, offsets layers.Offsets, past *layers.KeyValues, kv mat.Tensor, source layers.Source, random *layers.Random) mat.Tensor {
+// Forward takes x [rows, D] to the same shape.
+func (b *Block) Forward(x mat.Tensor, offsets layers.Offsets, past *layers.KeyValues, seen seen, source layers.Source, random *layers.Random) mat.Tensor {
 	h := b.Attn.Forward(b.LN1.Forward(x), offsets, past, random)
 	x = layers.Residual(h, x)
-	if kv != nil {
-		h = b.CrossAttention.Forward(b.LNCrossAttn.Forward(x), offsets, kv, source, past != nil, random)
+	if !seen.nothing() {
+		h = b.CrossAttention.Forward(b.LNCrossAttn.Forward(x), offsets, seen, source, past != nil, random)
 		x = layers.Residual(x, h)
 	}
 	h = b.MLP.Forward(b.LN2.Forward(x), past != nil, random)

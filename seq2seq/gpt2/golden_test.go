@@ -107,11 +107,11 @@ func compareForward[T float.DType](t *testing.T, c *reference.Case, m *Model, to
 
 // hiddenStates are the embeddings and what leaves each block, the last after the final layer norm.
 func hiddenStates(m *Model, tokens layers.Tokens, source layers.Source) []mat.Tensor {
-	kv, source := m.crossKeyValues(source, nil, tokens.Offsets.Len())
+	look, source := m.look(source, nil, tokens.Offsets.Len())
 	x := m.embed(tokens, nil, nil)
 	states := []mat.Tensor{x}
 	for i, b := range m.Transformer.Blocks {
-		x = b.Forward(x, tokens.Offsets, nil, kv(i), source, nil)
+		x = b.Forward(x, tokens.Offsets, nil, look(i), source, nil)
 		states = append(states, x)
 	}
 	states[len(states)-1] = m.Transformer.LNF.Forward(x)

@@ -180,14 +180,14 @@ func (m *Model) Decode(tokens layers.Tokens, source layers.Source, cache layers.
 	if err := m.Check(tokens, past); err != nil {
 		return nil, nil, err
 	}
-	kv, source := m.crossKeyValues(source, c, tokens.Offsets.Len())
+	look, source := m.look(source, c, tokens.Offsets.Len())
 	x := m.embed(tokens, past, random)
 	for i, block := range m.Transformer.Blocks {
 		var self *layers.KeyValues
 		if c != nil {
 			self = c.self[i]
 		}
-		x = block.Forward(x, tokens.Offsets, self, kv(i), source, random)
+		x = block.Forward(x, tokens.Offsets, self, look(i), source, random)
 	}
 	x = m.Transformer.LNF.Forward(x)
 	if c == nil {
@@ -214,28 +214,34 @@ func (m *Model) embed(tokens layers.Tokens, past []int, random *layers.Random) m
 	return layers.Dropout(x, m.Config.EmbeddingDropout, random)
 }
 
-// crossKeyValues returns a function that gives the keys and values of the
-// source for each block, from the cache once they are there, and the source.
-func (m *Model) crossKeyValues(source layers.Source, c *Cache, sequences int) (func(block int) mat.Tensor, layers.Source) {
+// look returns a function that gives what each block looks at, and the
+// source. With a cache these are keys and values, which are made at the first
+// call and then kept: many steps look at them.
+func (m *Model) look(source layers.Source, c *Cache, sequences int) (func(block int) seen, layers.Source) {
 	if c != nil && c.cross != nil {
-		return func(i int) mat.Tensor { return c.cross[i] }, c.source
+		return func(i int) seen { return seen{keyValues: c.cross[i]} }, c.source
 	}
 	if source.States == nil {
-		return func(int) mat.Tensor { return nil }, source
+		return func(int) seen { return seen{} }, source
 	}
 	if !m.Config.AddCrossAttention {
 		panic("gpt2: encoder states for a model without cross-attention")
 	}
 	source.Check(sequences)
-	states := source.States
-	kv := make([]mat.Tensor, len(m.Transformer.Blocks))
-	for i, b := range m.Transformer.Blocks {
-		kv[i] = b.CrossAttention.KeyValues(states)
-		states = layers.Share(states)
-	}
 	if c != nil {
-		c.cross, c.source = kv, source
+		c.cross, c.source = make([]mat.Tensor, len(m.Transformer.Blocks)), source
+		for i, b := range m.Transformer.Blocks {
+			c.cross[i] = b.CrossAttention.KeyValues(source.States)
+		}
 		c.source.States = nil // not needed any more
+		return func(i int) seen { return seen{keyValues: c.cross[i]} }, source
 	}
-	return func(i int) mat.Tensor { return kv[i] }, source
+	states := make([]mat.Tensor, len(m.Transformer.Blocks))
+	for i := range states {
+		states[i] = source.States
+		if i > 0 {
+			states[i] = layers.Share(states[i-1])
+		}
+	}
+	return func(i int) seen { return seen{states: states[i]} }, source
 }

@@ -1,0 +1,284 @@
+package kernel
+
+import "fmt"
+
+// ProjectedAttention is attention to keys and values that are projections of the source's rows x [·, Dim]: keys x·Wk + bk and
+// values x·Wv + bv, without a causal mask. For few query rows it is cheaper not to project the source but to take the projections
+// to the other side: the scores are (q·Wkᵀ)·xᵀ, and the result (P·x)·Wv + bv. bk adds the same to all scores of a row, which
+// softmax does not see: it changes nothing, and its gradient is zero.
+type ProjectedAttention struct {
+	Attention
+	Dim int
+}
+
+// Cheaper reports whether it takes fewer multiplications than projecting all of the source's rows.
+func (s *ProjectedAttention) Cheaper() bool {
+	width := s.Heads * s.HeadDim
+	looking := make([]int, len(s.Source))
+	for i, q := range s.Query {
+		looking[s.source(i)] += q.Len()
+	}
+	here, there := 0, 0
+	for i, source := range s.Source {
+		here += looking[i] * s.Dim * (2*width + 2*s.Heads*source.Len())
+		there += source.Len()*s.Dim*2*width + 2*looking[i]*source.Len()*width
+	}
+	return here < there
+}
+
+// Projected is what the forward pass of a ProjectedAttention leaves for the backward pass. w [Dim, 2·Heads·HeadDim] are Wk and Wv side by
+// side, and b, of as many elements or nil, bk and bv.
+type Projected[T Float] struct {
+	*ProjectedAttention
+	q, x, w, b         []T
+	ldq, ldx           int
+	items              []projectedItem
+	rows               []queryRow // in the order of the items
+	probabilities, sum []T        // before dropout, of each item [rows, heads, source rows]; their sum after dropout [rows, heads]
+	mixed              []T        // P·x, [rows, heads, Dim]
+}
+
+// projectedItem is a source and the rows that look at it.
+type projectedItem struct {
+	source Span
+	lo, hi int // of rows
+	at     int // where its probabilities begin
+}
+
+// ProjectedAttentionForward sets the rows of out that Query names, as AttentionForward does.
+func ProjectedAttentionForward[T Float](s *ProjectedAttention, out []T, ldo int, q []T, ldq int, x []T, ldx int, w, b []T) *Projected[T] {
+	s.checkFields()
+	if s.Causal {
+		panic("kernel: projected attention has no causal mask")
+	}
+	s.check("out", s.Query, len(out), ldo)
+	s.check("q", s.Query, len(q), ldq)
+	for i, span := range s.Source {
+		if ldx < s.Dim || span.Len() > 0 && (span.End-1)*ldx+s.Dim > len(x) {
+			panic(fmt.Sprintf("kernel: projected attention: source %d, rows [%d, %d), is outside x, a slice of %d with row stride %d", i, span.Start, span.End, len(x), ldx))
+		}
+	}
+	width := s.Heads * s.HeadDim
+	checkLen("projected attention: w", len(w), s.Dim*2*width)
+	if b != nil {
+		checkLen("projected attention: b", len(b), 2*width)
+	}
+	p := &Projected[T]{ProjectedAttention: s, q: q, x: x, w: w, b: b, ldq: ldq, ldx: ldx}
+	p.order()
+	p.forward(out, ldo)
+	return p
+}
+
+// order lists the rows by what they look at.
+func (p *Projected[T]) order() {
+	rows := make([][]queryRow, len(p.Source))
+	for i, query := range p.Query {
+		source := p.source(i)
+		rows[source] = sequenceRows(rows[source], query, p.Source[source].Len(), false)
+	}
+	n := 0
+	for i, r := range rows {
+		if len(r) > 0 {
+			p.items = append(p.items, projectedItem{p.Source[i], len(p.rows), len(p.rows) + len(r), n})
+			p.rows = append(p.rows, r...)
+			n += len(r) * p.Heads * p.Source[i].Len()
+		}
+	}
+	p.probabilities = make([]T, n)
+	p.mixed = make([]T, len(p.rows)*p.Heads*p.Dim)
+	if p.DropoutP > 0 {
+		p.sum = make([]T, len(p.rows)*p.Heads)
+	}
+}
+
+// gather returns rows of x in the items' order, times alpha.
+func (p *Projected[T]) gather(alpha T, x []T, ld int) scratch[T] {
+	width := p.Heads * p.HeadDim
+	g := borrow[T](len(p.rows) * width)
+	for i, r := range p.rows {
+		scale(alpha, g.x[i*width:(i+1)*width], x[r.row*ld:][:width])
+	}
+	return g
+}
+
+// eachHead calls f with the columns of a matrix as wide as the heads at which head h begins.
+func (p *Projected[T]) eachHead(f func(h, column int)) {
+	Parallel(p.Heads, 1, func(lo, hi int) {
+		for h := lo; h < hi; h++ {
+			f(h, h*p.HeadDim)
+		}
+	})
+}
+
+// eachItem calls f with the item's rows of the source, and numbers of rows: of a matrix [rows, heads, ·], and of the source.
+func (p *Projected[T]) eachItem(f func(it projectedItem, x []T, m, n int)) {
+	Parallel(len(p.items), 1, func(lo, hi int) {
+		for _, it := range p.items[lo:hi] {
+			f(it, p.x[it.source.Start*p.ldx:], (it.hi-it.lo)*p.Heads, it.source.Len())
+		}
+	})
+}
+
+// intoSource sets dst [rows, heads, Dim] to the heads' products of y [rows, heads·HeadDim] with the transpose of Wk or Wv, which begins
+// at column from of w.
+func (p *Projected[T]) intoSource(dst, y []T, from int) {
+	rows, width := len(p.rows), p.Heads*p.HeadDim
+	p.eachHead(func(h, column int) {
+		Gemm(false, true, rows, p.Dim, p.HeadDim, y[column:], width, p.w[from+column:], 2*width, dst[h*p.Dim:], p.Heads*p.Dim, false, nil)
+	})
+}
+
+// outOfSource sets y [rows, heads·HeadDim] to the heads' products of z [rows, heads, Dim] with Wk or Wv.
+func (p *Projected[T]) outOfSource(y, z []T, from int) {
+	rows, width := len(p.rows), p.Heads*p.HeadDim
+	p.eachHead(func(h, column int) {
+		Gemm(false, false, rows, p.HeadDim, p.Dim, z[h*p.Dim:], p.Heads*p.Dim, p.w[from+column:], 2*width, y[column:], width, false, nil)
+	})
+}
+
+// weightGradient adds to dw, from a column on, the heads' products zᵀ·y.
+func (p *Projected[T]) weightGradient(dw, z, y []T, from int) {
+	rows, width := len(p.rows), p.Heads*p.HeadDim
+	p.eachHead(func(h, column int) {
+		Gemm(true, false, p.Dim, p.HeadDim, rows, z[h*p.Dim:], p.Heads*p.Dim, y[column:], width, dw[from+column:], 2*width, true, nil)
+	})
+}
+
+func (p *Projected[T]) mask(row, head int) mask {
+	return newMask(p.DropoutP, p.Seed, head, row)
+}
+
+func (p *Projected[T]) forward(out []T, ldo int) {
+	width := p.Heads * p.HeadDim
+	queries := p.gather(T(p.Scale), p.q, p.ldq)
+	defer queries.giveBack()
+	looking := borrow[T](len(p.mixed))
+	defer looking.giveBack()
+	p.intoSource(looking.x, queries.x, 0)
+	p.eachItem(func(it projectedItem, x []T, m, n int) {
+		probabilities, first := p.probabilities[it.at:][:m*n], it.lo*p.Heads
+		Gemm(false, true, m, n, p.Dim, looking.x[first*p.Dim:], p.Dim, x, p.ldx, probabilities, n, false, nil)
+		dropped := probabilities
+		if p.DropoutP > 0 {
+			d := borrow[T](m * n)
+			defer d.giveBack()
+			dropped = d.x
+		}
+		for i := range m {
+			row := probabilities[i*n : (i+1)*n]
+			scale(T(1/expSum(row, row, maximum(row))), row, row)
+			if p.DropoutP > 0 {
+				kept := dropped[i*n : (i+1)*n]
+				copy(kept, row)
+				drop(kept, p.mask(p.rows[it.lo+i/p.Heads].row, i%p.Heads))
+				p.sum[first+i] = T(sum(kept))
+			}
+		}
+		Gemm(false, false, m, p.Dim, n, dropped, n, x, p.ldx, p.mixed[first*p.Dim:], p.Dim, false, nil)
+	})
+	result := queries.x // not needed any more
+	p.outOfSource(result, p.mixed, width)
+	for i, r := range p.rows {
+		row := out[r.row*ldo:][:width]
+		copy(row, result[i*width:])
+		if p.b != nil {
+			p.addBias(row, i)
+		}
+	}
+}
+
+// addBias adds bv to the i-th row, head by head as often as the dropped probabilities add up to.
+func (p *Projected[T]) addBias(row []T, i int) {
+	width := p.Heads * p.HeadDim
+	if p.DropoutP == 0 {
+		add(row, row, p.b[width:2*width])
+		return
+	}
+	for h := range p.Heads {
+		axpy(p.sum[i*p.Heads+h], p.b[width+h*p.HeadDim:][:p.HeadDim], row[h*p.HeadDim:])
+	}
+}
+
+// Backward adds the gradients of ProjectedAttentionForward to dq, dx, dw and db; any of them may be nil. dout is the gradient of out.
+func (p *Projected[T]) Backward(dq []T, lddq int, dx []T, lddx int, dw, db []T, dout []T, lddo int) {
+	width := p.Heads * p.HeadDim
+	p.check("dout", p.Query, len(dout), lddo)
+	douts := p.gather(1, dout, lddo)
+	defer douts.giveBack()
+	if db != nil {
+		p.biasGradient(db[width:], douts.x)
+	}
+	if dw != nil {
+		p.weightGradient(dw, p.mixed, douts.x, width)
+	}
+	if dq == nil && dx == nil && dw == nil {
+		return
+	}
+	dmixed := borrow[T](len(p.mixed))
+	defer dmixed.giveBack()
+	p.intoSource(dmixed.x, douts.x, width)
+
+	queries, looking := p.gather(T(p.Scale), p.q, p.ldq), scratch[T]{}
+	defer queries.giveBack()
+	if dx != nil {
+		looking = borrow[T](len(p.mixed))
+		defer looking.giveBack()
+		p.intoSource(looking.x, queries.x, 0)
+	}
+	p.eachItem(func(it projectedItem, x []T, m, n int) {
+		first := it.lo * p.Heads
+		probabilities, slopes, upstream := p.probabilities[it.at:][:m*n], borrow[T](m*n), dmixed.x[first*p.Dim:][:m*p.Dim]
+		defer slopes.giveBack()
+		Gemm(false, true, m, n, p.Dim, upstream, p.Dim, x, p.ldx, slopes.x, n, false, nil)
+		for i := range m {
+			row, slope := probabilities[i*n:(i+1)*n], slopes.x[i*n:(i+1)*n]
+			delta := dot(upstream[i*p.Dim:(i+1)*p.Dim], p.mixed[(first+i)*p.Dim:])
+			if p.DropoutP > 0 {
+				mask := p.mask(p.rows[it.lo+i/p.Heads].row, i%p.Heads)
+				if p.b != nil { // without dropout it is the same for all
+					column := i % p.Heads * p.HeadDim
+					constant := dot(douts.x[(it.lo+i/p.Heads)*width+column:][:p.HeadDim], p.b[width+column:])
+					affine(1, T(constant), slope)
+					delta += constant * float64(p.sum[first+i])
+				}
+				drop(slope, mask)
+				scaledDifference(slope, row, slope, T(delta))
+				drop(row, mask)
+			} else {
+				scaledDifference(slope, row, slope, T(delta))
+			}
+		}
+		if dx != nil {
+			d := dx[it.source.Start*lddx:]
+			Gemm(true, false, n, p.Dim, m, slopes.x, n, looking.x[first*p.Dim:], p.Dim, d, lddx, true, nil)
+			Gemm(true, false, n, p.Dim, m, probabilities, n, upstream, p.Dim, d, lddx, true, nil)
+		}
+		// The gradient of q·Wkᵀ takes the place of that of P·x.
+		Gemm(false, false, m, p.Dim, n, slopes.x, n, x, p.ldx, upstream, p.Dim, false, nil)
+	})
+	if dw != nil {
+		p.weightGradient(dw, dmixed.x, queries.x, 0)
+	}
+	if dq != nil {
+		result := queries.x // not needed any more
+		p.outOfSource(result, dmixed.x, 0)
+		for i, r := range p.rows {
+			axpy(T(p.Scale), result[i*width:(i+1)*width], dq[r.row*lddq:])
+		}
+	}
+}
+
+// biasGradient adds the gradient of bv.
+func (p *Projected[T]) biasGradient(db, douts []T) {
+	width := p.Heads * p.HeadDim
+	if p.DropoutP == 0 {
+		SumColumns(db, douts[:len(p.rows)*width], len(p.rows), width)
+		return
+	}
+	for i := range p.rows {
+		for h := range p.Heads {
+			column := h * p.HeadDim
+			axpy(p.sum[i*p.Heads+h], douts[i*width+column:][:p.HeadDim], db[column:])
+		}
+	}
+}

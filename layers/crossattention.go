@@ -1,0 +1,69 @@
+package layers
+
+import (
+	"fmt"
+
+	"github.com/ekphrasis-ml/ekphrasis/internal/kernel"
+	"github.com/nlpodyssey/spago/mat"
+)
+
+// CrossAttention is [Attention] to keys and values that a layer makes of an
+// encoder's states [source rows, in], side by side [source rows, 2·Dim]. Where
+// few rows look at many, it does not project the states but takes the
+// projections to the queries' side, which gives the same but for rounding and
+// a small part of the work. o.Causal must not be set.
+func CrossAttention(q Columns, states mat.Tensor, keyValues *Conv1D, o AttentionOptions) mat.Tensor {
+	_, in := dims(states)
+	if rows, cols := dims(keyValues.Weight); rows != in || cols != 2*o.Dim {
+		panic(fmt.Sprintf("layers: cross-attention: states %v, %d columns of queries, but the weight of keys and values is %v", states.Shape(), o.Dim, keyValues.Weight.Shape()))
+	}
+	if isFloat64(q.X) {
+		return crossAttention[float64](q, states, keyValues, o)
+	}
+	return crossAttention[float32](q, states, keyValues, o)
+}
+
+func crossAttention[T kernel.Float](q Columns, states mat.Tensor, keyValues *Conv1D, o AttentionOptions) mat.Tensor {
+	f := &projectedOp[T]{q: q, x: states, w: keyValues.Weight, b: optional(keyValues.Bias)}
+	_, dim := dims(states)
+	f.spec = kernel.ProjectedAttention{Attention: newAttentionSpec(q, Columns{X: states}, o), Dim: dim}
+	if !f.spec.Cheaper() {
+		kv := keyValues.Forward(states, Identity)
+		return Attention(q, Columns{X: kv}, Columns{X: kv, From: o.Dim}, o)
+	}
+	o.drop(&f.spec.Attention)
+	return apply(f)
+}
+
+// projectedOp is attention with the projections on the queries' side.
+type projectedOp[T kernel.Float] struct {
+	q       Columns
+	x, w, b mat.Tensor
+	spec    kernel.ProjectedAttention
+	forward *kernel.Projected[T]
+}
+
+func (f *projectedOp[T]) Operands() []mat.Tensor { return operands(f.q.X, f.x, f.w, f.b) }
+
+func (f *projectedOp[T]) Forward() (mat.Tensor, error) {
+	rows, ldq := dims(f.q.X)
+	width := f.spec.Heads * f.spec.HeadDim
+	y := make([]T, rows*width)
+	f.forward = kernel.ProjectedAttentionForward(&f.spec, y, width, from[T](f.q), ldq, values[T](f.x), f.spec.Dim, values[T](f.w), values[T](f.b))
+	return matrix(y, rows, width), nil
+}
+
+func (f *projectedOp[T]) Backward(gy mat.Tensor) error {
+	dq, dx, dw, db := gradient[T](f.q.X), gradient[T](f.x), gradient[T](f.w), gradient[T](f.b)
+	_, ldq := dims(f.q.X)
+	columns := dq
+	if dq != nil {
+		columns = dq[f.q.From:]
+	}
+	f.forward.Backward(columns, ldq, dx, f.spec.Dim, dw, db, values[T](gy), f.spec.Heads*f.spec.HeadDim)
+	accumulate(f.q.X, dq)
+	accumulate(f.x, dx)
+	accumulate(f.w, dw)
+	accumulate(f.b, db)
+	return nil
+}
