@@ -60,6 +60,9 @@ func BenchmarkGemm(b *testing.B) {
 		atThreads(b, fmt.Sprintf("%s/%dx%dx%d", s.name, s.m, s.n, s.k), 2*float64(s.m)*float64(s.n)*float64(s.k), func() {
 			Gemm(s.transA, s.transB, s.m, s.n, s.k, x, lda, y, ldb, c, s.n, false, nil)
 		})
+		atThreads(b, fmt.Sprintf("%s/%dx%dx%d bfloat16", s.name, s.m, s.n, s.k), 2*float64(s.m)*float64(s.n)*float64(s.k), func() {
+			GemmBFloat16(s.transA, s.transB, s.m, s.n, s.k, x, lda, y, ldb, c, s.n, false, nil)
+		})
 	}
 }
 

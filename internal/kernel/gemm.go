@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"fmt"
+	"math"
 	"sync"
 )
 
@@ -26,6 +27,46 @@ func Gemm[T Float](transA, transB bool, m, n, k int, a []T, lda int, b []T, ldb 
 	} else {
 		g.plain()
 	}
+}
+
+// GemmBFloat16 is Gemm with the elements of A and B rounded to bfloat16, to nearest with ties to even; products and sums are
+// those of float32. Numbers below 1.2e-38 may count as zero.
+func GemmBFloat16(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, accumulate bool, e *Epilogue[float32]) {
+	g := newProduct(transA, transB, m, n, k, a, lda, b, ldb, c, ldc, accumulate, e)
+	if m*n*k > 0 && cpu != nil && cpu.tiles != nil {
+		g.rounded = true
+		split(&g)
+		return
+	}
+	g.a = g.a.round(m, k)
+	g.b = g.b.round(n, k)
+	g.plain()
+}
+
+// round is a copy of an operand of so many lanes and steps, rounded to bfloat16.
+func (o operand[T]) round(lanes, steps int) operand[T] {
+	rows, cols := lanes, steps
+	if o.side {
+		rows, cols = steps, lanes
+	}
+	x := make([]T, rows*cols)
+	Parallel(rows, 1+serialWork/(4*max(1, cols)), func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			for j, v := range o.x[i*o.ld:][:cols] {
+				x[i*cols+j] = T(roundBFloat16(float32(v)))
+			}
+		}
+	})
+	return operand[T]{x, cols, o.side}
+}
+
+// roundBFloat16 is the bfloat16 nearest to x, ties to even. A NaN stays one.
+func roundBFloat16(x float32) float32 {
+	bits := math.Float32bits(x)
+	if x != x {
+		return math.Float32frombits((bits | 0x00400000) & 0xffff0000)
+	}
+	return math.Float32frombits((bits + 0x7fff + bits>>16&1) & 0xffff0000)
 }
 
 // GemmFew is Gemm for a few rows of A, as in decoding, where B is read from memory for each product. Each element of C is one
@@ -80,7 +121,8 @@ type product[T Float] struct {
 	ldc        int
 	accumulate bool
 	e          *Epilogue[T]
-	rows, cols int // of a tile
+	rounded    bool // A and B to bfloat16, by split
+	rows, cols int  // of a tile
 }
 
 // An operand is seen as lanes of k steps: the rows of op(A), the columns of op(B). Panels of as many lanes as a tile is high

@@ -20,7 +20,7 @@ func panelsAMX(a *byte, b *byte, low bool, steps int, c *float32, ldc int, rows 
 func splitAMX(high *byte, low *byte, src *float32, row int, second int, step int, steps int) bool
 
 // roundAMX fills one tile of each step with 16 rows of 32, rounded to the nearest bfloat16, ties to even. The arguments are those of
-// split; low is not used.
+// split.
 //
 //go:noescape
-func roundAMX(high *byte, low *byte, src *float32, row int, second int, step int, steps int)
+func roundAMX(high *byte, src *float32, row int, second int, step int, steps int)

@@ -538,18 +538,18 @@ TEXT ·splitAMX(SB), NOSPLIT, $0-57
 	VMOVUPS allffff0000AMX<>+0(SB), Z1
 	VXORPS  Z2, Z2, Z2
 	MOVQ    high+0(FP), AX
-	MOVQ    low+8(FP), CX
-	MOVQ    src+16(FP), DX
+	MOVQ    src+16(FP), CX
+	MOVQ    low+8(FP), DX
 	MOVQ    row+24(FP), BX
 	MOVQ    second+32(FP), SI
 	MOVQ    step+40(FP), DI
 	MOVQ    steps+48(FP), R8
 
 step:
-	MOVQ DX, R9
+	MOVQ CX, R9
 	MOVQ $0x00000010, R10
 	MOVQ AX, R11
-	MOVQ CX, R12
+	MOVQ DX, R12
 
 row:
 	VMOVUPS (R9), Z3
@@ -585,9 +585,9 @@ row:
 	ADDQ    $0x00000040, R12
 	DECQ    R10
 	JNE     row
-	ADDQ    DI, DX
+	ADDQ    DI, CX
 	ADDQ    $0x00000800, AX
-	ADDQ    $0x00001000, CX
+	ADDQ    $0x00001000, DX
 	DECQ    R8
 	JNE     step
 	VMOVUPS allfeff0000AMX<>+0(SB), Z0
@@ -653,29 +653,27 @@ DATA allfeff0000AMX<>+56(SB)/4, $0xfeff0000
 DATA allfeff0000AMX<>+60(SB)/4, $0xfeff0000
 GLOBL allfeff0000AMX<>(SB), RODATA|NOPTR, $64
 
-// func roundAMX(high *byte, low *byte, src *float32, row int, second int, step int, steps int)
+// func roundAMX(high *byte, src *float32, row int, second int, step int, steps int)
 // Requires: AVX, AVX512F
-TEXT ·roundAMX(SB), NOSPLIT, $0-56
+TEXT ·roundAMX(SB), NOSPLIT, $0-48
 	VMOVUPS all00007fffAMX<>+0(SB), Z0
 	VMOVUPS all00000001AMX<>+0(SB), Z1
 	VMOVUPS all00400000AMX<>+0(SB), Z2
 	MOVQ    high+0(FP), AX
-	MOVQ    low+8(FP), CX
-	MOVQ    src+16(FP), DX
-	MOVQ    row+24(FP), BX
-	MOVQ    second+32(FP), SI
-	MOVQ    step+40(FP), DI
-	MOVQ    steps+48(FP), R8
+	MOVQ    src+8(FP), CX
+	MOVQ    row+16(FP), DX
+	MOVQ    second+24(FP), BX
+	MOVQ    step+32(FP), SI
+	MOVQ    steps+40(FP), DI
 
 step:
-	MOVQ DX, R9
-	MOVQ $0x00000010, R10
-	MOVQ AX, R11
-	MOVQ CX, R12
+	MOVQ CX, R8
+	MOVQ $0x00000010, R9
+	MOVQ AX, R10
 
 row:
-	VMOVUPS (R9), Z3
-	VMOVUPS (R9)(SI*1), Z4
+	VMOVUPS (R8), Z3
+	VMOVUPS (R8)(BX*1), Z4
 	VPSRLD  $0x10, Z3, Z5
 	VPANDD  Z1, Z5, Z5
 	VPADDD  Z0, Z3, Z6
@@ -692,16 +690,14 @@ row:
 	VPSRLD  $0x10, Z5, Z5
 	VPSLLD  $0x10, Z5, Z3
 	VPORD   Z6, Z3, Z3
-	VMOVUPS Z3, (R11)
-	ADDQ    BX, R9
-	ADDQ    $0x00000040, R11
-	ADDQ    $0x00000040, R12
-	DECQ    R10
+	VMOVUPS Z3, (R10)
+	ADDQ    DX, R8
+	ADDQ    $0x00000040, R10
+	DECQ    R9
 	JNE     row
-	ADDQ    DI, DX
+	ADDQ    SI, CX
 	ADDQ    $0x00000800, AX
-	ADDQ    $0x00001000, CX
-	DECQ    R8
+	DECQ    DI
 	JNE     step
 	VZEROUPPER
 	RET

@@ -11,7 +11,7 @@ import (
 type tiles struct {
 	panels func(a, b *byte, low bool, steps int, c *float32, ldc, rows, cols int, accumulate bool, scratch *float32, ahead *byte)
 	split  func(high, low *byte, src *float32, row, second, step, steps int) bool
-	round  func(high, low *byte, src *float32, row, second, step, steps int)
+	round  func(high *byte, src *float32, row, second, step, steps int)
 }
 
 // A float32 of 24 bits is exactly the sum of three bfloat16 of 8, so a product of matrices is one of their pieces: a₁b₁ + a₁b₂ + a₂b₁
@@ -28,18 +28,20 @@ const (
 	splitLow   = 4 << 10 // second and third pieces
 	splitAhead = 1024    // bytes fetched ahead in a step of a panel
 	splitGroup = 6       // panels of B that one goroutine cuts and keeps
+	roundGroup = 20      // the same of leading pieces alone
 	splitChunk = 1       // panels of A that meet a panel of B while all are in the second-level cache
 )
 
 // pieces are the panels of some lanes of an operand.
 type pieces struct {
-	steps int // tiles deep
+	steps int  // tiles deep
+	low   bool // with second and third pieces
 	x     []byte
 	back  func()
 }
 
-func newPieces(lanes, k int) pieces {
-	p := pieces{steps: divide(k, splitStep)}
+func newPieces(lanes, k int, low bool) pieces {
+	p := pieces{steps: divide(k, splitStep), low: low}
 	n := divide(lanes, splitPanel) * p.bytes()
 	s := borrow[float32](n/4 + 16)
 	x := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s.x))), 4*len(s.x))
@@ -48,12 +50,20 @@ func newPieces(lanes, k int) pieces {
 }
 
 // bytes of a panel.
-func (p pieces) bytes() int { return p.steps * (splitHigh + splitLow) }
+func (p pieces) bytes() int {
+	if p.low {
+		return p.steps * (splitHigh + splitLow)
+	}
+	return p.steps * splitHigh
+}
 
 // tile is the place of a tile of a panel's first step.
 func (p pieces) tile(panel, tile int) (high, low *byte) {
-	at := panel*p.bytes() + tile<<10
-	return &p.x[at], &p.x[at+p.steps*splitHigh]
+	high = &p.x[panel*p.bytes()+tile<<10]
+	if p.low {
+		low = ahead(high, p.steps*splitHigh)
+	}
+	return high, low
 }
 
 // splitter cuts operands, with room for what has to be brought into shape first.
@@ -62,13 +72,22 @@ type splitter struct {
 	buffer [16 * 256]float32
 }
 
+// blocks cuts blocks of 16 rows of 32, or rounds them where there are no low pieces; see splitAMX.
+func (s *splitter) blocks(high, low *byte, src *float32, row, second, step, steps int) (wild bool) {
+	if low != nil {
+		return s.tiles.split(high, low, src, row, second, step, steps)
+	}
+	s.tiles.round(high, src, row, second, step, steps)
+	return false
+}
+
 // left cuts up to 16 lanes of an operand for the left side: k steps from the first one on. It reports whether there was a number that
 // cannot be cut.
 func (s *splitter) left(high, low *byte, o operand[float32], lane, lanes, first, k int) (wild bool) {
 	if !o.side && lanes == 16 {
 		whole := k / splitStep
 		if whole > 0 {
-			wild = s.tiles.split(high, low, &o.x[lane*o.ld+first], 4*o.ld, 64, 128, whole)
+			wild = s.blocks(high, low, &o.x[lane*o.ld+first], 4*o.ld, 64, 128, whole)
 		}
 		high, low = ahead(high, whole*splitHigh), ahead(low, whole*splitLow)
 		first, k = first+whole*splitStep, k-whole*splitStep
@@ -89,7 +108,7 @@ func (s *splitter) left(high, low *byte, o operand[float32], lane, lanes, first,
 				copy(s.buffer[i*width:i*width+n], o.x[(lane+i)*o.ld+first:])
 			}
 		}
-		wild = s.tiles.split(high, low, &s.buffer[0], 4*width, 64, 128, steps) || wild
+		wild = s.blocks(high, low, &s.buffer[0], 4*width, 64, 128, steps) || wild
 		high, low = ahead(high, steps*splitHigh), ahead(low, steps*splitLow)
 		first, k = first+n, k-n
 	}
@@ -101,7 +120,7 @@ func (s *splitter) right(high, low *byte, o operand[float32], lane, lanes, first
 	if o.side && lanes == 16 {
 		whole := k / splitStep
 		if whole > 0 {
-			wild = s.tiles.split(high, low, &o.x[first*o.ld+lane], 4*o.ld, 4*16*o.ld, 4*splitStep*o.ld, whole)
+			wild = s.blocks(high, low, &o.x[first*o.ld+lane], 4*o.ld, 4*16*o.ld, 4*splitStep*o.ld, whole)
 		}
 		high, low = ahead(high, whole*splitHigh), ahead(low, whole*splitLow)
 		first, k = first+whole*splitStep, k-whole*splitStep
@@ -120,14 +139,20 @@ func (s *splitter) right(high, low *byte, o operand[float32], lane, lanes, first
 		} else {
 			s.packTranspose(&s.buffer[0], 16, &o.x[lane*o.ld+first], o.ld, lanes, n)
 		}
-		wild = s.tiles.split(high, low, &s.buffer[0], 4*16, 4*16*16, 4*16*splitStep, steps) || wild
+		wild = s.blocks(high, low, &s.buffer[0], 4*16, 4*16*16, 4*16*splitStep, steps) || wild
 		high, low = ahead(high, steps*splitHigh), ahead(low, steps*splitLow)
 		first, k = first+n, k-n
 	}
 	return wild
 }
 
-func ahead(p *byte, n int) *byte { return (*byte)(unsafe.Add(unsafe.Pointer(p), n)) }
+// ahead is n bytes after p; nil stays nil.
+func ahead(p *byte, n int) *byte {
+	if p == nil {
+		return nil
+	}
+	return (*byte)(unsafe.Add(unsafe.Pointer(p), n))
+}
 
 // cut cuts some lanes of an operand into panels, from the panel first on.
 func (s *splitter) cut(p pieces, panel int, side func(high, low *byte, o operand[float32], lane, lanes, first, k int) bool, o operand[float32], lanes, steps span) (wild bool) {
@@ -146,7 +171,7 @@ func borrowSplitter() *splitter {
 	return s
 }
 
-// split multiplies in pieces.
+// split multiplies in pieces, or in the leading ones alone.
 func split(g *product[float32]) {
 	for p := 0; p < g.k; {
 		depth := roundUp(divide(g.k-p, divide(g.k-p, splitDepth)), splitStep)
@@ -161,14 +186,16 @@ func split(g *product[float32]) {
 // splitPart adds the products of some rows and steps: A is cut once; whoever takes some columns cuts those of B, which stay in its
 // second-level cache while A passes by.
 func splitPart(g *product[float32], rows, steps span) {
-	a := newPieces(rows.len(), steps.len())
+	a := newPieces(rows.len(), steps.len(), !g.rounded)
 	defer a.back()
 	left := divide(rows.len(), splitPanel)
 	tasksA := divide(left, splitChunk)
-	group := splitGroup * splitPanel
-	for group > splitPanel && divide(g.n, group) < 3*Threads() {
-		group -= splitPanel
+	panels := divide(g.n, splitPanel)
+	most := splitGroup
+	if g.rounded {
+		most = roundGroup
 	}
+	group := splitPanel * divide(panels, roundUp(divide(panels, most), Threads()))
 	var wild atomic.Bool
 	var cutting sync.WaitGroup
 	cutting.Add(tasksA)
@@ -185,7 +212,7 @@ func splitPart(g *product[float32], rows, steps span) {
 			return
 		}
 		cols := span{(t - tasksA) * group, min((t-tasksA+1)*group, g.n)}
-		b := newPieces(cols.len(), steps.len())
+		b := newPieces(cols.len(), steps.len(), !g.rounded)
 		defer b.back()
 		bad := s.cut(b, 0, s.right, g.b, cols, steps)
 		cutting.Wait()
@@ -212,7 +239,7 @@ func (s *splitter) multiply(g *product[float32], a, b pieces, rows, cols, steps 
 		next := (i/splitPanel + splitChunk) * a.bytes()
 		for j := 0; j < cols.len(); j += splitPanel {
 			soon := &a.x[min(next+j/splitPanel*splitChunk*a.steps*splitAhead, len(a.x)-1)]
-			s.tiles.panels(&a.x[i/splitPanel*a.bytes()], &b.x[j/splitPanel*b.bytes()], true, a.steps,
+			s.tiles.panels(&a.x[i/splitPanel*a.bytes()], &b.x[j/splitPanel*b.bytes()], a.low, a.steps,
 				&g.c[(rows.lo+i)*g.ldc+cols.lo+j], g.ldc, height, min(splitPanel, cols.len()-j), g.accumulate || steps.lo > 0, &s.buffer[0], soon)
 		}
 		if steps.hi == g.k {

@@ -1,8 +1,10 @@
 package kernel
 
 import (
+	"fmt"
 	"math"
 	"testing"
+	"unsafe"
 )
 
 // onCPU calls f with an instruction set in use, if the machine has it.
@@ -84,6 +86,72 @@ func TestAProductInPiecesOfExtremeNumbers(t *testing.T) {
 					}
 					if !(got == want || math.Abs(got-want) <= 2e-6*math.Abs(want)+1e-5*float64(scale)+0x1p-126*float64(x.k)) {
 						t.Fatalf("scale %g: C[%d, %d] is %g, want %g", scale, i, j, got, want)
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestBFloat16ProductsMatchTheDefinition(t *testing.T) {
+	testOnEveryCPU(t, func(t *testing.T) {
+		for _, shape := range [][3]int{{1, 1, 1}, {5, 33, 7}, {40, 70, 100}, {33, 32, 800}, {3, 4, 0}} {
+			for mode := range 16 {
+				x := newMatrices[float32](shape[0], shape[1], shape[2], mode, mode%3)
+				exact := *x
+				exact.a, exact.b = clone(x.a), clone(x.b)
+				for _, v := range [][]float32{exact.a, exact.b} {
+					for i := range v {
+						v[i] = roundBFloat16(v[i])
+					}
+				}
+				var e *Epilogue[float32]
+				if x.epilogued {
+					e = &Epilogue[float32]{Bias: x.bias}
+				}
+				got := clone(x.c)
+				GemmBFloat16(x.transA, x.transB, x.m, x.n, x.k, x.a, x.lda, x.b, x.ldb, got, x.ldc, x.accumulate, e)
+				for i := range x.m {
+					for j := range x.n {
+						want := multiply(x.transA, x.transB, x.m, x.n, x.k, exact.a, x.lda, exact.b, x.ldb, i, j)
+						if x.accumulate {
+							want += float64(x.c[i*x.ldc+j])
+						}
+						if e != nil {
+							want += float64(x.bias[j])
+						}
+						near(t, fmt.Sprintf("%s, C[%d, %d]", x.shape(), i, j), got[i*x.ldc+j:][:1], []float64{want}, 1e-6+1.5e-7*float64(x.k))
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestRoundingToBFloat16(t *testing.T) {
+	inf := float32(math.Inf(1))
+	for _, c := range [][2]float32{{1, 1}, {1.00390625, 1}, {1.01171875, 1.015625}, {1.00391, 1.0078125}, {-3.3e38, -3.2964854e38}, {math.MaxFloat32, inf}, {-inf, -inf}, {0, 0}, {0x1p-149, 0}} {
+		if got := roundBFloat16(c[0]); got != c[1] {
+			t.Errorf("%g is rounded to %g, want %g", c[0], got, c[1])
+		}
+	}
+	if nan := roundBFloat16(math.Float32frombits(0x7f800001)); nan == nan {
+		t.Errorf("a NaN is rounded to %g", nan)
+	}
+	onCPU("amx", func() { // its vectors round as Go does
+		rng := newRand()
+		for range 200 {
+			src := make([]float32, 16*32)
+			for i := range src {
+				src[i] = math.Float32frombits(rng.Uint32())
+			}
+			tile := make([]uint32, 16*16)
+			cpu.tiles.round((*byte)(unsafe.Pointer(&tile[0])), &src[0], 128, 64, 0, 1)
+			for i, pair := range tile {
+				for half, got := range []uint32{pair << 16, pair & 0xffff0000} {
+					want := roundBFloat16(src[i/16*32+half*16+i%16])
+					if v := math.Float32frombits(got); v != want && (v == v || want == want) {
+						t.Fatalf("%g is rounded to %g, want %g", src[i/16*32+half*16+i%16], v, want)
 					}
 				}
 			}

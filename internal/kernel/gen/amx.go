@@ -278,8 +278,12 @@ func (g *isa) splits() {
 
 // blocks runs body for each of 16 rows of each step: with the addresses of two vectors of it, at v0 and v1, and of the
 // row of the step's tiles at high and low, that many bytes a step.
-func (g *isa) blocks(body func(v0, v1, high, low Mem)) {
-	high, low, src := pointer("high"), pointer("low"), pointer("src")
+func (g *isa) blocks(pieces bool, body func(v0, v1, high, low Mem)) {
+	high, src := pointer("high"), pointer("src")
+	low := high
+	if pieces {
+		low = pointer("low")
+	}
 	row, second, step, steps := integer("row"), integer("second"), integer("step"), integer("steps")
 	Label("step")
 	p, n := GP64(), GP64()
@@ -287,31 +291,35 @@ func (g *isa) blocks(body func(v0, v1, high, low Mem)) {
 	MOVQ(U32(16), n)
 	h, l := GP64(), GP64()
 	MOVQ(high, h)
-	MOVQ(low, l)
+	if pieces {
+		MOVQ(low, l)
+	}
 	Label("row")
 	body(Mem{Base: p}, Mem{Base: p, Index: second, Scale: 1}, at(h), at(l))
 	ADDQ(row, p)
 	ADDQ(U32(64), h)
-	ADDQ(U32(64), l)
+	if pieces {
+		ADDQ(U32(64), l)
+	}
 	DECQ(n)
 	JNE(LabelRef("row"))
 	ADDQ(step, src)
 	ADDQ(U32(highBytes), high)
-	ADDQ(U32(lowBytes), low)
+	if pieces {
+		ADDQ(U32(lowBytes), low)
+	}
 	DECQ(steps)
 	JNE(LabelRef("step"))
 }
 
-const blockSignature = "(high, low *byte, src *float32, row, second, step, steps int)"
-
 // split cuts float32 into three bfloat16 that add up to it: 8 bits each, the nearest, so the rest may have either sign.
 func (g *isa) split() {
-	g.function("split", blockSignature+" bool",
+	g.function("split", "(high, low *byte, src *float32, row, second, step, steps int) bool",
 		`fills one tile of each step with the leading pieces of 16 rows of 32, at high, and two, 2048 bytes apart,
 with the second and the third, at low. The first 16 of a row are at src, the others second bytes later; the next row is row bytes
 after, the next step's step bytes. It reports whether there is a number that cannot be cut: a NaN, an infinity, or what would round to one.`)
 	half, mask, largest := g.set32(0x8000), g.set32(0xffff0000), g.zero()
-	g.blocks(func(v0, v1, high, low Mem) {
+	g.blocks(true, func(v0, v1, high, low Mem) {
 		x := []reg.VecVirtual{g.vec(), g.vec()}
 		VMOVUPS(v0, x[0])
 		VMOVUPS(v1, x[1])
@@ -356,11 +364,11 @@ after, the next step's step bytes. It reports whether there is a number that can
 
 // round is the leading pieces alone.
 func (g *isa) round() {
-	g.function("round", blockSignature,
+	g.function("round", "(high *byte, src *float32, row, second, step, steps int)",
 		`fills one tile of each step with 16 rows of 32, rounded to the nearest bfloat16, ties to even. The arguments are those of
-split; low is not used.`)
+split.`)
 	bias, one, quiet := g.set32(0x7fff), g.set32(1), g.set32(0x00400000)
-	g.blocks(func(v0, v1, high, low Mem) {
+	g.blocks(false, func(v0, v1, high, _ Mem) {
 		x := []reg.VecVirtual{g.vec(), g.vec()}
 		VMOVUPS(v0, x[0])
 		VMOVUPS(v1, x[1])
