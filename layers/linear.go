@@ -14,6 +14,8 @@ type Linear struct {
 	nn.Module
 	Weight *nn.Param `param:"weight"`      // [out, in]
 	Bias   *nn.Param `param:"bias,vector"` // [out], or nil
+
+	Precision Precision // of its products
 }
 
 // NewLinear returns a layer of zeros from in to out columns.
@@ -27,7 +29,7 @@ func NewLinear[T float.DType](in, out int, bias bool) *Linear {
 
 // Forward takes x [rows, in] to [rows, out].
 func (l *Linear) Forward(x mat.Tensor, act Activation) mat.Tensor {
-	return affine(x, l.Weight, optional(l.Bias), true, false, act)
+	return affine(x, affineOptions{w: l.Weight, b: optional(l.Bias), transposed: true, act: act, precision: l.Precision})
 }
 
 // Conv1D is GPT-2's linear layer, whose weight is stored transposed:
@@ -36,6 +38,8 @@ type Conv1D struct {
 	nn.Module
 	Weight *nn.Param `param:"weight"`      // [in, out]
 	Bias   *nn.Param `param:"bias,vector"` // [out]
+
+	Precision Precision // of its products
 }
 
 // NewConv1D returns a layer of zeros from in to out columns.
@@ -45,7 +49,7 @@ func NewConv1D[T float.DType](in, out int) *Conv1D {
 
 // Forward takes x [rows, in] to [rows, out].
 func (l *Conv1D) Forward(x mat.Tensor, act Activation) mat.Tensor {
-	return affine(x, l.Weight, optional(l.Bias), false, false, act)
+	return affine(x, affineOptions{w: l.Weight, b: optional(l.Bias), act: act, precision: l.Precision})
 }
 
 // Few is the layer for a few rows at a time, as in decoding with a cache:
@@ -57,43 +61,51 @@ func (l *Conv1D) Few() Affine { return fewRows{l} }
 type fewRows struct{ *Conv1D }
 
 func (l fewRows) Forward(x mat.Tensor, act Activation) mat.Tensor {
-	return affine(x, l.Weight, optional(l.Bias), false, true, act)
+	return affine(x, affineOptions{w: l.Weight, b: optional(l.Bias), few: true, act: act})
 }
 
 // MatMulT is x Wᵀ for x [rows, in] and w [out, in]: a linear layer without
 // bias whose weight belongs to something else, such as a tied LM head. It is
 // made for a few rows, as [Conv1D.Few].
-func MatMulT(x, w mat.Tensor) mat.Tensor { return affine(x, w, nil, true, true, Identity) }
-
-func affine(x, w, b mat.Tensor, transposed, few bool, act Activation) mat.Tensor {
-	if isFloat64(x) {
-		return apply(newAffine[float64](x, w, b, transposed, few, act))
-	}
-	return apply(newAffine[float32](x, w, b, transposed, few, act))
+func MatMulT(x, w mat.Tensor) mat.Tensor {
+	return affine(x, affineOptions{w: w, transposed: true, few: true})
 }
 
-// affineOp is act(x·op(w) + b) with op(w) = wᵀ when transposed.
+func affine(x mat.Tensor, o affineOptions) mat.Tensor {
+	if isFloat64(x) {
+		return apply(newAffine[float64](x, o))
+	}
+	return apply(newAffine[float32](x, o))
+}
+
+// affineOptions say that the product is act(x·op(w) + b).
+type affineOptions struct {
+	w, b       mat.Tensor // b may be nil
+	transposed bool       // op(w) is wᵀ
+	few        bool       // see Conv1D.Few
+	act        Activation
+	precision  Precision
+}
+
 type affineOp[T kernel.Float] struct {
-	x, w, b       mat.Tensor
-	transposed    bool
-	few           bool // see Conv1D.Few
-	act           Activation
+	affineOptions
+	x             mat.Tensor
 	rows, in, out int
 	pre           []T // value before the activation, kept for backward
 }
 
-func newAffine[T kernel.Float](x, w, b mat.Tensor, transposed, few bool, act Activation) *affineOp[T] {
-	f := &affineOp[T]{x: x, w: w, b: b, transposed: transposed, few: few, act: act}
+func newAffine[T kernel.Float](x mat.Tensor, o affineOptions) *affineOp[T] {
+	f := &affineOp[T]{affineOptions: o, x: x}
 	f.rows, f.in = dims(x)
-	in, out := dims(w)
-	if transposed {
+	in, out := dims(o.w)
+	if o.transposed {
 		in, out = out, in
 	}
 	if in != f.in {
 		panic(fmt.Sprintf("layers: linear: input is %v, weight takes %d columns", x.Shape(), in))
 	}
 	f.out = out
-	checkLen("linear", "bias", b, out)
+	checkLen("linear", "bias", o.b, out)
 	return f
 }
 
@@ -106,11 +118,11 @@ func (f *affineOp[T]) Forward() (mat.Tensor, error) {
 		f.pre = make([]T, len(y))
 		e.Pre = f.pre
 	}
-	gemm := kernel.Gemm[T]
+	multiply := kernel.GemmIn[T](f.precision == BFloat16)
 	if f.few {
-		gemm = kernel.GemmFew[T]
+		multiply = kernel.GemmFew[T]
 	}
-	gemm(false, f.transposed, f.rows, f.out, f.in,
+	multiply(false, f.transposed, f.rows, f.out, f.in,
 		values[T](f.x), f.in, values[T](f.w), f.ldw(), y, f.out, false, &e)
 	return matrix(y, f.rows, f.out), nil
 }
@@ -123,23 +135,23 @@ func (f *affineOp[T]) ldw() int {
 }
 
 func (f *affineOp[T]) Backward(gy mat.Tensor) error {
-	g := values[T](gy)
+	g, multiply := values[T](gy), kernel.GemmIn[T](f.precision == BFloat16)
 	if f.act != Identity {
 		d := make([]T, len(g))
 		kernel.ActivateGrad(f.act, d, f.pre, g)
 		g = d
 	}
 	if dx := gradient[T](f.x); dx != nil {
-		kernel.Gemm(false, !f.transposed, f.rows, f.in, f.out,
+		multiply(false, !f.transposed, f.rows, f.in, f.out,
 			g, f.out, values[T](f.w), f.ldw(), dx, f.in, false, nil)
 		accumulate(f.x, dx)
 	}
 	if dw := gradient[T](f.w); dw != nil {
 		x := values[T](f.x)
 		if f.transposed { // dW [out, in] = gᵀ x
-			kernel.Gemm(true, false, f.out, f.in, f.rows, g, f.out, x, f.in, dw, f.in, false, nil)
+			multiply(true, false, f.out, f.in, f.rows, g, f.out, x, f.in, dw, f.in, false, nil)
 		} else { // dW [in, out] = xᵀ g
-			kernel.Gemm(true, false, f.in, f.out, f.rows, x, f.in, g, f.out, dw, f.out, false, nil)
+			multiply(true, false, f.in, f.out, f.rows, x, f.in, g, f.out, dw, f.out, false, nil)
 		}
 		accumulate(f.w, dw)
 	}

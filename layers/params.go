@@ -44,7 +44,10 @@ func Parameters(model any) []Parameter {
 	return w.found
 }
 
-type walk struct{ found []Parameter }
+type walk struct {
+	found  []Parameter
+	module func(module any) // called with a pointer to each struct, unless nil
+}
 
 var paramType = reflect.TypeFor[*nn.Param]()
 
@@ -61,6 +64,9 @@ func (w *walk) value(v reflect.Value, name string) {
 			w.value(v.Index(i), join(name, strconv.Itoa(i)))
 		}
 	case reflect.Struct:
+		if w.module != nil && v.CanAddr() {
+			w.module(v.Addr().Interface())
+		}
 		w.fields(v, name)
 	}
 }

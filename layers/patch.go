@@ -17,6 +17,7 @@ type PatchEmbedding struct {
 	Bias   *nn.Param `param:"bias,vector"` // [dim]
 	// Channels of a picture, and size of a patch in pixels.
 	Channels, Height, Width int
+	Precision               Precision
 }
 
 // NewPatchEmbedding returns an embedding of zeros.
@@ -60,10 +61,11 @@ func (p *PatchEmbedding) Forward(pictures []Pixels) (mat.Tensor, Offsets) {
 		lengths[i] = rows * cols
 	}
 	offsets := OffsetsOf(lengths...)
+	o := affineOptions{w: p.Weight, b: p.Bias, transposed: true, precision: p.Precision}
 	if isFloat64(p.Weight) {
-		return affine(cut[float64](p, pictures, offsets), p.Weight, p.Bias, true, false, Identity), offsets
+		return affine(cut[float64](p, pictures, offsets), o), offsets
 	}
-	return affine(cut[float32](p, pictures, offsets), p.Weight, p.Bias, true, false, Identity), offsets
+	return affine(cut[float32](p, pictures, offsets), o), offsets
 }
 
 // cut lays out the pixels of each patch as a row, in the order of the weight:

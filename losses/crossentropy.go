@@ -26,6 +26,9 @@ type Options struct {
 	// the number of labelled rows of all the parts together, so that their
 	// losses add up to that of the big batch.
 	Normalizer int
+	// BFloat16 rounds hidden states, head and the gradients of logits to
+	// bfloat16 for each product; sums stay in float32.
+	BFloat16 bool
 }
 
 // Result of a cross-entropy.
@@ -131,7 +134,7 @@ func (f *linearCrossEntropy[T]) Forward() (mat.Tensor, error) {
 			copy(hidden[i*dim:(i+1)*dim], x[r*dim:])
 			labels[i] = f.labels[r]
 		}
-		kernel.Gemm(false, true, n, vocabulary, dim, hidden, dim, w, dim, logits, vocabulary, false, nil)
+		kernel.GemmIn[T](f.o.BFloat16)(false, true, n, vocabulary, dim, hidden, dim, w, dim, logits, vocabulary, false, nil)
 		kernel.CrossEntropy(logits[:n*vocabulary], n, vocabulary, labels[:n], f.o.LabelSmoothing, loss, f.wantX || f.wantW, scale)
 		for i, r := range rows {
 			f.perRow[r] = loss[i]
@@ -144,7 +147,7 @@ func (f *linearCrossEntropy[T]) Forward() (mat.Tensor, error) {
 			}
 		}
 		if f.wantW {
-			kernel.Gemm(true, false, vocabulary, dim, n, logits, vocabulary, hidden, dim, f.dw, dim, true, nil)
+			kernel.GemmIn[T](f.o.BFloat16)(true, false, vocabulary, dim, n, logits, vocabulary, hidden, dim, f.dw, dim, true, nil)
 		}
 	}
 	f.value /= float64(f.o.Normalizer)
@@ -160,7 +163,7 @@ func (f *linearCrossEntropy[T]) hiddenGradient(logits, w, part, out []T) {
 	clear(out)
 	for v := 0; v < vocabulary; v += width {
 		k := min(width, vocabulary-v)
-		kernel.Gemm(false, false, len(out)/dim, dim, k, logits[v:], vocabulary, w[v*dim:], dim, part, dim, false, nil)
+		kernel.GemmIn[T](f.o.BFloat16)(false, false, len(out)/dim, dim, k, logits[v:], vocabulary, w[v*dim:], dim, part, dim, false, nil)
 		kernel.Add(out, out, part[:len(out)])
 	}
 }

@@ -40,6 +40,16 @@ type EncoderDecoder[In any] struct {
 	Encoder    Encoder[In]    `param:"encoder"`
 	Projection *layers.Linear `param:"enc_to_dec_proj"` // nil if the widths are equal
 	Decoder    Decoder        `param:"decoder"`
+
+	precision layers.Precision
+}
+
+// SetPrecision sets the number format in which the model multiplies in
+// encoding and training; see [layers.SetPrecision]. Decoding with a cache
+// stays as it is.
+func (m *EncoderDecoder[In]) SetPrecision(p layers.Precision) {
+	layers.SetPrecision(m, p)
+	m.precision = p
 }
 
 // NewEncoderDecoder joins two models. If their widths differ, the projection
@@ -91,6 +101,7 @@ func (m *EncoderDecoder[In]) Loss(source layers.Source, tokens layers.Tokens, la
 	if err != nil {
 		return losses.Result{}, err
 	}
+	o.BFloat16 = o.BFloat16 || m.precision == layers.BFloat16
 	return losses.LinearCrossEntropy(hidden, m.Decoder.Head(), labels, o)
 }
 

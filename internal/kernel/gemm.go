@@ -43,6 +43,17 @@ func GemmBFloat16(transA, transB bool, m, n, k int, a []float32, lda int, b []fl
 	g.plain()
 }
 
+// GemmFunc is what [Gemm] is.
+type GemmFunc[T Float] func(transA, transB bool, m, n, k int, a []T, lda int, b []T, ldb int, c []T, ldc int, accumulate bool, e *Epilogue[T])
+
+// GemmIn is [Gemm], or for float32 if asked [GemmBFloat16].
+func GemmIn[T Float](bfloat16 bool) GemmFunc[T] {
+	if f, ok := any(GemmFunc[float32](GemmBFloat16)).(GemmFunc[T]); ok && bfloat16 {
+		return f
+	}
+	return Gemm[T]
+}
+
 // round is a copy of an operand of so many lanes and steps, rounded to bfloat16.
 func (o operand[T]) round(lanes, steps int) operand[T] {
 	rows, cols := lanes, steps

@@ -8,7 +8,8 @@ import "fmt"
 // softmax does not see: it changes nothing, and its gradient is zero.
 type ProjectedAttention struct {
 	Attention
-	Dim int
+	Dim      int
+	BFloat16 bool // products of float32 are those of [GemmBFloat16]
 }
 
 // Cheaper reports whether it takes fewer multiplications than projecting all of the source's rows.
@@ -30,6 +31,7 @@ func (s *ProjectedAttention) Cheaper() bool {
 // side, and b, of as many elements or nil, bk and bv.
 type Projected[T Float] struct {
 	*ProjectedAttention
+	gemm               GemmFunc[T]
 	q, x, w, b         []T
 	ldq, ldx           int
 	items              []projectedItem
@@ -63,7 +65,7 @@ func ProjectedAttentionForward[T Float](s *ProjectedAttention, out []T, ldo int,
 	if b != nil {
 		checkLen("projected attention: b", len(b), 2*width)
 	}
-	p := &Projected[T]{ProjectedAttention: s, q: q, x: x, w: w, b: b, ldq: ldq, ldx: ldx}
+	p := &Projected[T]{ProjectedAttention: s, q: q, x: x, w: w, b: b, ldq: ldq, ldx: ldx, gemm: GemmIn[T](s.BFloat16)}
 	p.order()
 	p.forward(out, ldo)
 	return p
@@ -124,7 +126,7 @@ func (p *Projected[T]) eachItem(f func(it projectedItem, x []T, m, n int)) {
 func (p *Projected[T]) intoSource(dst, y []T, from int) {
 	rows, width := len(p.rows), p.Heads*p.HeadDim
 	p.eachHead(func(h, column int) {
-		Gemm(false, true, rows, p.Dim, p.HeadDim, y[column:], width, p.w[from+column:], 2*width, dst[h*p.Dim:], p.Heads*p.Dim, false, nil)
+		p.gemm(false, true, rows, p.Dim, p.HeadDim, y[column:], width, p.w[from+column:], 2*width, dst[h*p.Dim:], p.Heads*p.Dim, false, nil)
 	})
 }
 
@@ -132,7 +134,7 @@ func (p *Projected[T]) intoSource(dst, y []T, from int) {
 func (p *Projected[T]) outOfSource(y, z []T, from int) {
 	rows, width := len(p.rows), p.Heads*p.HeadDim
 	p.eachHead(func(h, column int) {
-		Gemm(false, false, rows, p.HeadDim, p.Dim, z[h*p.Dim:], p.Heads*p.Dim, p.w[from+column:], 2*width, y[column:], width, false, nil)
+		p.gemm(false, false, rows, p.HeadDim, p.Dim, z[h*p.Dim:], p.Heads*p.Dim, p.w[from+column:], 2*width, y[column:], width, false, nil)
 	})
 }
 
@@ -140,7 +142,7 @@ func (p *Projected[T]) outOfSource(y, z []T, from int) {
 func (p *Projected[T]) weightGradient(dw, z, y []T, from int) {
 	rows, width := len(p.rows), p.Heads*p.HeadDim
 	p.eachHead(func(h, column int) {
-		Gemm(true, false, p.Dim, p.HeadDim, rows, z[h*p.Dim:], p.Heads*p.Dim, y[column:], width, dw[from+column:], 2*width, true, nil)
+		p.gemm(true, false, p.Dim, p.HeadDim, rows, z[h*p.Dim:], p.Heads*p.Dim, y[column:], width, dw[from+column:], 2*width, true, nil)
 	})
 }
 
@@ -157,7 +159,7 @@ func (p *Projected[T]) forward(out []T, ldo int) {
 	p.intoSource(looking.x, queries.x, 0)
 	p.eachItem(func(it projectedItem, x []T, m, n int) {
 		probabilities, first := p.probabilities[it.at:][:m*n], it.lo*p.Heads
-		Gemm(false, true, m, n, p.Dim, looking.x[first*p.Dim:], p.Dim, x, p.ldx, probabilities, n, false, nil)
+		p.gemm(false, true, m, n, p.Dim, looking.x[first*p.Dim:], p.Dim, x, p.ldx, probabilities, n, false, nil)
 		dropped := probabilities
 		if p.DropoutP > 0 {
 			d := borrow[T](m * n)
@@ -174,7 +176,7 @@ func (p *Projected[T]) forward(out []T, ldo int) {
 				p.sum[first+i] = T(sum(kept))
 			}
 		}
-		Gemm(false, false, m, p.Dim, n, dropped, n, x, p.ldx, p.mixed[first*p.Dim:], p.Dim, false, nil)
+		p.gemm(false, false, m, p.Dim, n, dropped, n, x, p.ldx, p.mixed[first*p.Dim:], p.Dim, false, nil)
 	})
 	result := queries.x // not needed any more
 	p.outOfSource(result, p.mixed, width)
@@ -229,7 +231,7 @@ func (p *Projected[T]) Backward(dq []T, lddq int, dx []T, lddx int, dw, db []T, 
 		first := it.lo * p.Heads
 		probabilities, slopes, upstream := p.probabilities[it.at:][:m*n], borrow[T](m*n), dmixed.x[first*p.Dim:][:m*p.Dim]
 		defer slopes.giveBack()
-		Gemm(false, true, m, n, p.Dim, upstream, p.Dim, x, p.ldx, slopes.x, n, false, nil)
+		p.gemm(false, true, m, n, p.Dim, upstream, p.Dim, x, p.ldx, slopes.x, n, false, nil)
 		for i := range m {
 			row, slope := probabilities[i*n:(i+1)*n], slopes.x[i*n:(i+1)*n]
 			delta := dot(upstream[i*p.Dim:(i+1)*p.Dim], p.mixed[(first+i)*p.Dim:])
@@ -250,11 +252,11 @@ func (p *Projected[T]) Backward(dq []T, lddq int, dx []T, lddx int, dw, db []T, 
 		}
 		if dx != nil {
 			d := dx[it.source.Start*lddx:]
-			Gemm(true, false, n, p.Dim, m, slopes.x, n, looking.x[first*p.Dim:], p.Dim, d, lddx, true, nil)
-			Gemm(true, false, n, p.Dim, m, probabilities, n, upstream, p.Dim, d, lddx, true, nil)
+			p.gemm(true, false, n, p.Dim, m, slopes.x, n, looking.x[first*p.Dim:], p.Dim, d, lddx, true, nil)
+			p.gemm(true, false, n, p.Dim, m, probabilities, n, upstream, p.Dim, d, lddx, true, nil)
 		}
 		// The gradient of q·Wkᵀ takes the place of that of P·x.
-		Gemm(false, false, m, p.Dim, n, slopes.x, n, x, p.ldx, upstream, p.Dim, false, nil)
+		p.gemm(false, false, m, p.Dim, n, slopes.x, n, x, p.ldx, upstream, p.Dim, false, nil)
 	})
 	if dw != nil {
 		p.weightGradient(dw, dmixed.x, queries.x, 0)

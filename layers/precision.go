@@ -1,0 +1,47 @@
+package layers
+
+import (
+	"fmt"
+	"reflect"
+)
+
+// Precision is the number format in which linear layers multiply.
+type Precision int
+
+// Precisions. Sums, and all that is not a product of matrices, are float32.
+const (
+	Float32  Precision = iota // float32, or float64 where the weights are
+	BFloat16                  // inputs, weights and gradients are rounded to bfloat16 for each product
+)
+
+// precisions are the names, those of the commands' --precision.
+var precisions = []string{"fp32", "bf16"}
+
+func (p Precision) String() string { return precisions[p] }
+
+// ParsePrecision reads fp32 or bf16.
+func ParsePrecision(name string) (Precision, error) {
+	for i, n := range precisions {
+		if n == name {
+			return Precision(i), nil
+		}
+	}
+	return 0, fmt.Errorf("precision %q: want one of %v", name, precisions)
+}
+
+// SetPrecision sets the Precision of every [Linear], [Conv1D] and
+// [PatchEmbedding] of a model. Weights stay as they are, so what is trained
+// and saved keeps its digits.
+func SetPrecision(model any, p Precision) {
+	w := walk{module: func(module any) {
+		switch l := module.(type) {
+		case *Linear:
+			l.Precision = p
+		case *Conv1D:
+			l.Precision = p
+		case *PatchEmbedding:
+			l.Precision = p
+		}
+	}}
+	w.value(reflect.ValueOf(model), "")
+}
