@@ -40,6 +40,8 @@ type simd struct {
 
 	adam func(w, grad, m, v *float32, n int, k *[8]float32)
 
+	held [heldFormats][]heldKernel // for the numbers of rows of heldRows
+
 	tiles *tiles // nil where there are none
 }
 

@@ -55,6 +55,11 @@ var avx512 = simd{
 	layerNormBackward: layerNormBackwardAVX512,
 	layerNormScales:   layerNormScalesAVX512,
 	adam:              adamAVX512,
+	held: [heldFormats][]heldKernel{
+		{heldFloat321AVX512, heldFloat322AVX512, heldFloat324AVX512, heldFloat328AVX512},
+		{heldBFloat161AVX512, heldBFloat162AVX512, heldBFloat164AVX512, heldBFloat168AVX512},
+		{heldInt81AVX512, heldInt82AVX512, heldInt84AVX512, heldInt88AVX512},
+	},
 }
 
 var avx2 = simd{
@@ -88,4 +93,7 @@ var avx2 = simd{
 	layerNormBackward: layerNormBackwardAVX2,
 	layerNormScales:   layerNormScalesAVX2,
 	adam:              adamAVX2,
+	held: [heldFormats][]heldKernel{
+		{heldFloat321AVX2, heldFloat322AVX2}, {heldBFloat161AVX2, heldBFloat162AVX2}, {heldInt81AVX2, heldInt82AVX2},
+	},
 }

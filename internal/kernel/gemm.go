@@ -3,7 +3,6 @@ package kernel
 import (
 	"fmt"
 	"math"
-	"sync"
 )
 
 // Epilogue is what Gemm does to each element of its result before it leaves the cache.
@@ -252,18 +251,18 @@ func (g *product[T]) part(rows, cols, steps span, packedA, packedB []T, packB bo
 	high, wide = divide(panelsA, divide(panelsA, high)), divide(panelsB, divide(panelsB, wide))
 	down, across := divide(panelsA, high), divide(panelsB, wide)
 
-	var packing sync.WaitGroup
-	packing.Add(tasksA + tasksB)
+	var packing latch
+	packing.add(tasksA + tasksB)
 	task := func(t int) {
 		switch {
 		case t < tasksA:
 			g.a.packTask(packedA, g.rows, rows, steps, taskA, t)
-			packing.Done()
+			packing.done()
 		case t < tasksA+tasksB:
 			g.b.packTask(packedB, g.cols, cols, steps, taskB, t-tasksA)
-			packing.Done()
+			packing.done()
 		default:
-			packing.Wait()
+			packing.wait()
 			block := t - tasksA - tasksB
 			i, j := block/across*high*g.rows, block%across*wide*g.cols
 			height, width := min(high*g.rows, rows.len()-i), min(wide*g.cols, cols.len()-j)

@@ -56,6 +56,42 @@ func packCopyAVX2(dst *float32, width int, src *float32, ld int, lanes int, k in
 //go:noescape
 func packTransposeAVX2(dst *float32, width int, src *float32, ld int, lanes int, k int)
 
+// heldFloat321AVX2 sets the first cols (1 to 32) columns of 1 rows of c to the product of a, in which element i of step p is
+// a[1*p+i], and of k rows of 32 at b; where scale is not nil, column j times scale[j].
+//
+//go:noescape
+func heldFloat321AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, scale *float32)
+
+// heldFloat322AVX2 sets the first cols (1 to 32) columns of 2 rows of c to the product of a, in which element i of step p is
+// a[2*p+i], and of k rows of 32 at b; where scale is not nil, column j times scale[j].
+//
+//go:noescape
+func heldFloat322AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, scale *float32)
+
+// heldBFloat161AVX2 sets the first cols (1 to 32) columns of 1 rows of c to the product of a, in which element i of step p is
+// a[1*p+i], and of k rows of 32 at b; where scale is not nil, column j times scale[j].
+//
+//go:noescape
+func heldBFloat161AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, scale *float32)
+
+// heldBFloat162AVX2 sets the first cols (1 to 32) columns of 2 rows of c to the product of a, in which element i of step p is
+// a[2*p+i], and of k rows of 32 at b; where scale is not nil, column j times scale[j].
+//
+//go:noescape
+func heldBFloat162AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, scale *float32)
+
+// heldInt81AVX2 sets the first cols (1 to 32) columns of 1 rows of c to the product of a, in which element i of step p is
+// a[1*p+i], and of k rows of 32 at b; where scale is not nil, column j times scale[j].
+//
+//go:noescape
+func heldInt81AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, scale *float32)
+
+// heldInt82AVX2 sets the first cols (1 to 32) columns of 2 rows of c to the product of a, in which element i of step p is
+// a[2*p+i], and of k rows of 32 at b; where scale is not nil, column j times scale[j].
+//
+//go:noescape
+func heldInt82AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, scale *float32)
+
 // addAVX2 sets dst = a + b.
 //
 //go:noescape

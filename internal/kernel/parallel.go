@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 var threads atomic.Int64
@@ -39,31 +40,117 @@ func Parallel(n, grain int, f func(lo, hi int)) {
 }
 
 // inOrder calls f(0), …, f(n-1) on up to Threads() goroutines, starting them in that order, so a call may wait for what
-// earlier ones do. It returns when all have returned, without waiting for goroutines that came too late to get any.
+// earlier ones do. It returns when all have returned. A call from within f, or beside it, gets one goroutine, the caller's.
 func inOrder(n int, f func(i int)) {
-	workers := min(Threads(), n)
-	if workers <= 1 {
+	helpers := min(Threads(), n) - 1
+	j := &job{f: f, n: int64(n)}
+	if helpers < 1 || !team.job.CompareAndSwap(nil, j) {
 		for i := range n {
 			f(i)
 		}
 		return
 	}
-	var next atomic.Int64
-	var done sync.WaitGroup
-	done.Add(n)
-	work := func() {
-		for {
-			i := int(next.Add(1)) - 1
-			if i >= n {
-				return
-			}
-			f(i)
-			done.Done()
+	j.left.add(n)
+	j.seats.Store(int64(helpers))
+	team.call(helpers)
+	j.work()
+	team.job.Store(nil)
+	j.left.wait()
+}
+
+// job is one call of inOrder.
+type job struct {
+	f     func(i int)
+	n     int64
+	next  atomic.Int64 // to start
+	left  latch        // to finish
+	seats atomic.Int64 // for helpers
+}
+
+func (j *job) work() {
+	for {
+		i := j.next.Add(1) - 1
+		if i >= j.n {
+			return
+		}
+		j.f(int(i))
+		j.left.done()
+	}
+}
+
+// team are goroutines that help with the job there is. To wake a thread takes longer than many a product, so for a while they look
+// out for the next job before they go to sleep.
+type teamType struct {
+	job      atomic.Pointer[job]
+	mu       sync.Mutex
+	members  int
+	sleepers atomic.Int64
+	wake     chan struct{}
+}
+
+var team = teamType{wake: make(chan struct{}, 1024)}
+
+// patience is how long to look out for something before sleeping.
+const patience = 200 * time.Microsecond
+
+// call makes sure that so many helpers see the job.
+func (t *teamType) call(helpers int) {
+	t.mu.Lock()
+	for ; t.members < helpers; t.members++ {
+		go t.help()
+	}
+	t.mu.Unlock()
+	for range min(helpers, int(t.sleepers.Load())) {
+		select {
+		case t.wake <- struct{}{}:
+		default:
 		}
 	}
-	for range workers - 1 {
-		go work()
+}
+
+func (t *teamType) help() {
+	var last *job
+	idle := time.Now()
+	for {
+		if j := t.job.Load(); j != nil && j != last {
+			last = j
+			if j.seats.Add(-1) >= 0 {
+				j.work()
+			}
+			idle = time.Now()
+		} else if time.Since(idle) < patience {
+			runtime.Gosched()
+		} else {
+			t.sleepers.Add(1)
+			if j := t.job.Load(); j == nil || j == last {
+				last = nil // it is not kept alive
+				<-t.wake
+			}
+			t.sleepers.Add(-1)
+			idle = time.Now()
+		}
 	}
-	work()
-	done.Wait()
+}
+
+// latch is a sync.WaitGroup whose wait looks out for the end before it sleeps.
+type latch struct {
+	left  atomic.Int64
+	group sync.WaitGroup
+}
+
+func (l *latch) add(n int) {
+	l.left.Add(int64(n))
+	l.group.Add(n)
+}
+
+func (l *latch) done() {
+	l.left.Add(-1)
+	l.group.Done()
+}
+
+func (l *latch) wait() {
+	for start := time.Now(); l.left.Load() > 0 && time.Since(start) < patience; {
+		runtime.Gosched()
+	}
+	l.group.Wait()
 }

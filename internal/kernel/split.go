@@ -197,8 +197,8 @@ func splitPart(g *product[float32], rows, steps span) {
 	}
 	group := splitPanel * divide(panels, roundUp(divide(panels, most), Threads()))
 	var wild atomic.Bool
-	var cutting sync.WaitGroup
-	cutting.Add(tasksA)
+	var cutting latch
+	cutting.add(tasksA)
 	task := func(t int) {
 		s := borrowSplitter()
 		defer splitters.Put(s)
@@ -208,14 +208,14 @@ func splitPart(g *product[float32], rows, steps span) {
 			if s.cut(a, panel, s.left, g.a, lanes, steps) {
 				wild.Store(true)
 			}
-			cutting.Done()
+			cutting.done()
 			return
 		}
 		cols := span{(t - tasksA) * group, min((t-tasksA+1)*group, g.n)}
 		b := newPieces(cols.len(), steps.len(), !g.rounded)
 		defer b.back()
 		bad := s.cut(b, 0, s.right, g.b, cols, steps)
-		cutting.Wait()
+		cutting.wait()
 		if bad || wild.Load() {
 			g.unsplit(rows, cols, steps)
 			return

@@ -27,6 +27,7 @@ func main() {
 	} else {
 		g.tiles()
 		g.packs()
+		g.held()
 		g.vectors()
 		g.activations()
 		g.softmax()

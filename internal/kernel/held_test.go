@@ -1,0 +1,169 @@
+package kernel
+
+import (
+	"fmt"
+	"math"
+	"testing"
+)
+
+// stored are the elements of x, k×n, as the format holds them.
+func stored(format HeldFormat, x []float32, k, n int) []float32 {
+	y := clone(x)
+	for j := range n {
+		top := float32(0)
+		for p := range k {
+			top = max(top, float32(math.Abs(float64(x[p*n+j]))))
+		}
+		for p := range k {
+			switch v := &y[p*n+j]; {
+			case format == HeldBFloat16:
+				*v = roundBFloat16(*v)
+			case format == HeldInt8 && top > 0:
+				*v = float32(math.RoundToEven(float64(*v*(127/top)))) * (top / 127)
+			}
+		}
+	}
+	return y
+}
+
+func TestHeldProductsAreThoseOfTheStoredElements(t *testing.T) {
+	testOnEveryCPU(t, func(t *testing.T) {
+		for format := range heldFormats {
+			for _, shape := range [][3]int{{1, 1, 1}, {1, 32, 8}, {2, 33, 7}, {3, 100, 61}, {8, 64, 4}, {15, 31, 130}, {29, 7, 5}, {4, 5, 0}, {0, 5, 4}} {
+				m, n, k := shape[0], shape[1], shape[2]
+				x := newMatrices[float32](m, n, k, 0, 0)
+				transposed := make([]float32, n*k)
+				for p := range k {
+					for j := range n {
+						transposed[j*k+p] = x.b[p*n+j]
+					}
+				}
+				b := stored(format, x.b, k, n)
+				want, got, again := make([]float32, m*n), make([]float32, m*n+3*m), make([]float32, m*n)
+				e := &Epilogue[float32]{Bias: x.bias, Activation: GELU}
+				GemmFew(false, false, m, n, k, x.a, k, b, n, want, n, false, e)
+				h := Hold(format, false, k, n, x.b, n)
+				h.Multiply(m, x.a, k, got, n+3, e)
+				what := fmt.Sprintf("format %d, %s", format, x.shape())
+				for i := range m {
+					row := got[i*(n+3):][:n]
+					if format == HeldInt8 { // the scale is taken out of the sum
+						near(t, what, row, double(want[i*n:(i+1)*n]), 1e-5)
+					} else if cpu != nil {
+						same(t, what, row, want[i*n:(i+1)*n])
+					} else {
+						near(t, what, row, double(want[i*n:(i+1)*n]), 1e-6)
+					}
+				}
+				Hold(format, true, k, n, transposed, max(1, k)).Multiply(m, x.a, k, again, n, e)
+				for i := range m {
+					same(t, what+" of the transpose", again[i*n:(i+1)*n], got[i*(n+3):][:n])
+				}
+				column := make([]float32, k)
+				for j := range n {
+					h.Column(column, j)
+					for p, v := range column {
+						near(t, what+" column", []float32{v}, []float64{float64(b[p*n+j])}, 1e-7)
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestHeldProductsDoNotDependOnThreadsNorOnOtherRows(t *testing.T) {
+	testOnEveryCPU(t, func(t *testing.T) {
+		for format := range heldFormats {
+			const m, n, k = 23, 300, 200
+			x := newMatrices[float32](m, n, k, 0, 0)
+			h := Hold(format, false, k, n, x.b, n)
+			want := make([]float32, m*n)
+			h.Multiply(m, x.a, k, want, n, nil)
+			onThreads(func(threads int) {
+				got := make([]float32, m*n)
+				h.Multiply(m, x.a, k, got, n, nil)
+				same(t, fmt.Sprintf("%d threads", threads), got, want)
+			})
+			for i := range m {
+				for rows := 1; rows <= min(9, m-i); rows++ {
+					got := make([]float32, rows*n)
+					h.Multiply(rows, x.a[i*k:], k, got, n, nil)
+					same(t, fmt.Sprintf("%d rows from %d", rows, i), got, want[i*n:(i+rows)*n])
+				}
+			}
+		}
+	})
+}
+
+func TestHeldProductsPropagateNaNAndInfinity(t *testing.T) {
+	testOnEveryCPU(t, func(t *testing.T) {
+		for _, format := range []HeldFormat{HeldFloat32, HeldBFloat16} {
+			x := newMatrices[float32](3, 40, 50, 0, 0)
+			x.a[7], x.b[3*40+39] = float32(math.NaN()), float32(math.Inf(1))
+			Hold(format, false, 50, 40, x.b, 40).Multiply(3, x.a, 50, x.c, 40, nil)
+			for i := range 3 {
+				for j, v := range x.c[i*40 : i*40+40] {
+					if nan := v != v; nan != (i == 0) || !nan && math.IsInf(float64(v), 0) != (j == 39) {
+						t.Fatalf("format %d: C[%d, %d] is %v", format, i, j, v)
+					}
+				}
+			}
+		}
+	})
+}
+
+func FuzzHeld(f *testing.F) {
+	f.Add(uint8(3), uint8(33), uint8(17), uint8(1))
+	f.Fuzz(func(t *testing.T, m8, n8, k8, format uint8) {
+		m, n, k := int(m8)%20, int(n8)%90, int(k8)
+		x := newMatrices[float32](m, n, k, 0, 0)
+		h := Hold(HeldFormat(format)%heldFormats, false, k, n, x.b, max(1, n))
+		var first []float32
+		onEveryCPU(func(name string) {
+			c := make([]float32, m*n)
+			h.Multiply(m, x.a, k, c, n, nil)
+			if first == nil {
+				first = c
+			}
+			near(t, name, c, double(first), 1e-6+1.5e-7*float64(k))
+		})
+	})
+}
+
+// BenchmarkHeld is decoding's products one after the other, as many matrices as distilGPT2 has, so that they come from memory.
+func BenchmarkHeld(b *testing.B) {
+	shapes := [][2]int{{768, 2304}, {768, 768}, {768, 768}, {768, 768}, {768, 3072}, {3072, 768}}
+	for format := range heldFormats {
+		var all []*Held
+		bytes := 0
+		hold := func(k, n int) {
+			x := make([]float32, k*n)
+			for i := range x {
+				x[i] = float32(i%5) - 2
+			}
+			h := Hold(format, false, k, n, x, n)
+			all, bytes = append(all, h), bytes+h.Bytes()
+		}
+		for range 6 {
+			for _, s := range shapes {
+				hold(s[0], s[1])
+			}
+		}
+		hold(768, 50257)
+		x, y := make([]float32, 8*3072), make([]float32, 8*50257)
+		for _, m := range []int{1, 4, 8} {
+			for threads := 1; threads <= 2; threads++ {
+				b.Run(fmt.Sprintf("format=%d/rows=%d/threads=%d", format, m, threads), func(b *testing.B) {
+					SetThreads(threads)
+					defer SetThreads(0)
+					for b.Loop() {
+						for _, h := range all {
+							h.Multiply(m, x, h.k, y, h.n, nil)
+						}
+					}
+					b.ReportMetric(float64(bytes)*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GB/s")
+				})
+			}
+		}
+	}
+}
