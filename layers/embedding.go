@@ -43,6 +43,9 @@ func (l *Embedding) Check(ids []int) error {
 // Gather returns the given rows of x [n, dim], which may repeat:
 // [len(rows), dim].
 func Gather(x mat.Tensor, rows []int) mat.Tensor {
+	if h := heldBy(x); h != nil && h.transposed {
+		return h.gather(rows)
+	}
 	if isFloat64(x) {
 		return apply(&gatherOp[float64]{x, rows})
 	}

@@ -71,6 +71,13 @@ func MatMulT(x, w mat.Tensor) mat.Tensor {
 	return affine(x, affineOptions{w: w, transposed: true, few: true})
 }
 
+// MatMulTInto sets y [rows, out] to what [MatMulT] gives for x [rows, in],
+// without a graph.
+func MatMulTInto[T float.DType](y, x []T, w mat.Tensor) {
+	_, in := dims(w)
+	few(len(x)/in, x, w, true, y, nil)
+}
+
 func affine(x mat.Tensor, o affineOptions) mat.Tensor {
 	if isFloat64(x) {
 		return apply(newAffine[float64](x, o))
@@ -118,13 +125,29 @@ func (f *affineOp[T]) Forward() (mat.Tensor, error) {
 		f.pre = make([]T, len(y))
 		e.Pre = f.pre
 	}
-	multiply := kernel.GemmIn[T](f.precision == BFloat16)
 	if f.few {
-		multiply = kernel.GemmFew[T]
+		few(f.rows, values[T](f.x), f.w, f.transposed, y, &e)
+		return matrix(y, f.rows, f.out), nil
 	}
+	multiply := kernel.GemmIn[T](f.precision == BFloat16)
 	multiply(false, f.transposed, f.rows, f.out, f.in,
 		values[T](f.x), f.in, values[T](f.w), f.ldw(), y, f.out, false, &e)
 	return matrix(y, f.rows, f.out), nil
+}
+
+// few multiplies rows of x with a weight as [Conv1D.Few] does.
+func few[T kernel.Float](rows int, x []T, w mat.Tensor, transposed bool, y []T, e *kernel.Epilogue[T]) {
+	in, out := dims(w)
+	ld := out
+	if transposed {
+		in, out = out, in
+	}
+	if h := heldBy(w); h != nil && h.transposed == transposed {
+		e, _ := any(e).(*kernel.Epilogue[float32])
+		h.Multiply(rows, any(x).([]float32), in, any(y).([]float32), out, e)
+		return
+	}
+	kernel.GemmFew(false, transposed, rows, out, in, x, in, values[T](w), ld, y, out, false, e)
 }
 
 func (f *affineOp[T]) ldw() int {

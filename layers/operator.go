@@ -84,7 +84,7 @@ func isFloat64(x mat.Tensor) bool {
 	switch x.Value().(type) {
 	case *mat.Dense[float64]:
 		return true
-	case *mat.Dense[float32]:
+	case *mat.Dense[float32], *held:
 		return false
 	}
 	panic(fmt.Sprintf("layers: %T is neither a float32 nor a float64 matrix", x.Value()))

@@ -130,6 +130,11 @@ func Trainable(model any, patterns ...string) error {
 		return err
 	}
 	for i, p := range params {
+		if err := checkTrainable(p); err != nil && matched[i] {
+			return err
+		}
+	}
+	for i, p := range params {
 		p.Value.SetRequiresGrad(matched[i])
 	}
 	return nil

@@ -12,14 +12,15 @@ type Precision int
 const (
 	Float32  Precision = iota // float32, or float64 where the weights are
 	BFloat16                  // inputs, weights and gradients are rounded to bfloat16 for each product
+	Int8                      // weights are, for decoding: see Conv1D.Hold; elsewhere as BFloat16
 )
 
 // precisions are the names, those of the commands' --precision.
-var precisions = []string{"fp32", "bf16"}
+var precisions = []string{"fp32", "bf16", "int8"}
 
 func (p Precision) String() string { return precisions[p] }
 
-// ParsePrecision reads fp32 or bf16.
+// ParsePrecision reads fp32, bf16 or int8.
 func ParsePrecision(name string) (Precision, error) {
 	for i, n := range precisions {
 		if n == name {
@@ -33,6 +34,9 @@ func ParsePrecision(name string) (Precision, error) {
 // [PatchEmbedding] of a model. Weights stay as they are, so what is trained
 // and saved keeps its digits.
 func SetPrecision(model any, p Precision) {
+	if p == Int8 {
+		p = BFloat16
+	}
 	w := walk{module: func(module any) {
 		switch l := module.(type) {
 		case *Linear:

@@ -78,7 +78,7 @@ func drawn(random *layers.Random, rows, cols int) *mat.Dense[float32] {
 }
 
 func TestPrecisionsHaveTheNamesOfTheFlags(t *testing.T) {
-	for _, p := range []layers.Precision{layers.Float32, layers.BFloat16} {
+	for _, p := range []layers.Precision{layers.Float32, layers.BFloat16, layers.Int8} {
 		if got, err := layers.ParsePrecision(p.String()); got != p || err != nil {
 			t.Errorf("%v: got %v, %v", p, got, err)
 		}

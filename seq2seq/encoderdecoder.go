@@ -52,6 +52,16 @@ func (m *EncoderDecoder[In]) SetPrecision(p layers.Precision) {
 	m.precision = p
 }
 
+// Hold prepares a frozen model for generation in the given precision, if its
+// decoder has a method Hold: see gpt2.Model.Hold. The encoder multiplies in
+// [layers.BFloat16] unless the precision is [layers.Float32].
+func (m *EncoderDecoder[In]) Hold(p layers.Precision) {
+	m.SetPrecision(p)
+	if d, ok := m.Decoder.(interface{ Hold(layers.Precision) }); ok {
+		d.Hold(p)
+	}
+}
+
 // NewEncoderDecoder joins two models. If their widths differ, the projection
 // of element type T is drawn from random: normal with deviation 0.02.
 func NewEncoderDecoder[T float.DType, In any](encoder Encoder[In], decoder Decoder, random *layers.Random) *EncoderDecoder[In] {

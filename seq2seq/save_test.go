@@ -275,6 +275,44 @@ func TestABatchIsCaptionedAsOneAtATime(t *testing.T) {
 	}
 }
 
+func TestAModelHeldForGenerationSaysTheSame(t *testing.T) {
+	m := tiny.Captioner(t, tiny.Options{EncoderWidth: 48})
+	layers.Freeze(m)
+	pixels := tinyPixels(t, m, 3)
+	o := m.Generation
+	o.MaxNewTokens, o.NumBeams = 10, 2
+	captions := func() []seq2seq.Caption {
+		c, err := m.GenerateFromPixels(context.Background(), pixels, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	want := captions()
+	m.Hold(layers.Float32)
+	for i, c := range captions() {
+		if !slices.Equal(c.TokenIDs, want[i].TokenIDs) || c.Score != want[i].Score {
+			t.Errorf("picture %d: %v (%v), before %v (%v)", i, c.TokenIDs, c.Score, want[i].TokenIDs, want[i].Score)
+		}
+	}
+	dir := t.TempDir()
+	if err := m.Save(dir, seq2seq.SaveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if m, err = seq2seq.Load(context.Background(), dir, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []layers.Precision{layers.BFloat16, layers.Int8} {
+		m.Hold(p)
+		for i, c := range captions() {
+			if math.Abs(c.Score-want[i].Score) > 0.02*math.Abs(want[i].Score) {
+				t.Errorf("%v: picture %d has the score %v, in float32 %v", p, i, c.Score, want[i].Score)
+			}
+		}
+	}
+}
+
 func TestADamagedModelFolderIsAnErrorThatNamesTheTensor(t *testing.T) {
 	const query, wte = "encoder.encoder.layer.0.attention.attention.query.weight", "decoder.transformer.wte.weight"
 	for _, c := range []struct {

@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/ekphrasis-ml/ekphrasis/internal/cli"
+	"github.com/ekphrasis-ml/ekphrasis/layers"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq/sample"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq/train"
@@ -32,6 +33,7 @@ type settings struct {
 	resume     string
 	shard      string
 	attention  string
+	precision  string
 }
 
 func main() { cli.Main("caption", run) }
@@ -47,6 +49,7 @@ func run(ctx context.Context, args []string) error {
 	f.StringVar(&s.resume, "resume", "", "JSON lines file to go on with: pictures that it has are left out, others are added to it")
 	f.StringVar(&s.shard, "shard", "", "i/n: only every n-th picture, from the i-th on, for n processes that share a list")
 	f.StringVar(&s.attention, "attention", "", "PNG file to draw one picture in, once a word, with what the model looked at")
+	f.StringVar(&s.precision, "precision", "fp32", "of the weights: fp32, or with less memory and more speed bf16 or, in the decoder, int8")
 	options := defineGeneration(f)
 	s.Add(f)
 	if err := cli.Parse(f, args); err != nil {
@@ -54,6 +57,10 @@ func run(ctx context.Context, args []string) error {
 	}
 	if err := s.check(f.Args()); err != nil {
 		return err
+	}
+	precision, err := layers.ParsePrecision(s.precision)
+	if err != nil {
+		return cli.Usagef("--%v", err)
 	}
 	pictures, err := s.pictures(f.Args())
 	if err != nil {
@@ -69,6 +76,9 @@ func run(ctx context.Context, args []string) error {
 	}
 	if err := o.Check(m.Decoder.VocabSize(), m.Decoder.MaxLength()); err != nil {
 		return cli.Usage{Err: err}
+	}
+	if s.attention == "" || precision != layers.Float32 { // looking at attention reads each weight once
+		m.Hold(precision)
 	}
 	if s.attention != "" {
 		return s.drawAttention(ctx, m, o, pictures[0].name)

@@ -87,7 +87,7 @@ const maxShardSize = 5_000_000_000
 func Params(params []layers.Parameter) []checkpoint.Param {
 	out := make([]checkpoint.Param, len(params))
 	for i, p := range params {
-		if _, ok := p.Value.Value().(*mat.Dense[float32]); !ok {
+		if _, ok := p.Value.Value().(*mat.Dense[float64]); ok {
 			panic(fmt.Sprintf("weights: parameter %s is not float32", p.Name))
 		}
 		out[i] = checkpoint.Param{Name: p.Name, Shape: p.Shape, Data: mat.Data[float32](p.Value.Value())}

@@ -69,7 +69,7 @@ func (d *decoding) feedNewest(sequences [][]int) error {
 // applyHead computes the logits [sequences, vocabulary] of the last row of
 // each sequence.
 func applyHead[T kernel.Float](logits []T, hidden, head mat.Tensor, offsets layers.Offsets) {
-	vocabulary, dim := head.Shape()[0], head.Shape()[1]
+	dim := head.Shape()[1]
 	x := mat.Data[T](hidden.Value())
 	n := offsets.Len()
 	if offsets.Rows() != n {
@@ -79,7 +79,7 @@ func applyHead[T kernel.Float](logits []T, hidden, head mat.Tensor, offsets laye
 		}
 		x = last
 	}
-	kernel.Gemm(false, true, n, vocabulary, dim, x, dim, mat.Data[T](head.Value()), dim, logits, vocabulary, false, nil)
+	layers.MatMulTInto(logits, x[:n*dim], head)
 }
 
 // normalize computes lse of n sequences, and refuses logits that are none.

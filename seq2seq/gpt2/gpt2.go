@@ -109,6 +109,28 @@ func (m *Model) SetDropout(p float64) {
 	}
 }
 
+// Hold brings the weights that decoding with a cache reads for every token
+// into the order in which it reads them, in the given precision; the results
+// of [layers.Float32] keep their bits. The model can then no longer be
+// trained, and other uses of it are slow.
+func (m *Model) Hold(p layers.Precision) {
+	for _, b := range m.Transformer.Blocks {
+		b.Attn.CAttn.Hold(p)
+		b.Attn.CProj.Hold(p)
+		if b.CrossAttention != nil {
+			b.CrossAttention.QAttn.Hold(p)
+			b.CrossAttention.CProj.Hold(p)
+		}
+		b.MLP.CFC.Hold(p)
+		b.MLP.CProj.Hold(p)
+	}
+	if m.LMHead != nil {
+		layers.Hold(m.LMHead, true, p)
+	} else {
+		layers.Hold(m.Transformer.WTE.Weight, true, p)
+	}
+}
+
 // Cache is GPT-2's memory of the tokens it has seen and of the encoder's keys
 // and values.
 type Cache struct {

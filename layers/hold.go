@@ -1,0 +1,106 @@
+package layers
+
+import (
+	"fmt"
+
+	"github.com/ekphrasis-ml/ekphrasis/internal/kernel"
+	"github.com/ekphrasis-ml/ekphrasis/internal/mmap"
+	"github.com/nlpodyssey/spago/mat"
+	"github.com/nlpodyssey/spago/mat/float"
+	"github.com/nlpodyssey/spago/nn"
+)
+
+// Hold brings the layer's weight into the order in which [Conv1D.Few] reads
+// it, in the given precision, and lets go of the elements as they were. With
+// [Float32] the results keep their bits. The layer can no longer be trained.
+func (l *Conv1D) Hold(p Precision) { Hold(l.Weight, false, p) }
+
+// Hold does for a weight [in, out], or [out, in] if it is transposed, what
+// [Conv1D.Hold] does. What is held already, or not float32, stays as it is.
+func Hold(weight *nn.Param, transposed bool, p Precision) {
+	w, ok := weight.Value().(*mat.Dense[float32])
+	if !ok {
+		return
+	}
+	rows, cols := dims(w)
+	in, out := rows, cols
+	if transposed {
+		in, out = out, in
+	}
+	data := mat.Data[float32](w)
+	format := map[Precision]kernel.HeldFormat{Float32: kernel.HeldFloat32, BFloat16: kernel.HeldBFloat16, Int8: kernel.HeldInt8}[p]
+	weight.ReplaceValue(&held{rows: rows, cols: cols, transposed: transposed, Held: kernel.Hold(format, transposed, in, out, data, cols)})
+	mmap.Release(data)
+}
+
+// held is a weight in the order of decoding. It is a matrix as far as a frozen
+// parameter has to be one: what else a matrix can do panics.
+type held struct {
+	mat.Matrix
+	*kernel.Held
+	rows, cols int
+	transposed bool
+}
+
+// heldBy returns what holds a weight, nil if it is a plain matrix.
+func heldBy(w mat.Tensor) *held {
+	h, _ := w.Value().(*held)
+	return h
+}
+
+func (h *held) Shape() []int       { return []int{h.rows, h.cols} }
+func (h *held) Size() int          { return h.rows * h.cols }
+func (h *held) Value() mat.Tensor  { return h }
+func (h *held) RequiresGrad() bool { return false }
+func (h *held) HasGrad() bool      { return false }
+func (h *held) ZeroGrad()          {}
+
+func (h *held) SetRequiresGrad(v bool) {
+	if v {
+		panic("layers: a weight that is held for decoding cannot be trained")
+	}
+}
+
+// Data copies the elements, as they are held, in the weight's own order.
+func (h *held) Data() float.Slice {
+	out := make([]float32, h.rows*h.cols)
+	kernel.Parallel(h.columns(), 64, func(lo, hi int) {
+		column := make([]float32, h.Size()/max(1, h.columns()))
+		for j := lo; j < hi; j++ {
+			if h.transposed {
+				h.Column(out[j*h.cols:(j+1)*h.cols], j)
+				continue
+			}
+			h.Column(column, j)
+			for i, v := range column {
+				out[i*h.cols+j] = v
+			}
+		}
+	})
+	return float.Make(out...)
+}
+
+// columns of the matrix that is held, which is the transpose where transposed.
+func (h *held) columns() int {
+	if h.transposed {
+		return h.rows
+	}
+	return h.cols
+}
+
+// gather returns rows of a transposed weight.
+func (h *held) gather(rows []int) mat.Tensor {
+	out := make([]float32, len(rows)*h.cols)
+	for i, r := range rows {
+		h.Column(out[i*h.cols:(i+1)*h.cols], r)
+	}
+	return matrix(out, len(rows), h.cols)
+}
+
+// checkTrainable returns an error if a parameter is held.
+func checkTrainable(p Parameter) error {
+	if heldBy(p.Value) != nil {
+		return fmt.Errorf("%s is held for decoding and cannot be trained: load the model anew", p.Name)
+	}
+	return nil
+}
