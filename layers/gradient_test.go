@@ -193,3 +193,35 @@ func TestGradientsOfCrossAttentionWithProjections(t *testing.T) {
 		})
 	}
 }
+
+func TestGradientsOfNormalizedHeads(t *testing.T) {
+	for _, cols := range []int{6, 13} { // alone, and with values beside them
+		t.Run(fmt.Sprintf("%d columns", cols), func(t *testing.T) {
+			gradcheck.Run(t, []gradcheck.Operand{gradcheck.Matrix("x", 4, cols), gradcheck.Matrix("gain", 2, 1)}, func(x []mat.Tensor) mat.Tensor {
+				return layers.NormalizeHeads(x[0], param(x[1]), 6)
+			})
+		})
+	}
+}
+
+func TestGradientsOfAttentionWithNormalizedQueriesAndKeys(t *testing.T) {
+	source := layers.OffsetsOf(2, 5, 1)
+	ops := []gradcheck.Operand{gradcheck.Matrix("q", 9, 4), gradcheck.Matrix("kv", 8, 8), gradcheck.Matrix("gain", 2, 1)}
+	gradcheck.Run(t, ops, func(x []mat.Tensor) mat.Tensor {
+		norm := layers.NewQueryKeyNorm[float64](4, 2)
+		norm.Gain = param(x[2])
+		kv := norm.Keys(x[1])
+		return layers.Attention(layers.Columns{X: norm.Queries(x[0])}, layers.Columns{X: kv}, layers.Columns{X: kv, From: 4}, layers.AttentionOptions{
+			NumHeads: 2, Dim: 4, Query: ragged.Spans(), Source: source.Spans(), Of: []int{1, 0, 1, 2},
+		})
+	})
+}
+
+func TestGradientsOfGateAndLayerScale(t *testing.T) {
+	gradcheck.Run(t, []gradcheck.Operand{gradcheck.Matrix("x", 3, 4), gradcheck.Matrix("alpha", 1, 1)}, func(x []mat.Tensor) mat.Tensor {
+		return (&layers.Gate{Alpha: param(x[1])}).Forward(x[0])
+	})
+	gradcheck.Run(t, []gradcheck.Operand{gradcheck.Matrix("x", 3, 4), gradcheck.Matrix("scale", 4, 1)}, func(x []mat.Tensor) mat.Tensor {
+		return (&layers.LayerScale{Scale: param(x[1])}).Forward(x[0])
+	})
+}

@@ -15,12 +15,13 @@ import (
 	"github.com/ekphrasis-ml/ekphrasis/internal/reference"
 	"github.com/ekphrasis-ml/ekphrasis/layers"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq"
+	"github.com/ekphrasis-ml/ekphrasis/seq2seq/gpt2"
 	"github.com/ekphrasis-ml/ekphrasis/vision"
 )
 
 var (
 	caseFlag = flag.String("case", "testdata/checkpoint", "the `folder` of the golden checkpoint; internal/reference/fidelity.py makes one of full size")
-	saveFlag = flag.String("save", "", "an empty `folder` for what TestASavedCheckpointIsTheSame saves; internal/reference/roundtrip.py reads it")
+	saveFlag = flag.String("save", "", "an empty `folder` for what TestASavedCheckpointIsTheSame and TestASavedModelWithExtrasIsFolded save; internal/reference/roundtrip.py reads it")
 )
 
 // captioner is the meta.json of a golden checkpoint.
@@ -142,35 +143,96 @@ func TestASavedCheckpointIsTheSame(t *testing.T) {
 	again := load(t, dir)
 	compareParameters(t, again, m)
 
-	const n, maxNewTokens = 3, 10
-	pictures := open(t, c.Dir, n)
-	said := map[string]any{"max_new_tokens": maxNewTokens}
-	var names, captions []string
-	o := again.Generation
-	o.MaxNewTokens = maxNewTokens
-	generated, err := again.Generate(context.Background(), pictures, o)
+	said := writeGo(t, dir, c.Dir, again)
+	for i, picture := range open(t, c.Dir, len(said.IDs)) {
+		if !slices.Equal(logitsOf(t, m, picture, said.IDs[i]), said.Logits[i]) {
+			t.Errorf("picture %d: the saved model computes other logits", i)
+		}
+	}
+}
+
+// A gate and a layer scale are folded when the model is saved, so that transformers can load it.
+func TestASavedModelWithExtrasIsFolded(t *testing.T) {
+	c := reference.Open(t, *caseFlag)
+	for _, v := range []gpt2.Variant{gpt2.Gated, gpt2.LayerScale} {
+		t.Run(string(v), func(t *testing.T) {
+			m := load(t, c.Dir)
+			addOutputScale(t, m, v)
+			dir := filepath.Join(*saveFlag, string(v))
+			if *saveFlag == "" {
+				dir = t.TempDir()
+			}
+			warn := func(message string) { t.Errorf("warned of %s", message) }
+			if err := m.Save(dir, seq2seq.SaveOptions{Warn: warn}); err != nil {
+				t.Fatal(err)
+			}
+			said := writeGo(t, dir, c.Dir, load(t, dir))
+			plain := load(t, c.Dir)
+			for i, picture := range open(t, c.Dir, len(said.IDs)) {
+				want := logitsOf(t, m, picture, said.IDs[i])
+				reference.CompareSlices(t, fmt.Sprintf("logits of picture %d", i), said.Logits[i], want, 2e-6)
+				if slices.Equal(logitsOf(t, plain, picture, said.IDs[i]), want) {
+					t.Error("the extras do nothing, so the test shows nothing")
+				}
+			}
+		})
+	}
+}
+
+// addOutputScale gives the cross-attention of a plain model drawn extras.
+func addOutputScale(t *testing.T, m *seq2seq.VisionEncoderDecoder, v gpt2.Variant) {
+	t.Helper()
+	d := m.Decoder.(*gpt2.Model)
+	config := d.Config
+	config.CrossAttentionType = gpt2.Variants{v}
+	extended, err := gpt2.New[float32](config, layers.NewRandom(1))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var ids [][]int
-	var logits [][]float64
+	d.Config = config
+	random := layers.NewRandom(2)
+	for i, b := range d.Transformer.Blocks {
+		b.CrossAttention.Output = extended.Transformer.Blocks[i].CrossAttention.Output
+		for _, p := range layers.Parameters(b.CrossAttention.Output) {
+			layers.InitNormal(p.Value, 0.7, random)
+		}
+	}
+}
+
+// goSaid is go.json, which internal/reference/roundtrip.py reads.
+type goSaid struct {
+	MaxNewTokens int         `json:"max_new_tokens"`
+	Pictures     []string    `json:"pictures"`
+	Captions     []string    `json:"captions"`
+	IDs          [][]int     `json:"input_ids"`
+	Logits       [][]float64 `json:"logits"`
+}
+
+// writeGo writes to the folder that m was loaded from what m says of the first pictures of another folder, and them.
+func writeGo(t *testing.T, dir, from string, m *seq2seq.VisionEncoderDecoder) goSaid {
+	t.Helper()
+	const n = 3
+	said := goSaid{MaxNewTokens: 10}
+	pictures := open(t, from, n)
+	o := m.Generation
+	o.MaxNewTokens = said.MaxNewTokens
+	generated, err := m.Generate(context.Background(), pictures, o)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i, g := range generated {
 		name := fmt.Sprintf("picture-%d.png", i)
-		data, err := os.ReadFile(filepath.Join(c.Dir, name))
+		data, err := os.ReadFile(filepath.Join(from, name))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		fed := append([]int{again.Generation.DecoderStartTokenID}, g.TokenIDs...)
-		ours, theirs := logitsOf(t, m, pictures[i], fed), logitsOf(t, again, pictures[i], fed)
-		if !slices.Equal(ours, theirs) {
-			t.Errorf("picture %d: the saved model computes other logits", i)
-		}
-		names, captions, ids, logits = append(names, name), append(captions, g.Text), append(ids, fed), append(logits, theirs)
+		fed := append([]int{m.Generation.DecoderStartTokenID}, g.TokenIDs...)
+		said.Pictures, said.Captions = append(said.Pictures, name), append(said.Captions, g.Text)
+		said.IDs, said.Logits = append(said.IDs, fed), append(said.Logits, logitsOf(t, m, pictures[i], fed))
 	}
-	said["pictures"], said["captions"], said["input_ids"], said["logits"] = names, captions, ids, logits
 	data, err := json.Marshal(said)
 	if err != nil {
 		t.Fatal(err)
@@ -178,6 +240,7 @@ func TestASavedCheckpointIsTheSame(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "go.json"), data, 0o666); err != nil {
 		t.Fatal(err)
 	}
+	return said
 }
 
 func compareParameters(t *testing.T, got, want *seq2seq.VisionEncoderDecoder) {

@@ -37,7 +37,7 @@ func Load(ctx context.Context, name string, progress Progress) (*VisionEncoderDe
 
 // LoadJoined reads a ViT and a GPT-2, each a folder or the name of a model on
 // the Hugging Face hub, and joins them; see [JoinFS].
-func LoadJoined(ctx context.Context, encoder, decoder string, random *layers.Random, progress Progress) (*VisionEncoderDecoder, error) {
+func LoadJoined(ctx context.Context, encoder, decoder string, random *layers.Random, progress Progress, cross ...gpt2.Variant) (*VisionEncoderDecoder, error) {
 	e, err := resolve(ctx, encoder, progress)
 	if err != nil {
 		return nil, err
@@ -46,7 +46,7 @@ func LoadJoined(ctx context.Context, encoder, decoder string, random *layers.Ran
 	if err != nil {
 		return nil, err
 	}
-	m, err := JoinFS(e, d, random)
+	m, err := JoinFS(e, d, random, cross...)
 	if err != nil {
 		return nil, fmt.Errorf("joining %s and %s: %w", encoder, decoder, err)
 	}
@@ -57,8 +57,9 @@ func LoadJoined(ctx context.Context, encoder, decoder string, random *layers.Ran
 // preprocessor_config.json) and the GPT-2 in another (config.json, weights,
 // tokenizer files). The decoder's cross-attention, where it has none, and the
 // projection between different widths are drawn from random, as Hugging Face
-// draws them. All parameters come frozen: see [layers.Trainable].
-func JoinFS(encoder, decoder fs.FS, random *layers.Random) (*VisionEncoderDecoder, error) {
+// draws them; cross are the cross-attention's variants, see
+// [gpt2.WithCrossAttention]. All parameters come frozen: see [layers.Trainable].
+func JoinFS(encoder, decoder fs.FS, random *layers.Random, cross ...gpt2.Variant) (*VisionEncoderDecoder, error) {
 	e, err := vit.Load(encoder)
 	if err != nil {
 		return nil, fmt.Errorf("encoder: %w", err)
@@ -67,7 +68,7 @@ func JoinFS(encoder, decoder fs.FS, random *layers.Random) (*VisionEncoderDecode
 	if err != nil {
 		return nil, fmt.Errorf("encoder: %w", err)
 	}
-	d, err := gpt2.Load(decoder, gpt2.WithCrossAttention(random))
+	d, err := gpt2.Load(decoder, gpt2.WithCrossAttention(random, cross...))
 	if err != nil {
 		return nil, fmt.Errorf("decoder: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"strings"
 
@@ -42,6 +43,8 @@ type config struct {
 	DecoderStartTokenID *int            `json:"decoder_start_token_id,omitempty"`
 	EOSTokenID          *int            `json:"eos_token_id,omitempty"`
 	PadTokenID          *int            `json:"pad_token_id,omitempty"`
+	// NotInTransformers says what transformers would miss.
+	NotInTransformers string `json:"not_in_transformers,omitempty"`
 }
 
 // Join makes a captioner of two pretrained models. A projection between
@@ -177,13 +180,30 @@ type configured interface {
 // SaveOptions say how a model is stored.
 type SaveOptions struct {
 	DType string // "F32" (the default, ""), "F16" or "BF16"
+	// KeepExtras saves what transformers has no place for as it is, where it
+	// could be folded into other weights: to go on training it.
+	KeepExtras bool
+	// Warn is told if transformers cannot load the model for what it is; nil:
+	// slog.Warn.
+	Warn func(message string)
 }
 
 // Save writes a folder that transformers loads with no missing and no
 // unexpected keys, and [Load] as well: weights, configurations and tokenizer.
 // Each file replaces its predecessor only when it is complete, config.json at
 // last.
+//
+// A decoder's extras, such as the cross-attention of [gpt2.Gated], are folded
+// into other weights where that is exact. Those that are left only [Load]
+// understands: they stand in config.json, and o.Warn is told.
 func (m *VisionEncoderDecoder) Save(dir string, o SaveOptions) error {
+	if !o.KeepExtras {
+		m = m.folded()
+	}
+	left := m.missedByTransformers()
+	if left != "" {
+		o.warn(dir, left)
+	}
 	encoder, ok1 := m.Encoder.(configured)
 	decoder, ok2 := m.Decoder.(configured)
 	if !ok1 || !ok2 {
@@ -195,21 +215,7 @@ func (m *VisionEncoderDecoder) Save(dir string, o SaveOptions) error {
 	if err := weights.Save(dir, m, safetensors.DType(o.DType)); err != nil {
 		return err
 	}
-	c := config{
-		Architectures: []string{"VisionEncoderDecoderModel"}, ModelType: "vision-encoder-decoder", IsEncoderDecoder: true,
-		DecoderStartTokenID: &m.Generation.DecoderStartTokenID, PadTokenID: &m.Generation.PadTokenID,
-	}
-	if len(m.Generation.EOSTokenID) > 0 {
-		c.EOSTokenID = &m.Generation.EOSTokenID[0]
-	}
-	var err error
-	if c.Encoder, err = json.Marshal(encoder.ModelConfig()); err != nil {
-		return err
-	}
-	if c.Decoder, err = json.Marshal(decoder.ModelConfig()); err != nil {
-		return err
-	}
-	merged, err := m.raw.With(c)
+	c, err := m.config(encoder, decoder, left)
 	if err != nil {
 		return err
 	}
@@ -222,7 +228,29 @@ func (m *VisionEncoderDecoder) Save(dir string, o SaveOptions) error {
 	if err := m.Generation.Save(dir); err != nil {
 		return err
 	}
-	return hfconfig.Write(dir, "config.json", merged) // the last: where it is, all is
+	return hfconfig.Write(dir, "config.json", c) // the last: where it is, all is
+}
+
+// config is what config.json becomes.
+func (m *VisionEncoderDecoder) config(encoder, decoder configured, notInTransformers string) (hfconfig.Raw, error) {
+	c := config{
+		Architectures: []string{"VisionEncoderDecoderModel"}, ModelType: "vision-encoder-decoder", IsEncoderDecoder: true,
+		DecoderStartTokenID: &m.Generation.DecoderStartTokenID, PadTokenID: &m.Generation.PadTokenID,
+		NotInTransformers: notInTransformers,
+	}
+	if len(m.Generation.EOSTokenID) > 0 {
+		c.EOSTokenID = &m.Generation.EOSTokenID[0]
+	}
+	var err error
+	if c.Encoder, err = json.Marshal(encoder.ModelConfig()); err != nil {
+		return nil, err
+	}
+	if c.Decoder, err = json.Marshal(decoder.ModelConfig()); err != nil {
+		return nil, err
+	}
+	raw := maps.Clone(m.raw)
+	delete(raw, "not_in_transformers") // what the file said is not true any more
+	return raw.With(c)
 }
 
 // Caption is what a model says of a picture.

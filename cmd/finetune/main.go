@@ -45,7 +45,8 @@ type job struct {
 	folder   *train.Folder
 	progress *cli.Progress
 	out      io.Writer // tables, or JSON lines with --json
-	reported int       // updates when the last epoch was reported
+	warned   bool
+	reported int // updates when the last epoch was reported
 }
 
 // prepare loads the model and the data, says what will be done, and opens the
@@ -171,7 +172,15 @@ func (j *job) saveState() error {
 const keepStates = 2
 
 func (j *job) saveModel() error {
-	return j.model.Save(filepath.Join(j.Out, train.ModelDir), seq2seq.SaveOptions{})
+	return j.model.Save(filepath.Join(j.Out, train.ModelDir), seq2seq.SaveOptions{Warn: j.warnOnce})
+}
+
+// warnOnce tells a warning that comes each time the model is saved.
+func (j *job) warnOnce(message string) {
+	if !j.warned {
+		fmt.Fprintln(os.Stderr, "warning:", message)
+	}
+	j.warned = true
 }
 
 // printJSON writes a line to standard output with --json.

@@ -14,6 +14,7 @@ import (
 	"github.com/ekphrasis-ml/ekphrasis/internal/cli"
 	"github.com/ekphrasis-ml/ekphrasis/layers"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq"
+	"github.com/ekphrasis-ml/ekphrasis/seq2seq/gpt2"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq/sample"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq/train"
 	"github.com/ekphrasis-ml/ekphrasis/vision"
@@ -28,6 +29,7 @@ type settings struct {
 	ValFraction             float64
 	Out                     string
 	BatchSize               int
+	CrossAttention          gpt2.Variants
 	Trainable               []string
 	Caption                 string
 	Shuffle                 bool
@@ -94,6 +96,7 @@ func (s *settings) define(f *pflag.FlagSet) {
 	f.IntVar(&t.WarmupSteps, "warmup-steps", t.WarmupSteps, "updates during which the learning rate rises from 0")
 	f.Float64Var(&t.MaxGradNorm, "max-grad-norm", t.MaxGradNorm, "clip gradients to this global norm; 0: do not")
 	f.Float64Var(&t.LabelSmoothing, "label-smoothing", t.LabelSmoothing, "label smoothing")
+	f.Var(&s.CrossAttention, "cross-attention", "kind of the new cross-attention: plain, gated, layer_scale, qk_norm, or qk_norm+gated")
 	f.StringSliceVar(&s.Trainable, "trainable", nil, "patterns of the parameters to train (default crossattention, and the projection if it is new)")
 	f.StringVar(&s.Caption, "caption", "random", "which caption of a picture: random, first or all")
 	f.BoolVar(&s.Shuffle, "shuffle", true, "go through the data in another order each epoch")
@@ -130,6 +133,8 @@ func (s *settings) check() error {
 	switch {
 	case s.Model != "" && (s.Encoder != "" || s.Decoder != ""):
 		return cli.Usagef("--model and --encoder/--decoder exclude each other")
+	case s.Model != "" && s.CrossAttention != nil:
+		return cli.Usagef("--cross-attention is for one that is new; --model has its own")
 	case (s.Encoder == "") != (s.Decoder == ""):
 		return cli.Usagef("--encoder and --decoder go together")
 	case s.BatchSize < 1:
@@ -178,9 +183,9 @@ func (s *settings) loadModel(ctx context.Context) (*seq2seq.VisionEncoderDecoder
 	case s.Model != "":
 		return seq2seq.Load(ctx, s.Model, cli.Download())
 	case s.Encoder != "":
-		return seq2seq.LoadJoined(ctx, s.Encoder, s.Decoder, random, cli.Download())
+		return seq2seq.LoadJoined(ctx, s.Encoder, s.Decoder, random, cli.Download(), s.CrossAttention...)
 	}
-	return sample.Base(random)
+	return sample.Base(random, s.CrossAttention...)
 }
 
 // setDropout replaces the decoder's dropout if the flag asks for it.

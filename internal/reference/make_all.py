@@ -23,6 +23,7 @@ SCRIPTS = {
     "tokens": ["golden"],
     "vit": [],
     "gpt2": [],
+    "crossattention": [],
     "joined": [],
     "losses": [],
     "optim": [],

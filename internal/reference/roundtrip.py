@@ -2,6 +2,8 @@
 
     go test ./seq2seq -run Saved -args -save /ABSOLUTE/DIR
     python roundtrip.py /ABSOLUTE/DIR
+    go test ./seq2seq -run Folded -args -save /ABSOLUTE/OTHER
+    python roundtrip.py /ABSOLUTE/OTHER/gated      # or layer_scale
 
 It fails if a key is missing or too many, if transformers warns of anything, if a caption differs, or if a logit is off by
 more than 1e-5 of the largest. Beside the checkpoint DIR has go.json, which Go wrote: for pictures (file names in DIR) the captions that greedy search

@@ -18,12 +18,15 @@ type SelfAttention struct {
 	scale  float64
 }
 
-// CrossAttention lets tokens look at the encoder's states.
+// CrossAttention lets tokens look at the encoder's states. What it may have
+// beyond Hugging Face's is described with [Variant].
 type CrossAttention struct {
 	nn.Module
-	CAttn  *layers.Conv1D `param:"c_attn"` // keys and values of the encoder's states: [D, 2D]
-	QAttn  *layers.Conv1D `param:"q_attn"` // queries: [D, D]
-	CProj  *layers.Conv1D `param:"c_proj"` // [D, D]
+	CAttn  *layers.Conv1D       `param:"c_attn"`  // keys and values of the encoder's states: [D, 2D]
+	QAttn  *layers.Conv1D       `param:"q_attn"`  // queries: [D, D]
+	CProj  *layers.Conv1D       `param:"c_proj"`  // [D, D]
+	Norm   *layers.QueryKeyNorm `param:"qk_gain"` // of queries and keys, or nil
+	Output Output               `param:""`        // what the result is scaled by, or nil
 	config Config
 	scale  float64
 }
@@ -50,6 +53,7 @@ func newSelfAttention[T float.DType](c Config, layer int) *SelfAttention {
 func newCrossAttention[T float.DType](c Config, layer int) *CrossAttention {
 	return &CrossAttention{
 		CAttn: layers.NewConv1D[T](c.Dim, 2*c.Dim), QAttn: layers.NewConv1D[T](c.Dim, c.Dim), CProj: layers.NewConv1D[T](c.Dim, c.Dim),
+		Norm: newNorm[T](c), Output: newOutput[T](c),
 		config: c, scale: c.attentionScale(layer),
 	}
 }
@@ -83,26 +87,47 @@ func project(l *layers.Conv1D, decoding bool) layers.Affine {
 	return l
 }
 
+// Queries are made of x [rows, D]: [rows, D].
+func (a *CrossAttention) Queries(x mat.Tensor, decoding bool) mat.Tensor {
+	q := project(a.QAttn, decoding).Forward(x, layers.Identity)
+	if a.Norm != nil {
+		q = a.Norm.Queries(q)
+	}
+	return q
+}
+
 // KeyValues projects the encoder's states [rows, D] to keys and values side
 // by side [rows, 2D]: once for all sequences and steps that look at them.
 func (a *CrossAttention) KeyValues(states mat.Tensor) mat.Tensor {
-	return a.CAttn.Forward(states, layers.Identity)
+	kv := a.CAttn.Forward(states, layers.Identity)
+	if a.Norm != nil {
+		kv = a.Norm.Keys(kv)
+	}
+	return kv
 }
 
 // Forward takes x [rows, D] to the same shape. decoding says that the rows
 // are the newest tokens of cached sequences.
 func (a *CrossAttention) Forward(x mat.Tensor, offsets layers.Offsets, seen seen, source layers.Source, decoding bool, random *layers.Random) mat.Tensor {
-	q := layers.Columns{X: project(a.QAttn, decoding).Forward(x, layers.Identity)}
-	k, v, o := a.look(seen.keyValues, offsets, source)
-	o.Dropout, o.Random = a.config.AttentionDropout, random
-	var out mat.Tensor
-	if seen.keyValues != nil {
-		out = layers.Attention(q, k, v, o)
-	} else {
-		out = layers.CrossAttention(q, seen.states, a.CAttn, o)
-	}
+	out := a.attend(layers.Columns{X: a.Queries(x, decoding)}, offsets, seen, source, random)
 	out = project(a.CProj, decoding).Forward(out, layers.Identity)
+	if a.Output != nil {
+		out = a.Output.Forward(out)
+	}
 	return layers.Dropout(out, a.config.ResidualDropout, random)
+}
+
+func (a *CrossAttention) attend(q layers.Columns, offsets layers.Offsets, seen seen, source layers.Source, random *layers.Random) mat.Tensor {
+	kv := seen.keyValues
+	if kv == nil && a.Norm != nil {
+		kv = a.KeyValues(seen.states)
+	}
+	k, v, o := a.look(kv, offsets, source)
+	o.Dropout, o.Random = a.config.AttentionDropout, random
+	if kv == nil {
+		return layers.CrossAttention(q, seen.states, a.CAttn, o)
+	}
+	return layers.Attention(q, k, v, o)
 }
 
 // seen is what a cross-attention looks at: the encoder's states, or the keys

@@ -17,7 +17,7 @@ func (m *Model) CrossAttentions(tokens layers.Tokens, source layers.Source) ([][
 		x = layers.Residual(b.Attn.Forward(b.LN1.Forward(x), tokens.Offsets, nil, nil), x)
 		h := b.LNCrossAttn.Forward(x)
 		k, _, o := b.CrossAttention.look(b.CrossAttention.KeyValues(source.States), tokens.Offsets, source)
-		q := layers.Columns{X: b.CrossAttention.QAttn.Forward(h, layers.Identity)}
+		q := layers.Columns{X: b.CrossAttention.Queries(h, false)}
 		for s := range n {
 			out[s] = append(out[s], layers.AttentionWeights(q, k, o, s))
 		}

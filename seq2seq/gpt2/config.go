@@ -2,6 +2,7 @@ package gpt2
 
 import (
 	"fmt"
+	"maps"
 
 	"github.com/ekphrasis-ml/ekphrasis/internal/hfconfig"
 	"github.com/ekphrasis-ml/ekphrasis/layers"
@@ -31,9 +32,12 @@ type Config struct {
 	// that come without a projection. GPT-2's keys and values take Dim
 	// columns, so it can only be Dim.
 	CrossAttentionHiddenSize *int `json:"cross_attention_hidden_size,omitempty"`
-	BOSTokenID               *int `json:"bos_token_id"`
-	EOSTokenID               *int `json:"eos_token_id"`
-	PadTokenID               *int `json:"pad_token_id"`
+	// CrossAttentionType is what the cross-attention has beyond Hugging
+	// Face's.
+	CrossAttentionType Variants `json:"cross_attention_type,omitempty"`
+	BOSTokenID         *int     `json:"bos_token_id"`
+	EOSTokenID         *int     `json:"eos_token_id"`
+	PadTokenID         *int     `json:"pad_token_id"`
 
 	raw hfconfig.Raw // fields of the file that are not used here
 }
@@ -75,6 +79,10 @@ func (c *Config) UnmarshalJSON(data []byte) error {
 // came from.
 func (c Config) MarshalJSON() ([]byte, error) {
 	type plain Config
+	if c.CrossAttentionType == nil {
+		c.raw = maps.Clone(c.raw) // the file may have had one
+		delete(c.raw, "cross_attention_type")
+	}
 	return c.raw.Encode(plain(c))
 }
 
@@ -95,6 +103,9 @@ func (c Config) check() error {
 	}
 	if n := c.CrossAttentionHiddenSize; n != nil && *n != c.Dim {
 		return fmt.Errorf("cross_attention_hidden_size is %d, but GPT-2's cross-attention takes states as wide as n_embd, %d", *n, c.Dim)
+	}
+	if err := c.CrossAttentionType.check(); err != nil {
+		return fmt.Errorf("cross_attention_type: %w", err)
 	}
 	if _, err := layers.ParseActivation(c.ActivationFunction); err != nil {
 		return fmt.Errorf("activation_function: %w", err)

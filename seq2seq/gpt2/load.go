@@ -1,6 +1,7 @@
 package gpt2
 
 import (
+	"fmt"
 	"io/fs"
 	"regexp"
 	"strings"
@@ -14,15 +15,34 @@ import (
 type LoadOption func(*loadOptions)
 
 type loadOptions struct {
-	cross  bool
-	random *layers.Random
+	cross    bool
+	random   *layers.Random
+	variants Variants
 }
 
-// WithCrossAttention gives every block a cross-attention. Where the
-// checkpoint has none, it is drawn from random as Hugging Face draws it:
-// normal with initializer_range, c_proj scaled by depth, biases 0.
-func WithCrossAttention(random *layers.Random) LoadOption {
-	return func(o *loadOptions) { o.cross, o.random = true, random }
+// WithCrossAttention gives every block a cross-attention of the given
+// variants (none: [Plain]). Where the checkpoint has none, it is drawn from
+// random as Hugging Face draws it: normal with initializer_range, c_proj
+// scaled by depth, biases 0. A checkpoint with a cross-attention of other
+// variants is an error, unless none are given.
+func WithCrossAttention(random *layers.Random, variants ...Variant) LoadOption {
+	return func(o *loadOptions) { o.cross, o.random, o.variants = true, random, variants }
+}
+
+// addCrossAttention changes the configuration of a checkpoint as the options
+// ask.
+func (o loadOptions) addCrossAttention(c *Config) error {
+	if !o.cross {
+		return nil
+	}
+	if c.AddCrossAttention && o.variants != nil && !o.variants.equal(c.CrossAttentionType) {
+		return fmt.Errorf("the checkpoint has a cross-attention that is %s, which cannot be made %s", c.CrossAttentionType, o.variants)
+	}
+	if !c.AddCrossAttention {
+		c.CrossAttentionType = o.variants.normal()
+	}
+	c.AddCrossAttention, c.IsDecoder = true, true
+	return nil
 }
 
 // Load reads a GPT-2 from a Hugging Face folder: config.json and its weights.
@@ -37,8 +57,8 @@ func Load(fsys fs.FS, options ...LoadOption) (*Model, error) {
 	if err := hfconfig.Read(fsys, "config.json", &c); err != nil {
 		return nil, err
 	}
-	if o.cross {
-		c.AddCrossAttention, c.IsDecoder = true, true
+	if err := o.addCrossAttention(&c); err != nil {
+		return nil, err
 	}
 	m, err := New[float32](c, nil)
 	if err != nil {

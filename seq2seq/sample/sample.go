@@ -16,6 +16,7 @@ import (
 	"github.com/ekphrasis-ml/ekphrasis/internal/weights"
 	"github.com/ekphrasis-ml/ekphrasis/layers"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq"
+	"github.com/ekphrasis-ml/ekphrasis/seq2seq/gpt2"
 )
 
 //go:embed vit gpt2 crossattention
@@ -38,10 +39,10 @@ func FS(name string) fs.FS {
 	return sub
 }
 
-// Base joins the two pretrained models; the cross-attention between them is
-// drawn from random.
-func Base(random *layers.Random) (*seq2seq.VisionEncoderDecoder, error) {
-	m, err := seq2seq.JoinFS(FS(Encoder), FS(Decoder), random)
+// Base joins the two pretrained models; the cross-attention between them, of
+// the given variants (none: Hugging Face's), is drawn from random.
+func Base(random *layers.Random, cross ...gpt2.Variant) (*seq2seq.VisionEncoderDecoder, error) {
+	m, err := seq2seq.JoinFS(FS(Encoder), FS(Decoder), random, cross...)
 	if err != nil {
 		return nil, err
 	}
