@@ -2,7 +2,9 @@ package layers
 
 import (
 	"fmt"
+	"slices"
 
+	"github.com/ekphrasis-ml/ekphrasis/internal/grad"
 	"github.com/ekphrasis-ml/ekphrasis/internal/kernel"
 	"github.com/nlpodyssey/spago/ag"
 	"github.com/nlpodyssey/spago/mat"
@@ -12,13 +14,32 @@ import (
 // requires a gradient; otherwise the plain result is returned.
 func apply(f ag.AutoGradFunction) mat.Tensor {
 	if requiresGrad(f.Operands()...) {
-		return ag.NewOperator(f).Run()
+		return ag.NewOperator(&node{AutoGradFunction: f}).Run()
 	}
 	y, err := f.Forward()
 	if err != nil {
 		panic(err)
 	}
 	return y
+}
+
+// node is an operator in the graph. Once the gradient of its result has been
+// passed on, nobody needs it, and it is dropped: those of all results would be
+// as large as the results.
+type node struct {
+	ag.AutoGradFunction
+	y mat.Tensor
+}
+
+func (n *node) Forward() (y mat.Tensor, err error) {
+	n.y, err = n.AutoGradFunction.Forward()
+	return n.y, err
+}
+
+func (n *node) Backward(gy mat.Tensor) error {
+	err := n.AutoGradFunction.Backward(gy)
+	n.y.ZeroGrad()
+	return err
 }
 
 func requiresGrad(xs ...mat.Tensor) bool {
@@ -56,11 +77,26 @@ func matrix[T kernel.Float](data []T, rows, cols int) *mat.Dense[T] {
 	return mat.NewDense[T](mat.WithShape(rows, cols), mat.WithBacking(data))
 }
 
-// accumulate adds gradient g to x if x asks for it; g has the shape of x.
+// accumulate adds gradient g to x if x asks for it; g has the shape of x, and
+// is x's from then on.
 func accumulate[T kernel.Float](x mat.Tensor, g []T) {
 	if g != nil && wants(x) {
 		shape := x.Shape()
-		x.AccGrad(matrix(g, shape[0], shape[1]))
+		grad.Give(x, matrix(g, shape[0], shape[1]))
+	}
+}
+
+// pass adds gy, the gradient of an operator's result, to those of xs that ask
+// for one. The last of them gets it as it is, not a copy, so it must not be
+// used afterwards.
+func pass[T kernel.Float](gy mat.Tensor, xs ...mat.Tensor) {
+	xs = slices.DeleteFunc(xs, func(x mat.Tensor) bool { return !wants(x) })
+	for i, x := range xs {
+		if i < len(xs)-1 {
+			x.AccGrad(gy)
+		} else {
+			grad.Give(x, gy.(*mat.Dense[T]))
+		}
 	}
 }
 

@@ -31,11 +31,7 @@ func (f *residualOp[T]) Forward() (mat.Tensor, error) {
 }
 
 func (f *residualOp[T]) Backward(gy mat.Tensor) error {
-	for _, x := range []mat.Tensor{f.a, f.b} {
-		if wants(x) {
-			x.AccGrad(gy)
-		}
-	}
+	pass[T](gy, f.a, f.b)
 	return nil
 }
 
@@ -50,19 +46,19 @@ func Share(x mat.Tensor) mat.Tensor {
 	if !wants(x) {
 		return x
 	}
-	return apply(&shareOp{x})
+	if isFloat64(x) {
+		return apply(&shareOp[float64]{x})
+	}
+	return apply(&shareOp[float32]{x})
 }
 
-type shareOp struct{ x mat.Tensor }
+type shareOp[T kernel.Float] struct{ x mat.Tensor }
 
-func (f *shareOp) Operands() []mat.Tensor       { return []mat.Tensor{f.x} }
-func (f *shareOp) Backward(gy mat.Tensor) error { f.x.AccGrad(gy); return nil }
+func (f *shareOp[T]) Operands() []mat.Tensor       { return []mat.Tensor{f.x} }
+func (f *shareOp[T]) Backward(gy mat.Tensor) error { pass[T](gy, f.x); return nil }
 
-func (f *shareOp) Forward() (mat.Tensor, error) {
+func (f *shareOp[T]) Forward() (mat.Tensor, error) {
 	// A matrix of its own over the same elements: it has its own gradient.
 	rows, cols := dims(f.x)
-	if isFloat64(f.x) {
-		return matrix(values[float64](f.x), rows, cols), nil
-	}
-	return matrix(values[float32](f.x), rows, cols), nil
+	return matrix(values[T](f.x), rows, cols), nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ekphrasis-ml/ekphrasis/internal/grad"
 	"github.com/ekphrasis-ml/ekphrasis/internal/kernel"
 	"github.com/nlpodyssey/spago/ag"
 	"github.com/nlpodyssey/spago/mat"
@@ -107,7 +108,7 @@ type linearCrossEntropy[T kernel.Float] struct {
 	wantX, wantW bool
 	value        float64
 	perRow       []float64
-	dx, dw       []T // gradients for an output gradient of 1
+	dx, dw       []T // gradients for an output gradient of 1, until they are given away
 }
 
 func (f *linearCrossEntropy[T]) Operands() []mat.Tensor { return []mat.Tensor{f.x, f.w} }
@@ -115,7 +116,7 @@ func (f *linearCrossEntropy[T]) Operands() []mat.Tensor { return []mat.Tensor{f.
 func (f *linearCrossEntropy[T]) Forward() (mat.Tensor, error) {
 	dim, vocabulary := f.x.Shape()[1], f.w.Shape()[0]
 	x, w := mat.Data[T](f.x.Value()), mat.Data[T](f.w.Value())
-	f.perRow = make([]float64, len(f.labels))
+	f.value, f.perRow = 0, make([]float64, len(f.labels))
 	if f.wantX {
 		f.dx = make([]T, len(x))
 	}
@@ -169,12 +170,17 @@ func (f *linearCrossEntropy[T]) hiddenGradient(logits, w, part, out []T) {
 }
 
 func (f *linearCrossEntropy[T]) Backward(gy mat.Tensor) error {
-	g := mat.Data[T](gy.Value())[0]
-	give := func(x mat.Tensor, grad []T) {
-		if g != 1 {
-			kernel.Scale(g, grad)
+	if f.dx == nil && f.dw == nil { // a second time
+		if _, err := f.Forward(); err != nil {
+			return err
 		}
-		x.AccGrad(mat.NewDense[T](mat.WithShape(x.Shape()...), mat.WithBacking(grad)))
+	}
+	g := mat.Data[T](gy.Value())[0]
+	give := func(x mat.Tensor, dx []T) {
+		if g != 1 {
+			kernel.Scale(g, dx)
+		}
+		grad.Give(x, mat.NewDense[T](mat.WithShape(x.Shape()...), mat.WithBacking(dx)))
 	}
 	if f.wantX {
 		give(f.x, f.dx)
@@ -182,5 +188,6 @@ func (f *linearCrossEntropy[T]) Backward(gy mat.Tensor) error {
 	if f.wantW {
 		give(f.w, f.dw)
 	}
+	f.dx, f.dw = nil, nil
 	return nil
 }

@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/ekphrasis-ml/ekphrasis/internal/gradcheck"
 	"github.com/ekphrasis-ml/ekphrasis/losses"
+	"github.com/nlpodyssey/spago/ag"
 	"github.com/nlpodyssey/spago/mat"
 )
 
@@ -55,5 +57,32 @@ func TestBadLabelsAreErrors(t *testing.T) {
 	}
 	if _, err := losses.LinearCrossEntropy(x, w, []int{1, 2}, losses.Options{LabelSmoothing: 1}); err == nil {
 		t.Error("label smoothing of 1 was taken")
+	}
+}
+
+func TestGoingBackTwiceGivesTheGradientsTwice(t *testing.T) {
+	matrix := func(rows int, x ...float32) mat.Tensor {
+		return mat.NewDense[float32](mat.WithShape(rows, 2), mat.WithBacking(x), mat.WithGrad(true))
+	}
+	x, w := matrix(2, 1, -2, 0.5, 3), matrix(3, 0.1, 0.2, -0.3, 0.4, 0.5, -0.6)
+	r, err := losses.LinearCrossEntropy(x, w, []int{2, 0}, losses.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var once [2][]float32
+	for pass := range 2 {
+		if err := ag.Backward(r.Loss); err != nil {
+			t.Fatal(err)
+		}
+		for i, p := range []mat.Tensor{x, w} {
+			g := slices.Clone(mat.Data[float32](p.Grad()))
+			for j := range g {
+				if pass == 1 && g[j] != 2*once[i][j] {
+					t.Errorf("operand %d: gradient %v, after once %v", i, g, once[i])
+				}
+			}
+			once[i] = g
+		}
+		r.Loss.ZeroGrad()
 	}
 }

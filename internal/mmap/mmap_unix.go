@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,7 +15,19 @@ import (
 // back, since nobody can tell who still looks at it; as long as nothing is written, the system takes the pages when it
 // needs them. The file may be closed. On systems without such memory the error is errors.ErrUnsupported.
 func Private(f *os.File, size int64) ([]byte, error) {
-	return mapped(f, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE)
+	b, err := mapped(f, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE)
+	if err == nil {
+		private.Lock()
+		defer private.Unlock()
+		private.files = append(private.files, b)
+	}
+	return b, err
+}
+
+// private are the files in memory; few, since each is a file of weights.
+var private struct {
+	sync.Mutex
+	files [][]byte
 }
 
 func mapped(f *os.File, size int64, protection, flags int) ([]byte, error) {

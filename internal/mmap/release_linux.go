@@ -3,6 +3,7 @@ package mmap
 import (
 	"encoding/binary"
 	"os"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -20,9 +21,23 @@ func Release(x []float32) {
 		return
 	}
 	b = b[lead : lead+(len(b)-lead)/page*page]
+	if !isPrivate(b) {
+		return
+	}
 	for _, run := range untouched(b, page) {
 		_ = unix.Madvise(run, unix.MADV_DONTNEED) // if it fails, the memory stays
 	}
+}
+
+// isPrivate tells whether b is not empty and lies in one of them.
+func isPrivate(b []byte) bool {
+	private.Lock()
+	defer private.Unlock()
+	first := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+	return slices.ContainsFunc(private.files, func(file []byte) bool {
+		start := uintptr(unsafe.Pointer(unsafe.SliceData(file)))
+		return first >= start && first+uintptr(len(b)) <= start+uintptr(len(file))
+	})
 }
 
 // untouched lists the runs of pages of b that are still the file's, as the kernel tells (admin-guide/mm/pagemap).

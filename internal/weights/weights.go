@@ -62,8 +62,10 @@ func Load(fsys fs.FS, model any, mayLack func(name string) bool) (missing []stri
 // it can be had again from the file that they were read from: for a model that
 // will not be used for a while. See mmap.Release.
 func Release(model any) {
-	for _, p := range Params(layers.Parameters(model)) {
-		mmap.Release(p.Data)
+	for _, p := range layers.Parameters(model) {
+		if value, ok := p.Value.Value().(*mat.Dense[float32]); ok {
+			mmap.Release(mat.Data[float32](value))
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/ekphrasis-ml/ekphrasis/internal/weights"
 	"github.com/ekphrasis-ml/ekphrasis/layers"
 	"github.com/ekphrasis-ml/ekphrasis/losses"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq"
@@ -76,6 +77,8 @@ func (c *Captioning[In]) encode(b Batch[In], random *layers.Random) (layers.Pack
 		if err != nil {
 			return layers.Packed{}, err
 		}
+		// The training step that follows needs the memory more.
+		weights.Release(c.EncoderDecoder.Encoder)
 		for n, item := range split(fresh) {
 			items[missing[n]] = item
 			c.states.put(b.Keys[missing[n]], item)
