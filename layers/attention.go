@@ -30,6 +30,10 @@ type AttentionOptions struct {
 	Query  []Span
 	Source []Span
 	Of     []int
+	// SourceRows, unless nil, are the rows of k and v that the spans of Source
+	// number: an item's rows may lie anywhere, and items may share rows. Such
+	// an attention has no gradient.
+	SourceRows []int
 	// Dropout is the probability of dropping an attention weight, drawn from
 	// Random; with a nil Random nothing is dropped.
 	Dropout float64
@@ -95,7 +99,7 @@ func newAttention[T kernel.Float](q, k, v Columns, o AttentionOptions) *attentio
 			panic(fmt.Sprintf("layers: attention: columns %d to %d of a matrix %v", c.From, c.From+o.Dim-1, c.X.Shape()))
 		}
 	}
-	checkSpans("source", o.Source, v.X)
+	o.checkSource(v.X)
 	f := &attentionOp[T]{q: q, k: k, v: v, dim: o.Dim, spec: newAttentionSpec(q, k, o)}
 	o.drop(&f.spec)
 	return f
@@ -114,14 +118,15 @@ func newAttentionSpec(q, source Columns, o AttentionOptions) kernel.Attention {
 	if o.NumHeads < 1 || o.Dim%o.NumHeads != 0 {
 		panic(fmt.Sprintf("layers: attention: width %d does not divide into %d heads", o.Dim, o.NumHeads))
 	}
-	checkSpans("query", o.Query, q.X)
-	checkSpans("source", o.Source, source.X)
+	rows, _ := dims(q.X)
+	checkSpans("query", o.Query, rows, q.X)
+	o.checkSource(source.X)
 	if o.Of == nil && len(o.Source) != len(o.Query) || o.Of != nil && len(o.Of) != len(o.Query) {
 		panic(fmt.Sprintf("layers: attention: %d sequences, %d items, Of names %d", len(o.Query), len(o.Source), len(o.Of)))
 	}
 	spec := kernel.Attention{
 		Heads: o.NumHeads, HeadDim: o.Dim / o.NumHeads, Scale: o.Scale, Causal: o.Causal,
-		Query: o.Query, Source: o.Source, SourceOf: o.Of,
+		Query: o.Query, Source: o.Source, SourceOf: o.Of, SourceRows: o.SourceRows,
 	}
 	if o.Scale == 0 {
 		spec.Scale = 1 / math.Sqrt(float64(spec.HeadDim))
@@ -129,11 +134,25 @@ func newAttentionSpec(q, source Columns, o AttentionOptions) kernel.Attention {
 	return spec
 }
 
-func checkSpans(what string, spans []Span, x mat.Tensor) {
+// checkSource panics unless the source is rows of x.
+func (o AttentionOptions) checkSource(x mat.Tensor) {
 	rows, _ := dims(x)
+	if o.SourceRows == nil {
+		checkSpans("source", o.Source, rows, x)
+		return
+	}
+	checkSpans("source", o.Source, len(o.SourceRows), x)
+	for _, row := range o.SourceRows {
+		if row < 0 || row >= rows {
+			panic(fmt.Sprintf("layers: attention: source row %d of a matrix %v", row, x.Shape()))
+		}
+	}
+}
+
+func checkSpans(what string, spans []Span, rows int, x mat.Tensor) {
 	for i, s := range spans {
 		if s.Start < 0 || s.End < s.Start || s.End > rows {
-			panic(fmt.Sprintf("layers: attention: %s %d is rows %d to %d of a matrix %v", what, i, s.Start, s.End, x.Shape()))
+			panic(fmt.Sprintf("layers: attention: %s %d is rows %d to %d of %d, of a matrix %v", what, i, s.Start, s.End, rows, x.Shape()))
 		}
 	}
 }

@@ -2,6 +2,7 @@ package layers
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/ekphrasis-ml/ekphrasis/internal/kernel"
 	"github.com/nlpodyssey/spago/mat"
@@ -18,151 +19,172 @@ type Cache interface {
 	Keep(keep []int)
 }
 
-// KeyValues is the key/value cache of one attention layer: a growing buffer
-// in which each sequence has a slot. Forgetting and reordering sequences
-// moves slot numbers, not keys and values; only a fork copies a slot.
+// KeyValues is the key/value cache of a decoder: a growing matrix for each
+// attention layer, with a row for each token, and for each sequence the
+// numbers of its rows, which are the same in all layers. Forgetting,
+// reordering and forking sequences moves row numbers and no keys or values:
+// forks share the rows of their past, and add rows of their own.
 type KeyValues struct {
-	dim      int
-	capacity int        // rows of a slot
-	slots    []int      // slot of each sequence
-	lengths  []int      // rows used, of each sequence
-	keys     mat.Tensor // [slots·capacity, dim]
-	values   mat.Tensor
+	dim       int
+	layers    []LayerKeyValues
+	sequences [][]int // rows of each sequence, in order
+	capacity  int     // rows that there is room for
+	fresh     int     // rows from this one on have never been used
+	free      []int   // rows before that one, used but by no sequence any more: the last is taken first
+
+	// What the attention of the present step reads and writes.
+	newest []int  // row for each new token
+	source []Span // of each sequence: in rows or, if that is nil, in the matrices
+	rows   []int
 }
 
-// NewKeyValues returns an empty cache for sequences of dim-wide keys and values.
-func NewKeyValues(sequences, dim int) *KeyValues {
-	c := &KeyValues{dim: dim, slots: make([]int, sequences), lengths: make([]int, sequences)}
-	for i := range c.slots {
-		c.slots[i] = i
+// LayerKeyValues is what one layer has in a cache.
+type LayerKeyValues struct {
+	cache *KeyValues
+	rows  mat.Tensor // [capacity, 2·dim]: the keys and, beside them, the values
+}
+
+// NewKeyValues returns an empty cache for sequences of dim-wide keys and
+// values in a number of layers.
+func NewKeyValues(layers, sequences, dim int) *KeyValues {
+	c := &KeyValues{dim: dim, layers: make([]LayerKeyValues, layers), sequences: make([][]int, sequences)}
+	for i := range c.layers {
+		c.layers[i].cache = c
 	}
 	return c
 }
 
-// Length is the number of rows that a sequence has.
-func (c *KeyValues) Length(sequence int) int { return c.lengths[sequence] }
+// Sequences is the number of sequences.
+func (c *KeyValues) Sequences() int { return len(c.sequences) }
 
-// Append adds the rows of each sequence, given by offsets, to its slot.
-func (c *KeyValues) Append(k, v Columns, offsets Offsets) {
-	if offsets.Len() != len(c.slots) {
-		panic(fmt.Sprintf("layers: %d sequences for a cache of %d", offsets.Len(), len(c.slots)))
-	}
-	if isFloat64(k.X) {
-		appendRows[float64](c, k, v, offsets)
-	} else {
-		appendRows[float32](c, k, v, offsets)
-	}
-}
+// Length is the number of tokens that a sequence has.
+func (c *KeyValues) Length(sequence int) int { return len(c.sequences[sequence]) }
 
-// All returns the keys and values and the rows of each sequence in them, for
-// [AttentionOptions.Source].
-func (c *KeyValues) All() (k, v Columns, source []Span) {
-	source = make([]Span, len(c.slots))
-	for i, slot := range c.slots {
-		start := slot * c.capacity
-		source[i] = Span{Start: start, End: start + c.lengths[i]}
-	}
-	return Columns{X: c.keys}, Columns{X: c.values}, source
-}
+// Layer is one of the layers.
+func (c *KeyValues) Layer(i int) *LayerKeyValues { return &c.layers[i] }
 
 // Keep selects sequences as [Cache] says.
 func (c *KeyValues) Keep(keep []int) {
-	used := map[int]bool{}
-	for _, i := range keep {
-		used[c.slots[i]] = true
-	}
-	var free []int
-	for _, s := range c.slots {
-		if !used[s] {
-			free = append(free, s)
-		}
-	}
-	next := len(c.slots)
-	if c.keys != nil {
-		next = c.keys.Shape()[0] / max(c.capacity, 1)
-	}
-	slots, lengths := make([]int, len(keep)), make([]int, len(keep))
-	taken := map[int]bool{}
+	kept, taken := make([][]int, len(keep)), make([]bool, len(c.sequences))
 	for n, i := range keep {
-		slot := c.slots[i]
-		lengths[n] = c.lengths[i]
-		if taken[slot] {
-			to := next
-			if len(free) > 0 {
-				to, free = free[0], free[1:]
-			} else {
-				next++
-			}
-			c.fork(slot, to, lengths[n])
-			slot = to
+		kept[n] = c.sequences[i]
+		if taken[i] {
+			kept[n] = slices.Clone(kept[n]) // numbers only; what follows goes into rows of its own
 		}
-		taken[slot], slots[n] = true, slot
+		taken[i] = true
 	}
-	c.slots, c.lengths = slots, lengths
+	c.sequences = kept
 }
 
-func (c *KeyValues) fork(from, to, rows int) {
-	if c.keys == nil || rows == 0 {
+// Extend makes room for the next tokens of each sequence, given by offsets.
+// Each layer then needs a call of [LayerKeyValues.Append].
+func (c *KeyValues) Extend(offsets Offsets) {
+	if offsets.Len() != len(c.sequences) {
+		panic(fmt.Sprintf("layers: %d sequences for a cache of %d", offsets.Len(), len(c.sequences)))
+	}
+	if n := offsets.Rows(); n > c.capacity-c.fresh+len(c.free) {
+		c.reclaim(n)
+	}
+	c.newest = c.newest[:0]
+	for i := range c.sequences {
+		for range offsets[i+1] - offsets[i] {
+			row := c.take()
+			c.sequences[i], c.newest = append(c.sequences[i], row), append(c.newest, row)
+		}
+	}
+	c.look()
+}
+
+// take gives a row that no sequence has.
+func (c *KeyValues) take() int {
+	if n := len(c.free); n > 0 {
+		row := c.free[n-1]
+		c.free = c.free[:n-1]
+		return row
+	}
+	c.fresh++
+	return c.fresh - 1
+}
+
+// reclaim finds the rows that no sequence has any more, and makes room for
+// more rows unless half of them are free and n are: so it is seldom needed.
+func (c *KeyValues) reclaim(n int) {
+	used := make([]bool, c.fresh)
+	for _, rows := range c.sequences {
+		for _, row := range rows {
+			used[row] = true
+		}
+	}
+	c.free = c.free[:0]
+	for row := c.fresh - 1; row >= 0; row-- {
+		if !used[row] {
+			c.free = append(c.free, row)
+		}
+	}
+	live := c.fresh - len(c.free)
+	c.capacity = max(c.capacity, 2*live, live+n, 16)
+}
+
+// look finds the rows of each sequence. Where they are one after the other in
+// all sequences, attention needs no list of them.
+func (c *KeyValues) look() {
+	c.source, c.rows = c.source[:0], c.rows[:0]
+	runs := true
+	for _, rows := range c.sequences {
+		start := len(c.rows)
+		c.rows = append(c.rows, rows...)
+		c.source = append(c.source, Span{Start: start, End: len(c.rows)})
+		for i, row := range rows {
+			runs = runs && row == rows[0]+i
+		}
+	}
+	if !runs {
 		return
 	}
-	if isFloat64(c.keys) {
-		forkRows[float64](c, from, to, rows)
+	for i, rows := range c.sequences {
+		c.source[i] = Span{}
+		if n := len(rows); n > 0 {
+			c.source[i] = Span{Start: rows[0], End: rows[0] + n}
+		}
+	}
+	c.rows = c.rows[:0]
+}
+
+// Append adds the keys and values of the newest tokens, which stand side by
+// side in kv [tokens, ≥2·dim].
+func (l *LayerKeyValues) Append(kv Columns) {
+	if rows, cols := dims(kv.X); rows != len(l.cache.newest) || kv.From+2*l.cache.dim > cols {
+		panic(fmt.Sprintf("layers: columns from %d of a matrix %v for the keys and values of %d tokens, %d wide each", kv.From, kv.X.Shape(), len(l.cache.newest), l.cache.dim))
+	}
+	if isFloat64(kv.X) {
+		appendRows[float64](l, kv)
 	} else {
-		forkRows[float32](c, from, to, rows)
+		appendRows[float32](l, kv)
 	}
 }
 
-func forkRows[T kernel.Float](c *KeyValues, from, to, rows int) {
-	if (to+1)*c.capacity > c.keys.Shape()[0] {
-		resize[T](c, to+1, c.capacity)
-	}
-	for _, m := range []mat.Tensor{c.keys, c.values} {
-		x := values[T](m)
-		copy(x[to*c.capacity*c.dim:], x[from*c.capacity*c.dim:][:rows*c.dim])
-	}
-}
-
-func appendRows[T kernel.Float](c *KeyValues, k, v Columns, offsets Offsets) {
-	slots, longest := 0, 0
-	for i, s := range c.slots {
-		slots = max(slots, s+1)
-		longest = max(longest, c.lengths[i]+offsets[i+1]-offsets[i])
-	}
-	if c.keys == nil || longest > c.capacity {
-		resize[T](c, slots, max(longest, 2*c.capacity, 16))
-	} else if slots*c.capacity > c.keys.Shape()[0] {
-		resize[T](c, slots, c.capacity)
-	}
-	for _, m := range []struct {
-		from Columns
-		to   mat.Tensor
-	}{{k, c.keys}, {v, c.values}} {
-		_, ld := dims(m.from.X)
-		from, to := values[T](m.from.X), values[T](m.to)
-		for i, s := range c.slots {
-			for r := offsets[i]; r < offsets[i+1]; r++ {
-				row := s*c.capacity + c.lengths[i] + r - offsets[i]
-				copy(to[row*c.dim:(row+1)*c.dim], from[r*ld+m.from.From:])
-			}
+func appendRows[T kernel.Float](l *LayerKeyValues, kv Columns) {
+	width := 2 * l.cache.dim
+	if l.rows == nil || l.rows.Shape()[0] < l.cache.capacity {
+		grown := make([]T, l.cache.capacity*width)
+		if l.rows != nil {
+			copy(grown, values[T](l.rows))
 		}
+		l.rows = matrix(grown, l.cache.capacity, width)
 	}
-	for i := range c.slots {
-		c.lengths[i] += offsets[i+1] - offsets[i]
+	from, to := values[T](kv.X), values[T](l.rows)
+	_, ld := dims(kv.X)
+	for i, row := range l.cache.newest {
+		copy(to[row*width:(row+1)*width], from[i*ld+kv.From:])
 	}
 }
 
-// resize gives the buffers room for slots of the given capacity.
-func resize[T kernel.Float](c *KeyValues, slots, capacity int) {
-	grow := func(old mat.Tensor) mat.Tensor {
-		x := make([]T, slots*capacity*c.dim)
-		if old != nil {
-			from := values[T](old)
-			for s := range min(slots, old.Shape()[0]/c.capacity) {
-				copy(x[s*capacity*c.dim:(s+1)*capacity*c.dim], from[s*c.capacity*c.dim:(s+1)*c.capacity*c.dim])
-			}
-		}
-		return matrix(x, slots*capacity, c.dim)
+// All returns the keys and values of all sequences, and the
+// [AttentionOptions.Source] and [AttentionOptions.SourceRows] that say which
+// are whose. They are valid until the next Extend or Keep.
+func (l *LayerKeyValues) All() (k, v Columns, source []Span, rows []int) {
+	if rows = l.cache.rows; len(rows) == 0 {
+		rows = nil
 	}
-	c.keys, c.values = grow(c.keys), grow(c.values)
-	c.capacity = capacity
+	return Columns{X: l.rows}, Columns{X: l.rows, From: l.cache.dim}, l.cache.source, rows
 }

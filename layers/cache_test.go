@@ -9,31 +9,46 @@ import (
 	"github.com/nlpodyssey/spago/mat"
 )
 
-// TestACacheKeepsItsSequencesThroughForksAndLosses holds the cache against
-// plain slices over random appends and selections.
+const cacheDim = 3
+
+// step appends random rows to every sequence, in two layers whose rows differ,
+// and to want, which has keys and values as plain slices.
+func step(cache *layers.KeyValues, want [][]float32, random *rand.Rand, longest int) {
+	lengths := make([]int, cache.Sequences())
+	for i := range lengths {
+		lengths[i] = random.IntN(longest + 1)
+	}
+	offsets := layers.OffsetsOf(lengths...)
+	cache.Extend(offsets)
+	rows := make([]float32, offsets.Rows()*2*cacheDim)
+	for i := range rows {
+		rows[i] = random.Float32()
+	}
+	for layer := range 2 {
+		wide := make([]float32, 0, offsets.Rows()*(1+2*cacheDim))
+		for r := range offsets.Rows() {
+			wide = append(wide, -1)
+			for _, x := range rows[r*2*cacheDim : (r+1)*2*cacheDim] {
+				wide = append(wide, x+float32(layer))
+			}
+		}
+		x := mat.NewDense[float32](mat.WithShape(offsets.Rows(), 1+2*cacheDim), mat.WithBacking(wide))
+		cache.Layer(layer).Append(layers.Columns{X: x, From: 1})
+	}
+	for i := range want {
+		want[i] = append(want[i], rows[offsets[i]*2*cacheDim:offsets[i+1]*2*cacheDim]...)
+	}
+}
+
+// The cache is held against plain slices over random appends and selections.
 func TestACacheKeepsItsSequencesThroughForksAndLosses(t *testing.T) {
-	const dim = 3
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 50 {
 		n := 1 + random.IntN(4)
-		cache, want := layers.NewKeyValues(n, dim), make([][]float32, n)
+		cache, want := layers.NewKeyValues(2, n, cacheDim), make([][]float32, n)
 		for range 30 {
-			lengths := make([]int, n)
-			for i := range lengths {
-				lengths[i] = random.IntN(4)
-			}
-			offsets := layers.OffsetsOf(lengths...)
-			rows := make([]float32, offsets.Rows()*2*dim)
-			for i := range rows {
-				rows[i] = random.Float32()
-			}
-			x := mat.NewDense[float32](mat.WithShape(offsets.Rows(), 2*dim), mat.WithBacking(rows))
-			cache.Append(layers.Columns{X: x}, layers.Columns{X: x, From: dim}, offsets)
-			for i := range n {
-				for r := offsets[i]; r < offsets[i+1]; r++ {
-					want[i] = append(want[i], rows[r*2*dim:(r+1)*2*dim]...)
-				}
-			}
+			step(cache, want, random, 3)
+			compare(t, cache, want)
 			keep := make([]int, 1+random.IntN(5))
 			next := make([][]float32, len(keep))
 			for j := range keep {
@@ -42,22 +57,92 @@ func TestACacheKeepsItsSequencesThroughForksAndLosses(t *testing.T) {
 			}
 			cache.Keep(keep)
 			n, want = len(keep), next
-			compare(t, cache, want, dim)
+			for i := range want {
+				if got := cache.Length(i) * 2 * cacheDim; got != len(want[i]) {
+					t.Fatalf("sequence %d has length %d, want %d", i, got, len(want[i]))
+				}
+			}
 		}
 	}
 }
 
-func compare(t *testing.T, cache *layers.KeyValues, want [][]float32, dim int) {
+func compare(t *testing.T, cache *layers.KeyValues, want [][]float32) {
 	t.Helper()
-	k, v, spans := cache.All()
-	for i, s := range spans {
-		var got []float32
-		for r := s.Start; r < s.End; r++ {
-			got = append(got, mat.Data[float32](k.X)[r*dim:(r+1)*dim]...)
-			got = append(got, mat.Data[float32](v.X)[r*dim:(r+1)*dim]...)
+	for layer := range 2 {
+		k, v, spans, rows := cache.Layer(layer).All()
+		for i, s := range spans {
+			var got []float32
+			for r := s.Start; r < s.End; r++ {
+				row := r
+				if rows != nil {
+					row = rows[r]
+				}
+				for _, c := range []layers.Columns{k, v} {
+					ld := c.X.Shape()[1]
+					for _, x := range mat.Data[float32](c.X)[row*ld+c.From:][:cacheDim] {
+						got = append(got, x-float32(layer))
+					}
+				}
+			}
+			if !slices.EqualFunc(got, want[i], func(a, b float32) bool { return a-b < 1e-6 && b-a < 1e-6 }) {
+				t.Fatalf("layer %d: sequence %d holds %v, want %v", layer, i, got, want[i])
+			}
 		}
-		if !slices.Equal(got, want[i]) {
-			t.Fatalf("sequence %d holds %v, want %v", i, got, want[i])
+	}
+}
+
+func TestForksShareTheRowsOfTheirPast(t *testing.T) {
+	cache, want := layers.NewKeyValues(2, 1, cacheDim), make([][]float32, 1)
+	one := func() {
+		cache.Extend(layers.OffsetsOf(slices.Repeat([]int{1}, cache.Sequences())...))
+		for layer := range 2 {
+			x := mat.NewDense[float32](mat.WithShape(cache.Sequences(), 2*cacheDim))
+			cache.Layer(layer).Append(layers.Columns{X: x})
 		}
+	}
+	for range 10 {
+		step(cache, want, rand.New(rand.NewPCG(3, 4)), 1)
+		one()
+	}
+	past := cache.Length(0)
+	cache.Keep([]int{0, 0, 0})
+	one()
+	_, _, spans, rows := cache.Layer(1).All()
+	seen := map[int]bool{}
+	for _, s := range spans {
+		for _, row := range rows[s.Start:s.End] {
+			seen[row] = true
+		}
+	}
+	if len(seen) != past+3 {
+		t.Errorf("3 forks of %d tokens have %d rows with one more each, want %d", past, len(seen), past+3)
+	}
+}
+
+// Four beams, each step the forks of one or two of them, as beam search does.
+func TestRowsThatNoSequenceHasAreUsedAgain(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	cache := layers.NewKeyValues(1, 4, cacheDim)
+	for n := range 500 {
+		cache.Extend(layers.OffsetsOf(1, 1, 1, 1))
+		x := mat.NewDense[float32](mat.WithShape(4, 2*cacheDim))
+		cache.Layer(0).Append(layers.Columns{X: x})
+		a, b := random.IntN(4), random.IntN(4)
+		cache.Keep([]int{a, a, b, a})
+		k, _, _, _ := cache.Layer(0).All()
+		if got := k.X.Shape()[0]; got > 2*(n+1)+64 {
+			t.Fatalf("%d rows for beams of %d tokens with one past", got, n+1)
+		}
+	}
+}
+
+func TestTheRowsOfOneSequenceNeedNoList(t *testing.T) {
+	cache, want := layers.NewKeyValues(2, 1, cacheDim), make([][]float32, 1)
+	for range 40 {
+		step(cache, want, rand.New(rand.NewPCG(7, 8)), 3)
+		if _, _, _, rows := cache.Layer(0).All(); rows != nil {
+			t.Fatalf("rows %v", rows)
+		}
+		compare(t, cache, want)
 	}
 }

@@ -11,7 +11,7 @@ import (
 // encoder's states [source rows, in], side by side [source rows, 2·Dim]. Where
 // few rows look at many, it does not project the states but takes the
 // projections to the queries' side, which gives the same but for rounding and
-// a small part of the work. o.Causal must not be set.
+// a small part of the work. o.Causal and o.SourceRows must not be set.
 func CrossAttention(q Columns, states mat.Tensor, keyValues *Conv1D, o AttentionOptions) mat.Tensor {
 	_, in := dims(states)
 	if rows, cols := dims(keyValues.Weight); rows != in || cols != 2*o.Dim {

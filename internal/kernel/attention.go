@@ -21,6 +21,8 @@ type Attention struct {
 	Causal         bool    // of Lq query rows and Lk source rows, query row r sees the source rows 0 … Lk-Lq+r
 	Query, Source  []Span
 	SourceOf       []int
+	// SourceRows, unless nil, are the rows of k and v that the spans of Source number. They may repeat; there is no gradient then.
+	SourceRows []int
 
 	// DropoutP, in [0, 1), is the probability of dropping a probability. The mask is a hash of (Seed, head, row of q, index within
 	// the source), so the backward pass finds the same one. 0: none.
@@ -47,6 +49,24 @@ func (s *Attention) check(name string, spans []Span, length, ld int) {
 				span.Start, span.End, i, name, length, ld))
 		}
 	}
+}
+
+// checkSource is check of k or v.
+func (s *Attention) checkSource(name string, length, ld int) {
+	if s.SourceRows == nil {
+		s.check(name, s.Source, length, ld)
+		return
+	}
+	for i, span := range s.Source {
+		if span.Start < 0 || span.End < span.Start || span.End > len(s.SourceRows) {
+			panic(fmt.Sprintf("kernel: attention: span %d is [%d, %d) of %d source rows", i, span.Start, span.End, len(s.SourceRows)))
+		}
+	}
+	low, high := 0, -1
+	for _, row := range s.SourceRows {
+		low, high = min(low, row), max(high, row)
+	}
+	s.check(name, []Span{{low, high + 1}}, length, ld)
 }
 
 // checkFields panics unless the fields fit together.
@@ -83,8 +103,8 @@ func AttentionForward[T Float](s *Attention, out []T, ldo int, q []T, ldq int, k
 	s.checkFields()
 	s.check("out", s.Query, len(out), ldo)
 	s.check("q", s.Query, len(q), ldq)
-	s.check("k", s.Source, len(k), ldk)
-	s.check("v", s.Source, len(v), ldv)
+	s.checkSource("k", len(k), ldk)
+	s.checkSource("v", len(v), ldv)
 	if lse != nil {
 		s.checkStats(len(lse))
 	}
@@ -95,6 +115,9 @@ func AttentionForward[T Float](s *Attention, out []T, ldo int, q []T, ldq int, k
 // and out and lse are what AttentionForward stored. The probabilities are computed again, a block at a time.
 func AttentionBackward[T Float](s *Attention, dq []T, lddq int, dk []T, lddk int, dv []T, lddv int, dout []T, lddo int, out []T, ldo int, q []T, ldq int, k []T, ldk int, v []T, ldv int, lse []T) {
 	s.checkFields()
+	if s.SourceRows != nil {
+		panic("kernel: attention: there is no gradient with SourceRows")
+	}
 	if dq != nil {
 		s.check("dq", s.Query, len(dq), lddq)
 	}
@@ -121,7 +144,7 @@ func AttentionBackward[T Float](s *Attention, dq []T, lddq int, dk []T, lddk int
 func AttentionWeights[T Float](s *Attention, w []T, sequence int, q []T, ldq int, k []T, ldk int) {
 	s.checkFields()
 	s.check("q", s.Query, len(q), ldq)
-	s.check("k", s.Source, len(k), ldk)
+	s.checkSource("k", len(k), ldk)
 	query, source := s.Query[sequence], s.Source[s.source(sequence)]
 	lq, lk := query.Len(), source.Len()
 	checkLen("AttentionWeights: w", len(w), s.Heads*lq*lk)

@@ -334,3 +334,76 @@ func TestAttentionPanicsWithTheSizesOfWhatDoesNotFit(t *testing.T) {
 		}
 	}
 }
+
+// The same keys and values, each row where it stood before and in a place of its own among others, give the same bits.
+func TestScatteredSourceRowsGiveTheSameBits(t *testing.T) {
+	testOnEveryCPU(t, func(t *testing.T) {
+		for _, s := range attentionCases() {
+			testScattered[float32](t, s)
+			testScattered[float64](t, s)
+		}
+	})
+}
+
+func testScattered[T Float](t *testing.T, s *Attention) {
+	t.Helper()
+	rng := newRand()
+	width := s.Heads * s.HeadDim
+	lq, lk := rowsOf(s.Query), rowsOf(s.Source)
+	random := func(n int) []T {
+		x := make([]T, n)
+		for i := range x {
+			x[i] = T(rng.NormFloat64())
+		}
+		return x
+	}
+	q, k, v := random(lq*width), random(lk*width), random(lk*width)
+	const ld = 2 // times width: keys and values side by side
+	scattered := *s
+	places := rng.Perm(3 * lk)
+	kv := random(3 * lk * ld * width)
+	for r := range lk {
+		scattered.SourceRows = append(scattered.SourceRows, places[r])
+		copy(kv[places[r]*ld*width:], k[r*width:(r+1)*width])
+		copy(kv[(places[r]*ld+1)*width:], v[r*width:(r+1)*width])
+	}
+	want, got := make([]T, lq*width), make([]T, lq*width)
+	AttentionForward(s, want, width, q, width, k, width, v, width, nil)
+	AttentionForward(&scattered, got, width, q, width, kv, ld*width, kv[width:], ld*width, nil)
+	for i := range want {
+		if got[i] != want[i] {
+			t.Fatalf("%+v: element %d is %v, want %v", *s, i, got[i], want[i])
+		}
+	}
+	for i, query := range s.Query {
+		n := s.Heads * query.Len() * sourceOf(s, i).Len()
+		a, b := make([]T, n), make([]T, n)
+		AttentionWeights(s, a, i, q, width, k, width)
+		AttentionWeights(&scattered, b, i, q, width, kv, ld*width)
+		for j := range a {
+			if a[j] != b[j] {
+				t.Fatalf("%+v: weight %d of sequence %d is %v, want %v", *s, j, i, b[j], a[j])
+			}
+		}
+	}
+	for what, f := range map[string]func(){
+		"a row outside k": func() { scattered.SourceRows[0] = 3 * lk; AttentionWeights(&scattered, nil, 0, q, width, kv, ld*width) },
+		"a negative row":  func() { scattered.SourceRows[0] = -1; AttentionWeights(&scattered, nil, 0, q, width, kv, ld*width) },
+		"too few rows": func() {
+			scattered.SourceRows = scattered.SourceRows[:0:0]
+			AttentionForward(&scattered, got, width, q, width, k, width, v, width, nil)
+		},
+		"a gradient": func() {
+			AttentionBackward(&scattered, nil, 0, nil, 0, nil, 0, got, width, got, width, q, width, k, width, v, width, nil)
+		},
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic", what)
+				}
+			}()
+			f()
+		}()
+	}
+}

@@ -80,6 +80,26 @@ func (u *attentionUnit[T]) operand(x []T, ld int, side bool) operand[T] {
 	return operand[T]{x[u.source.Start*ld+u.head*u.HeadDim:], ld, side}
 }
 
+// collected is operand with the source's first n rows brought together in memory if they are scattered.
+func (u *attentionUnit[T]) collected(memory, x []T, ld int, side bool, n int) operand[T] {
+	if u.SourceRows == nil {
+		return u.operand(x, ld, side)
+	}
+	d := u.HeadDim
+	for i, row := range u.SourceRows[u.source.Start:][:n] {
+		copy(memory[i*d:(i+1)*d], x[row*ld+u.head*d:])
+	}
+	return operand[T]{memory, d, side}
+}
+
+// scattered is the length of collected's memory for n rows.
+func (u *attentionUnit[T]) scattered(n int) int {
+	if u.SourceRows == nil {
+		return 0
+	}
+	return n * u.HeadDim
+}
+
 // blocks calls f for each block of rows.
 func (u *attentionUnit[T]) blocks(n int, f func(rows []queryRow)) {
 	size := attentionBlock[T](n)
@@ -131,16 +151,17 @@ func (u *attentionUnit[T]) forward(out []T, ldo int, q []T, ldq int, k []T, ldk 
 	height, width := tileShape[T]()
 	d, n := u.HeadDim, sees(u.rows)
 	block := attentionBlock[T](n)
-	sizes := []int{roundUp(n, width) * d, roundUp(d, width) * n, block * n, block * max(n, d), block * d}
+	sizes := []int{roundUp(n, width) * d, roundUp(d, width) * n, block * n, block * max(n, d), block * d, u.scattered(n)}
 	direct := len(u.rows) <= height && d%width == 0 // not worth packing the values
 	memory := borrow[T](total(sizes...))
 	defer memory.giveBack()
 	parts := carve(memory.x, sizes...)
-	keys, values, scores, packed, gathered := parts[0], parts[1], parts[2], parts[3], parts[4]
+	keys, values, scores, packed, gathered, collected := parts[0], parts[1], parts[2], parts[3], parts[4], parts[5]
+	var columns operand[T] // the values
 	if n > 0 {
-		packAll(keys, u.operand(k, ldk, false), width, n, d)
-		if !direct {
-			packAll(values, u.operand(v, ldv, true), width, d, n)
+		packAll(keys, u.collected(collected, k, ldk, false, n), width, n, d)
+		if columns = u.collected(collected, v, ldv, true, n); !direct {
+			packAll(values, columns, width, d, n)
 		}
 	}
 	steps, sums := n, make([]float64, block)
@@ -161,7 +182,7 @@ func (u *attentionUnit[T]) forward(out []T, ldo int, q []T, ldq int, k []T, ldk 
 		}
 		packAll(packed, operand[T]{scores, n, false}, height, m, n)
 		if direct {
-			multiplyPanel(m, d, n, packed, u.operand(v, ldv, true), gathered, d)
+			multiplyPanel(m, d, n, packed, columns, gathered, d)
 		} else {
 			multiplyPanels(m, d, n, packed, n, values, steps, gathered, d, false)
 		}
@@ -248,13 +269,13 @@ func (u *attentionUnit[T]) weights(w []T, q []T, ldq int, k []T, ldk int) {
 	_, width := tileShape[T]()
 	d, n, lk := u.HeadDim, sees(u.rows), u.source.Len()
 	block := attentionBlock[T](n)
-	sizes := []int{roundUp(n, width) * d, block * d, block * d}
+	sizes := []int{roundUp(n, width) * d, block * d, block * d, u.scattered(n)}
 	memory := borrow[T](total(sizes...))
 	defer memory.giveBack()
 	parts := carve(memory.x, sizes...)
 	keys, packed, gathered := parts[0], parts[1], parts[2]
 	if n > 0 {
-		packAll(keys, u.operand(k, ldk, false), width, n, d)
+		packAll(keys, u.collected(parts[3], k, ldk, false, n), width, n, d)
 	}
 	done := 0
 	u.blocks(n, func(rows []queryRow) {

@@ -60,19 +60,19 @@ func newCrossAttention[T float.DType](c Config, layer int) *CrossAttention {
 
 // Forward takes x [rows, D] to the same shape. With a cache, the sequences
 // also see the tokens in it, and theirs are added.
-func (a *SelfAttention) Forward(x mat.Tensor, offsets layers.Offsets, cache *layers.KeyValues, random *layers.Random) mat.Tensor {
+func (a *SelfAttention) Forward(x mat.Tensor, offsets layers.Offsets, cache *layers.LayerKeyValues, random *layers.Random) mat.Tensor {
 	d := a.config.Dim
 	qkv := project(a.CAttn, cache != nil).Forward(x, layers.Identity)
 	q, k, v := layers.Columns{X: qkv}, layers.Columns{X: qkv, From: d}, layers.Columns{X: qkv, From: 2 * d}
 	query := offsets.Spans()
-	source := query
+	source, rows := query, []int(nil)
 	if cache != nil {
-		cache.Append(k, v, offsets)
-		k, v, source = cache.All()
+		cache.Append(k)
+		k, v, source, rows = cache.All()
 	}
 	out := layers.Attention(q, k, v, layers.AttentionOptions{
 		NumHeads: a.config.NumHeads, Dim: d, Scale: a.scale, Causal: true,
-		Query: query, Source: source,
+		Query: query, Source: source, SourceRows: rows,
 		Dropout: a.config.AttentionDropout, Random: random,
 	})
 	out = project(a.CProj, cache != nil).Forward(out, layers.Identity)

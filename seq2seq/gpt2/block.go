@@ -47,7 +47,7 @@ func newBlock[T float.DType](c Config, layer int, act layers.Activation) *Block 
 }
 
 // Forward takes x [rows, D] to the same shape.
-func (b *Block) Forward(x mat.Tensor, offsets layers.Offsets, past *layers.KeyValues, seen seen, source layers.Source, random *layers.Random) mat.Tensor {
+func (b *Block) Forward(x mat.Tensor, offsets layers.Offsets, past *layers.LayerKeyValues, seen seen, source layers.Source, random *layers.Random) mat.Tensor {
 	h := b.Attn.Forward(b.LN1.Forward(x), offsets, past, random)
 	x = layers.Residual(h, x)
 	if !seen.nothing() {

@@ -134,37 +134,42 @@ func (m *Model) Hold(p layers.Precision) {
 // Cache is GPT-2's memory of the tokens it has seen and of the encoder's keys
 // and values.
 type Cache struct {
-	self   []*layers.KeyValues // of each block
-	cross  []mat.Tensor        // of each block [source rows, 2D]; nil before the first call
+	self   *layers.KeyValues
+	cross  []mat.Tensor // of each block [source rows, 2D]; nil before the first call
 	source layers.Source
-	length []int // tokens of each sequence
 }
 
 // NewCache returns an empty cache for a number of sequences.
 func (m *Model) NewCache(sequences int) layers.Cache {
-	c := &Cache{length: make([]int, sequences)}
-	for range m.Transformer.Blocks {
-		c.self = append(c.self, layers.NewKeyValues(sequences, m.Config.Dim))
-	}
-	return c
+	return &Cache{self: layers.NewKeyValues(len(m.Transformer.Blocks), sequences, m.Config.Dim)}
 }
 
 // Sequences is the number of sequences in the cache.
-func (c *Cache) Sequences() int { return len(c.length) }
+func (c *Cache) Sequences() int { return c.self.Sequences() }
 
 // Keep selects sequences as [layers.Cache] says.
 func (c *Cache) Keep(keep []int) {
-	for _, kv := range c.self {
-		kv.Keep(keep)
-	}
-	length, of := make([]int, len(keep)), make([]int, len(keep))
+	c.self.Keep(keep)
+	of := make([]int, len(keep))
 	for n, i := range keep {
-		length[n], of[n] = c.length[i], i
+		of[n] = i
 		if c.source.Of != nil {
 			of[n] = c.source.Of[i]
 		}
 	}
-	c.length, c.source.Of = length, of
+	c.source.Of = of
+}
+
+// lengths are the tokens of each sequence; nil without a cache.
+func (c *Cache) lengths() []int {
+	if c == nil {
+		return nil
+	}
+	n := make([]int, c.Sequences())
+	for i := range n {
+		n[i] = c.self.Length(i)
+	}
+	return n
 }
 
 // Check returns an error if a token is outside the vocabulary, or a sequence
@@ -195,28 +200,25 @@ func (m *Model) Check(tokens layers.Tokens, past []int) error {
 // random is the stream for dropout, nil in evaluation.
 func (m *Model) Decode(tokens layers.Tokens, source layers.Source, cache layers.Cache, random *layers.Random) (mat.Tensor, layers.Cache, error) {
 	c, _ := cache.(*Cache)
-	var past []int
-	if c != nil {
-		past = c.length
-	}
+	past := c.lengths()
 	if err := m.Check(tokens, past); err != nil {
 		return nil, nil, err
 	}
 	look, source := m.look(source, c, tokens.Offsets.Len())
 	x := m.embed(tokens, past, random)
+	if c != nil {
+		c.self.Extend(tokens.Offsets)
+	}
 	for i, block := range m.Transformer.Blocks {
-		var self *layers.KeyValues
+		var self *layers.LayerKeyValues
 		if c != nil {
-			self = c.self[i]
+			self = c.self.Layer(i)
 		}
 		x = block.Forward(x, tokens.Offsets, self, look(i), source, random)
 	}
 	x = m.Transformer.LNF.Forward(x)
 	if c == nil {
 		return x, nil, nil
-	}
-	for i := range c.length {
-		c.length[i] += tokens.Offsets[i+1] - tokens.Offsets[i]
 	}
 	return x, c, nil
 }
