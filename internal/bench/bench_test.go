@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/xml"
 	"errors"
 	"math"
 	"os"
@@ -44,7 +45,7 @@ func TestEveryRowRunsAndIsWrittenBetweenTheMarks(t *testing.T) {
 		t.Errorf("the page is now\n%s", got)
 	}
 	for _, row := range rows(true) {
-		if row.job.Kind == "gemm" {
+		if row.unit == "" { // it has a table of its own
 			continue
 		}
 		// A rate of ours, and none of a peer that was left out.
@@ -53,13 +54,25 @@ func TestEveryRowRunsAndIsWrittenBetweenTheMarks(t *testing.T) {
 			t.Errorf("%s has no figures in\n%s", row.name, got)
 		}
 	}
-	for _, p := range products(true) {
-		if !regexp.MustCompile(`(?m)^\| ` + p.Name + ` \| \d+×\d+×\d+ \| \d`).MatchString(got) {
-			t.Errorf("%s has no figures in\n%s", p.Name, got)
+	for _, p := range products(true, fp32) {
+		if n := len(regexp.MustCompile(`(?m)^\| `+p.Name+` \| \d+×\d+×\d+ \| \d`).FindAllString(got, -1)); n != 2 {
+			t.Errorf("%s has figures in %d tables of\n%s", p.Name, n, got)
+		}
+	}
+	for _, line := range []string{
+		`LM head, int8 \| 8 \| \d`, `batch 4 \| \d+(\.\d+)? \(–\) \| \d`, `captioning a picture \| \d+ MB`,
+		`fine-tuning step \| caption, tokens \| 8 · 16 \| \d+\.\d+ · \d+\.\d+ \| \d+ · \d+ \|`,
+	} {
+		if !regexp.MustCompile(`(?m)^\| ` + line).MatchString(got) {
+			t.Errorf("no line is as %s in\n%s", line, got)
 		}
 	}
 	if !strings.Contains(r.Stdout, "| greedy, batch 1 | tokens/s |") {
 		t.Errorf("it printed\n%s", r.Stdout)
+	}
+	figure := read(t, filepath.Join(filepath.Dir(name), "images", growthFigure))
+	if err := xml.Unmarshal([]byte(figure), new(struct{})); err != nil || strings.Count(figure, "<polyline") != 2*11 {
+		t.Errorf("%v, and %d curves, in\n%s", err, strings.Count(figure, "<polyline"), figure)
 	}
 }
 
@@ -91,31 +104,35 @@ func (f *fake) close() (int64, error) { f.closed = true; return int64(f.runs), n
 
 func TestOnlySidesThatAgreeAreTimed(t *testing.T) {
 	second := []float64{1}
-	greedy := row{job: job{NewTokens: 2}}
-	sampled := row{job: job{NewTokens: 2, Sample: true}}
+	greedy := row{job: job{NewTokens: 2, Precision: fp32}}
+	sampled := row{job: job{NewTokens: 2, Sample: true, Precision: fp32}}
+	rounded := row{job: job{NewTokens: 2, Precision: bf16}}
+	plain := row{job: job{Precision: fp32}}
 	for _, c := range []struct {
 		name       string
 		row        row
 		ours, peer answer
 		says       string // "": they agree
 	}{
-		{"equal losses", row{}, answer{Seconds: second, Values: []float64{11}}, answer{Seconds: second, Values: []float64{11.001}}, ""},
-		{"different losses", row{}, answer{Seconds: second, Values: []float64{11}}, answer{Seconds: second, Values: []float64{11.002}}, "value 0 is 11, the peer's 11.002"},
-		{"a small value beside a large one", row{}, answer{Seconds: second, Values: []float64{0.0005, 10}}, answer{Seconds: second, Values: []float64{0, 10}}, ""},
-		{"a loss that is no number", row{}, answer{Seconds: second, Values: []float64{math.NaN()}}, answer{Seconds: second, Values: []float64{1}}, "value 0 is NaN"},
-		{"fewer values", row{}, answer{Seconds: second, Values: []float64{1}}, answer{Seconds: second, Values: []float64{1, 2}}, "1 values, the peer has 2"},
+		{"equal losses", plain, answer{Seconds: second, Values: []float64{11}}, answer{Seconds: second, Values: []float64{11.001}}, ""},
+		{"different losses", plain, answer{Seconds: second, Values: []float64{11}}, answer{Seconds: second, Values: []float64{11.002}}, "value 0 is 11, the peer's 11.002"},
+		{"a small value beside a large one", plain, answer{Seconds: second, Values: []float64{0.0005, 10}}, answer{Seconds: second, Values: []float64{0, 10}}, ""},
+		{"a loss that is no number", plain, answer{Seconds: second, Values: []float64{math.NaN()}}, answer{Seconds: second, Values: []float64{1}}, "value 0 is NaN"},
+		{"fewer values", plain, answer{Seconds: second, Values: []float64{1}}, answer{Seconds: second, Values: []float64{1, 2}}, "1 values, the peer has 2"},
 		{"equal tokens", greedy, answer{Seconds: second, Tokens: [][]int{{3, 4}}}, answer{Seconds: second, Tokens: [][]int{{3, 4}}}, ""},
 		{"different tokens", greedy, answer{Seconds: second, Tokens: [][]int{{3, 4}}}, answer{Seconds: second, Tokens: [][]int{{3, 5}}}, "sequence 0 is [3 4], the peer's [3 5]"},
 		{"too few tokens", greedy, answer{Seconds: second, Tokens: [][]int{{3}}}, answer{Seconds: second, Tokens: [][]int{{3, 5}}}, "sequence 0 has 1 tokens, want 2"},
 		{"too few sequences", greedy, answer{Seconds: second, Tokens: [][]int{{3, 4}}}, answer{Seconds: second, Tokens: [][]int{{3, 4}, {3, 4}}}, "1 sequences, the peer has 2"},
 		{"samples of equal probability", sampled, answer{Seconds: second, Tokens: [][]int{{3, 4}}, Values: []float64{-9}}, answer{Seconds: second, Tokens: [][]int{{5, 6}}, Values: []float64{-9}}, ""},
 		{"a sample whose probability is wrong", sampled, answer{Seconds: second, Tokens: [][]int{{3, 4}}, Values: []float64{-9}}, answer{Seconds: second, Tokens: [][]int{{5, 6}}, Values: []float64{-8}}, "value 0 is -9, the peer's -8"},
-		{"nothing to compare", row{}, answer{Seconds: second}, answer{Seconds: second}, "nothing to compare"},
-		{"no time", row{}, answer{Values: []float64{1}}, answer{Values: []float64{1}}, "0 times, want 1"},
+		{"other tokens of equal probability in bfloat16", rounded, answer{Seconds: second, Tokens: [][]int{{3, 4}}, Values: []float64{-9}}, answer{Seconds: second, Tokens: [][]int{{3, 5}}, Values: []float64{-9.1}}, ""},
+		{"tokens whose probability is wrong in bfloat16", rounded, answer{Seconds: second, Tokens: [][]int{{3, 4}}, Values: []float64{-9}}, answer{Seconds: second, Tokens: [][]int{{3, 4}}, Values: []float64{-9.5}}, "value 0 is -9, the peer's -9.5"},
+		{"nothing to compare", plain, answer{Seconds: second}, answer{Seconds: second}, "nothing to compare"},
+		{"no time", plain, answer{Values: []float64{1}}, answer{Values: []float64{1}}, "0 times, want 1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ours, peer := &fake{answer: c.ours}, &fake{answer: c.peer}
-			m, err := takeTurns(c.row, 3, ours, func(answer) (side, error) { return peer, nil })
+			m, err := takeTurns(c.row, 3, ours, others{peer: func(answer) (side, error) { return peer, nil }})
 			if !ours.closed {
 				t.Error("our side was left running")
 			}
@@ -135,15 +152,37 @@ func TestOnlySidesThatAgreeAreTimed(t *testing.T) {
 	}
 }
 
+func TestBothSidesAreHeldAgainstTheReference(t *testing.T) {
+	at := func(loss float64) answer { return answer{Seconds: []float64{1}, Values: []float64{loss}} }
+	sides := func(ours, peer, truth float64) (measured, *fake, error) {
+		o, p, r := &fake{answer: at(ours)}, &fake{answer: at(peer)}, &fake{answer: at(truth)}
+		m, err := takeTurns(row{job: job{Precision: bf16}}, 1, o, others{
+			peer:      func(answer) (side, error) { return p, nil },
+			reference: func(answer) (side, error) { return r, nil },
+		})
+		if r.runs != 1 || !r.closed {
+			t.Errorf("the reference ran %d times; closed: %v", r.runs, r.closed)
+		}
+		return m, p, err
+	}
+	m, _, err := sides(10.1, 9.95, 10)
+	if err != nil || math.Abs(m.ours.off-0.01) > 1e-9 || math.Abs(m.peer.off-0.005) > 1e-9 {
+		t.Errorf("we are off by %v, the peer by %v: %v", m.ours.off, m.peer.off, err)
+	}
+	if _, p, err := sides(10.3, 10.3, 10); err == nil || !strings.Contains(err.Error(), "too far off") || p.runs > 0 {
+		t.Errorf("the error is %v, and the peer ran %d times", err, p.runs)
+	}
+}
+
 func TestThePeerIsToldWhatWeSampled(t *testing.T) {
 	ours := &fake{answer: answer{Seconds: []float64{1}, Tokens: [][]int{{7, 8}}, Values: []float64{-3}}}
 	peer := &fake{err: errors.New("broken")}
-	_, err := takeTurns(row{job: job{NewTokens: 2, Sample: true}}, 1, ours, func(first answer) (side, error) {
+	_, err := takeTurns(row{job: job{NewTokens: 2, Sample: true}}, 1, ours, others{peer: func(first answer) (side, error) {
 		if len(first.Tokens) != 1 || first.Tokens[0][1] != 8 {
 			t.Errorf("it was told %v", first.Tokens)
 		}
 		return peer, nil
-	})
+	}})
 	if err == nil || !strings.Contains(err.Error(), "peer: broken") {
 		t.Errorf("the error is %v", err)
 	}
@@ -153,22 +192,46 @@ func TestThePeerIsToldWhatWeSampled(t *testing.T) {
 }
 
 func TestTheTableHasMediansAndRatios(t *testing.T) {
+	one := []product{{Name: "p", M: 1000, N: 1000, K: 500, Precision: fp32}}
 	table := table{Date: time.Date(2030, 1, 2, 0, 0, 0, 0, time.UTC), CPU: "Abacus", Threads: 3, Repeats: 3, Peer: map[string]string{"transformers": "5", "torch": "2"},
 		Rows: []measured{
-			{row{title: "encode", unit: "pictures/s", work: 8}, times{seconds: [][]float64{{9}, {2}, {1}}, rss: 5e6}, times{seconds: [][]float64{{4}, {5}}}},
-			{row{title: "start", unit: "s"}, times{seconds: [][]float64{{0.25}}}, times{seconds: [][]float64{{8}}, rss: 7e8}},
-			{row{job: job{Kind: "gemm", Products: []product{{Name: "p", M: 1000, N: 1000, K: 500}}}}, times{seconds: [][]float64{{0.01}}, peak: 400}, times{seconds: [][]float64{{0.02}}}},
+			{row: row{title: "encode", unit: "pictures/s", work: 8, goal: 1.5, job: job{Precision: bf16}}, ours: times{seconds: [][]float64{{9}, {2}, {1}}, rss: 5e6, off: 0.004}, peer: times{seconds: [][]float64{{4}, {5}}, off: 0.005}},
+			{row: row{name: "start", title: "start", unit: "s", job: job{Precision: fp32}}, ours: times{seconds: [][]float64{{0.25}}, rss: 14e7}, peer: times{seconds: [][]float64{{8}}, rss: 7e8}},
+			{row: row{title: "products", job: job{Kind: "gemm", Precision: fp32, Products: one}}, ours: times{seconds: [][]float64{{0.01}}, peaks: map[string]float64{float32Peak: 400, memoryPeak: 20}}, peer: times{seconds: [][]float64{{0.02}}}},
+			{row: row{title: "held", job: job{Kind: "held", Products: one}}, ours: times{seconds: [][]float64{{0.0002}}, peaks: map[string]float64{memoryPeak: 20}}, peer: times{seconds: [][]float64{{0.0005}}}},
+			{row: row{job: job{Kind: throughput, NewTokens: 10, Cells: []cell{{1, 1}, {1, 4}, {2, 1}, {2, 4}}}}, ours: times{seconds: [][]float64{{1, 2, 1, 4}}}, peer: times{seconds: [][]float64{{2, 2, 2, 2}}}},
 		}}
 	got := table.markdown()
 	for _, want := range []string{
-		"Abacus, 3 threads, float32.", "transformers 5, PyTorch 2.", "Medians of 3 runs, 2 January 2030.",
-		"| encode | pictures/s | 4.00 | 1.78 | 2.25 | 5 MB | – |\n",
-		"| start | s | 0.25 | 8.00 | 32.00 | – | 700 MB |\n",
-		"of the peak, 400 |", "| p | 1000×1000×500 | 100 | 0.25 | 50.0 | 2.00 |\n",
+		"Abacus, 3 threads. ", ", transformers 5, PyTorch 2.", "Medians of 3 runs, 2 January 2030.",
+		"| encode | pictures/s | 4.00 | 1.78 | 2.25 | 1.5 | 5 MB | – |\n",
+		"| start | s | 0.25 | 8.00 | 32.00 | – | 140 MB | 700 MB |\n",
+		"| captioning a picture | 140 MB | 700 MB | 0.20 | 0.5 |\n",
+		"| encode | 0.4 % | 0.5 % |\n",
+		"float32 400 GF/s. Reading of memory: 20.0 GB/s.",
+		"of float32's 400 |", "| p | 1000×1000×500 | 100 | 0.25 | 50.0 | 2.00 |\n",
+		"of memory's 20.0 |", "| p, fp32 | 1000 | 10.0 | 0.50 | 2.50 |\n",
+		"| tokens/s (times as fast) | beams 1 | beams 4 |\n| --- | --: | --: |\n| batch 1 | 10.0 (2.00) | 5.00 (1.00) |\n| batch 2 | 20.0 (2.00) | 5.00 (0.50) |\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in\n%s", want, got)
 		}
+	}
+}
+
+func TestTheFigureOfRatiosHasABarAndAGoalForEachRow(t *testing.T) {
+	got := drawRatios([]bar{{"a < b", 2, 4}, {"slower", 0.5, 0}}).svg()
+	if err := xml.Unmarshal([]byte(got), new(struct{})); err != nil {
+		t.Errorf("%v in\n%s", err, got)
+	}
+	// From 1 to 2 is as long as from 0.5 to 1.
+	for _, want := range []string{"a &lt; b", `class="ahead" x="583.3" y="48.0" width="133.3"`, `class="behind" x="450.0" y="72.0" width="133.3"`} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in\n%s", want, got)
+		}
+	}
+	if n := strings.Count(got, `class="goal"`); n != 2 { // that of the legend, and one
+		t.Errorf("%d goals", n)
 	}
 }
 
@@ -186,7 +249,7 @@ func TestAPageWithoutMarksIsLeftAsItIs(t *testing.T) {
 
 func TestCaptionsHave9To19Tokens(t *testing.T) {
 	shortest, longest := 99, 0
-	for _, ids := range captions(600) {
+	for _, ids := range captions(16, 9, 19, 600) {
 		shortest, longest = min(shortest, len(ids)), max(longest, len(ids))
 		for _, id := range ids {
 			if id < 0 || id >= 599 {
@@ -199,8 +262,10 @@ func TestCaptionsHave9To19Tokens(t *testing.T) {
 	}
 }
 
-func TestFusedMultiplyAddLoopsRun(t *testing.T) {
-	if p := peak(1); p < 0 || p > 1e5 {
-		t.Errorf("the peak is %v GF/s", p)
+func TestLoopsOfThisMachineRun(t *testing.T) {
+	for name, p := range peaks(1) {
+		if !(p > 0 && p < 1e6) {
+			t.Errorf("the peak of %s is %v", name, p)
+		}
 	}
 }

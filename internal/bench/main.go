@@ -1,13 +1,14 @@
 // Command bench measures this project beside its peer, Hugging Face
-// transformers on PyTorch, and writes what it finds to docs/performance.md.
+// transformers on PyTorch, and for encoding beside OpenVINO and ONNX Runtime,
+// and writes what it finds to docs/performance.md.
 //
 //	go run ./internal/bench
 //
 // Both sides get the same weights, inputs and number of threads, each in a
 // process of its own for each row, and take turns. A row whose two sides do
-// not compute the same is an error, and is not timed. The peer is installed
-// into an environment of its own, with the versions that
-// internal/reference/requirements.txt pins.
+// not compute the same is an error, and is not timed. The peers are installed
+// into an environment of their own, with the versions that the files
+// requirements.txt of internal/reference and internal/bench pin.
 package main
 
 import (
@@ -28,8 +29,9 @@ import (
 
 const about = `
 Measure this project and Hugging Face transformers on the same work, and write
-the table to docs/performance.md, if all rows were run at full size. It takes
-about 8 minutes, 1 GB for the peer the first time, and 1 GB for a while.`
+the tables to docs/performance.md, with figures, if all rows were run at full
+size. It takes about 20 minutes, 2 GB for the peers the first time, and 3 GB for
+a while.`
 
 type settings struct {
 	rows     []string
@@ -57,7 +59,7 @@ func run(ctx context.Context, args []string) error {
 	f.StringVar(&s.venv, "venv", "", "folder of the peer's Python environment, made if it is not there (default: in the user's cache folder)")
 	f.BoolVar(&s.quick, "quick", false, "tiny sizes, to try the bench itself")
 	f.BoolVar(&s.oursOnly, "ours-only", false, "leave the peer out; needs no Python")
-	f.StringVar(&s.output, "output", "", "Markdown file with the two marks to write the table between (default: docs/performance.md, if all was run)")
+	f.StringVar(&s.output, "output", "", "Markdown file with the two marks to write the tables between; figures go to the folder images beside it (default: docs/performance.md, if all was run)")
 	if err := cli.Parse(f, args); err != nil {
 		return err
 	}
@@ -105,7 +107,7 @@ func (s *settings) run(ctx context.Context, dir string) error {
 	t := table{Date: time.Now(), CPU: processor(), Threads: s.threads, Repeats: s.repeats, Quick: s.quick, Peer: b.peer.versions}
 	var failed error // rows, which do not keep the others from being run
 	for _, r := range rows(s.quick) {
-		if len(s.rows) > 0 && !slices.Contains(s.rows, r.name) {
+		if !s.wants(r) {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "%s …\n", r.title)
@@ -124,7 +126,15 @@ func (s *settings) run(ctx context.Context, dir string) error {
 	if failed != nil || s.output == "" {
 		return failed
 	}
-	return replaceBetweenMarks(s.output, text)
+	if err := replaceBetweenMarks(s.output, text); err != nil {
+		return err
+	}
+	return t.draw(filepath.Join(filepath.Dir(s.output), "images"))
+}
+
+// wants tells whether a row is to be run.
+func (s *settings) wants(r row) bool {
+	return len(s.rows) == 0 || slices.Contains(s.rows, r.name)
 }
 
 // repository is the folder of go.mod.

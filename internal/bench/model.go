@@ -22,51 +22,66 @@ import (
 const (
 	pixelsFile  = "pictures.f32" // [pictures, 3, size, size], little-endian
 	pictureFile = "picture.png"
-	pictures    = 16
+	pictures    = 32
 )
 
-type configs struct {
-	encoder vit.Config
-	decoder gpt2.Config
+// A shape is what makes a model large.
+type shape struct {
+	Quick         bool `json:"quick"`   // tiny widths and vocabulary
+	Picture       int  `json:"picture"` // pixels a side
+	EncoderLayers int  `json:"encoder_layers"`
+	DecoderLayers int  `json:"decoder_layers"`
 }
 
-// sizes are ViT-B/16 at 224 pixels and distilGPT2, or tiny ones. There is no
-// dropout, so that both sides compute the same loss.
-func sizes(quick bool) configs {
-	c := configs{vit.DefaultConfig(), gpt2.DefaultConfig()}
-	c.decoder.NumLayers = 6
+// modelShape is that of ViT-B/16 at 224 pixels and distilGPT2, or a tiny one.
+func modelShape(quick bool) shape {
 	if quick {
-		e, d := &c.encoder, &c.decoder
-		e.HiddenSize, e.IntermediateSize, e.NumHiddenLayers, e.NumAttentionHeads = 64, 128, 2, 2
-		e.ImageSize = vit.Size{Height: 64, Width: 64}
-		d.Dim, d.NumLayers, d.NumHeads, d.VocabSize, d.NumPositions = 64, 2, 2, 600, 64
+		return shape{Quick: true, Picture: 64, EncoderLayers: 2, DecoderLayers: 2}
 	}
-	end := c.decoder.VocabSize - 1
-	c.decoder.BOSTokenID, c.decoder.EOSTokenID = &end, &end
-	c.decoder.AddCrossAttention, c.decoder.IsDecoder = true, true
-	c.decoder.ResidualDropout, c.decoder.EmbeddingDropout, c.decoder.AttentionDropout = 0, 0, 0
+	return shape{Picture: 224, EncoderLayers: 12, DecoderLayers: 6}
+}
+
+func (s shape) encoder() vit.Config {
+	c := vit.DefaultConfig()
+	c.NumHiddenLayers, c.ImageSize = s.EncoderLayers, vit.Size{Height: s.Picture, Width: s.Picture}
+	if s.Quick {
+		c.HiddenSize, c.IntermediateSize, c.NumAttentionHeads = 64, 128, 2
+	}
+	return c
+}
+
+// decoder has no dropout, so that both sides compute the same loss.
+func (s shape) decoder() gpt2.Config {
+	c := gpt2.DefaultConfig()
+	c.NumLayers = s.DecoderLayers
+	if s.Quick {
+		c.Dim, c.NumHeads, c.VocabSize, c.NumPositions = 64, 2, 600, 64
+	}
+	end := c.VocabSize - 1
+	c.BOSTokenID, c.EOSTokenID = &end, &end
+	c.AddCrossAttention, c.IsDecoder = true, true
+	c.ResidualDropout, c.EmbeddingDropout, c.AttentionDropout = 0, 0, 0
 	return c
 }
 
 // writeModel draws a captioner and saves it as a Hugging Face folder, with
 // inputs beside it. The weights are large enough for attention to look at
 // several places and for captions to vary.
-func writeModel(dir string, quick bool) error {
-	c, random := sizes(quick), layers.NewRandom(1)
-	encoder, err := vit.New[float32](c.encoder, random)
+func writeModel(dir string, s shape) error {
+	random := layers.NewRandom(1)
+	encoder, err := vit.New[float32](s.encoder(), random)
 	if err != nil {
 		return err
 	}
-	decoder, err := gpt2.New[float32](c.decoder, random)
+	decoder, err := gpt2.New[float32](s.decoder(), random)
 	if err != nil {
 		return err
 	}
-	tok, err := tokenizer.GPT2().Cut(c.decoder.VocabSize)
+	tok, err := tokenizer.GPT2().Cut(s.decoder().VocabSize)
 	if err != nil {
 		return err
 	}
-	size := c.encoder.ImageSize.Height
-	m, err := seq2seq.Join(encoder, decoder, vision.DefaultProcessor(size), tok, random)
+	m, err := seq2seq.Join(encoder, decoder, vision.DefaultProcessor(s.Picture), tok, random)
 	if err != nil {
 		return err
 	}
@@ -77,7 +92,7 @@ func writeModel(dir string, quick bool) error {
 	if err := m.Save(dir, seq2seq.SaveOptions{}); err != nil {
 		return err
 	}
-	if err := writePixels(filepath.Join(dir, pixelsFile), size); err != nil {
+	if err := writePixels(filepath.Join(dir, pixelsFile), s.Picture); err != nil {
 		return err
 	}
 	return writePicture(filepath.Join(dir, pictureFile))

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -15,7 +16,7 @@ import (
 //go:embed peer.py
 var script []byte
 
-// peer is transformers in a Python environment of its own.
+// peer is transformers, and what else encodes, in a Python environment of its own.
 type peer struct {
 	python, script string
 	versions       map[string]string // of its packages
@@ -35,23 +36,29 @@ func (b *bench) preparePeer(ctx context.Context) error {
 	if err := os.WriteFile(b.peer.script, script, 0o666); err != nil {
 		return err
 	}
-	requirements := filepath.Join(b.root, "internal", "reference", "requirements.txt")
-	pinned, err := os.ReadFile(requirements)
-	if err != nil {
-		return err
+	var pinned strings.Builder
+	install := []string{"-m", "pip", "install"}
+	for _, folder := range []string{"reference", "bench"} {
+		name := filepath.Join(b.root, "internal", folder, "requirements.txt")
+		lines, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		pinned.Write(lines)
+		install = append(install, "-r", name)
 	}
 	if _, err := os.Stat(b.peer.python); err != nil {
 		if err := loudly(ctx, "python3", "-m", "venv", b.venv); err != nil {
 			return err
 		}
 	}
-	if b.peer.check(ctx, string(pinned)) == nil {
+	if b.peer.check(ctx, pinned.String()) == nil {
 		return nil
 	}
-	if err := loudly(ctx, b.peer.python, "-m", "pip", "install", "-r", requirements); err != nil {
+	if err := loudly(ctx, b.peer.python, install...); err != nil {
 		return err
 	}
-	return b.peer.check(ctx, string(pinned))
+	return b.peer.check(ctx, pinned.String())
 }
 
 // loudly runs a command that prints to standard error.
@@ -93,17 +100,36 @@ func (p *peer) check(ctx context.Context, pinned string) error {
 
 // theirs starts the peer's side of a job.
 func (b *bench) theirs(ctx context.Context, j job) (side, error) {
-	threads := strconv.Itoa(b.threads)
-	python := func(args ...string) *exec.Cmd {
-		c := exec.CommandContext(ctx, b.peer.python, append([]string{b.peer.script}, args...)...)
-		c.Env = append(os.Environ(), "OMP_NUM_THREADS="+threads, "MKL_NUM_THREADS="+threads, "HF_HUB_OFFLINE=1")
-		return c
-	}
 	if j.Kind == "start" {
 		return &program{command: func() *exec.Cmd {
-			return python("start", b.model(), b.picture(), strconv.Itoa(j.NewTokens))
+			return b.python(ctx, "start", b.model(), b.picture(), strconv.Itoa(j.NewTokens))
 		}}, nil
 	}
 	j.Folder, j.Threads = b.model(), b.threads
-	return startWorker(python("worker"), j)
+	return startWorker(b.python(ctx, "worker"), j)
+}
+
+// python is a command that runs peer.py.
+func (b *bench) python(ctx context.Context, args ...string) *exec.Cmd {
+	threads := strconv.Itoa(b.threads)
+	c := exec.CommandContext(ctx, b.peer.python, append([]string{b.peer.script}, args...)...)
+	c.Env = append(os.Environ(), "OMP_NUM_THREADS="+threads, "MKL_NUM_THREADS="+threads, "HF_HUB_OFFLINE=1")
+	return c
+}
+
+// needsExport tells whether a row is run that needs the exported encoder.
+func (b *bench) needsExport() bool {
+	return slices.ContainsFunc(rows(b.quick), func(r row) bool {
+		return b.wants(r) && (r.job.Engine == "openvino" || r.job.Engine == "onnxruntime")
+	})
+}
+
+// export puts the encoder where the engines that are not transformers find it.
+func (b *bench) export(ctx context.Context) error {
+	folder := filepath.Join(b.model(), "exported")
+	if err := os.Mkdir(folder, 0o777); err != nil {
+		return err
+	}
+	_, err := output(b.python(ctx, "export", b.model(), folder))
+	return err
 }

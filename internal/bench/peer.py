@@ -2,6 +2,7 @@
 
     peer.py worker                        a job as a JSON line on standard input: run it, print the answer as a JSON line,
                                           and run it again for each further line (see rows.go)
+    peer.py export MODEL FOLDER           the encoder, for OpenVINO and ONNX Runtime
     peer.py start MODEL PICTURE TOKENS    caption a picture, as a user's script does
     peer.py versions NAME…                of installed packages
 """
@@ -10,6 +11,8 @@ import importlib.metadata
 import json
 import sys
 import time
+
+BATCH = 8  # of the exported encoder
 
 
 def timed(f):
@@ -23,28 +26,86 @@ def some(x):
     return x.detach().reshape(-1)[::997].tolist()
 
 
-def load(job):
-    """The model and the pictures [batch, 3, size, size]."""
-    import numpy as np
+def load(job, pictures=None):
+    """The model and pictures [batch, 3, size, size]. To encode and generate, bfloat16 means that the weights are. There is
+    no int8 in PyTorch for this: such a row compares with float32."""
     import torch
     from transformers import VisionEncoderDecoderModel
 
-    shape = (job["batch"], 3, job["size"], job["size"])
-    pixels = np.fromfile(f"{job['folder']}/pictures.f32", "<f4", count=int(np.prod(shape))).reshape(shape)
-    return VisionEncoderDecoderModel.from_pretrained(job["folder"]), torch.from_numpy(pixels)
+    dtype = torch.bfloat16 if job["precision"] == "bf16" and job["kind"] not in ("finetune", "epochs") else torch.float32
+    return VisionEncoderDecoderModel.from_pretrained(job["folder"], dtype=dtype), torch.from_numpy(read(job, pictures)).to(dtype)
+
+
+def read(job, pictures=None):
+    import numpy as np
+
+    shape = (pictures or job["batch"], 3, job["size"], job["size"])
+    return np.fromfile(f"{job['folder']}/pictures.f32", "<f4", count=int(np.prod(shape))).reshape(shape)
 
 
 def encode(job):
-    import torch
+    if job["engine"] == "transformers":
+        import torch
 
-    model, pixels = load(job)
+        model, pixels = load(job)
+
+        def run():
+            with torch.inference_mode():
+                states, seconds = timed(lambda: model.encoder(pixels).last_hidden_state)
+            return {"seconds": [seconds], "values": some(states.float())}
+
+        return run
+
+    import numpy as np
+
+    pixels, infer = read(job), {"openvino": openvino, "onnxruntime": onnxruntime}[job["engine"]](job)
 
     def run():
-        with torch.inference_mode():
-            states, seconds = timed(lambda: model.encoder(pixels).last_hidden_state)
-        return {"seconds": [seconds], "values": some(states)}
+        states, seconds = timed(lambda: infer(pixels))
+        return {"seconds": [seconds], "values": np.asarray(states).reshape(-1)[::997].astype(float).tolist()}
 
     return run
+
+
+def openvino(job):
+    import openvino
+
+    request = openvino.Core().compile_model(f"{job['folder']}/exported/encoder.xml", "CPU", {
+        "INFERENCE_NUM_THREADS": job["threads"],
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[job["precision"]],
+    }).create_infer_request()
+    return lambda pixels: request.infer({0: pixels}, share_inputs=True, share_outputs=True)[0]
+
+
+def onnxruntime(job):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = job["threads"]
+    session = onnxruntime.InferenceSession(f"{job['folder']}/exported/encoder.onnx", options, providers=["CPUExecutionProvider"])
+    return lambda pixels: session.run(None, {"pixels": pixels})[0]
+
+
+def export(folder, out):
+    """Each in the form that is fastest for it: OpenVINO reads ONNX too, but is slower on it."""
+    import openvino
+    import torch
+    from transformers import VisionEncoderDecoderModel
+
+    class Encoder(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder = VisionEncoderDecoderModel.from_pretrained(folder).encoder.eval()
+
+        def forward(self, pixels):
+            return self.encoder(pixels).last_hidden_state
+
+    encoder = Encoder()
+    size = encoder.encoder.config.image_size
+    pixels = torch.zeros(BATCH, 3, size, size)
+    torch.onnx.export(encoder, (pixels,), f"{out}/encoder.onnx", dynamo=True, input_names=["pixels"])
+    openvino.save_model(openvino.convert_model(encoder, example_input=pixels), f"{out}/encoder.xml", compress_to_fp16=False)
 
 
 def encoded(model, pixels):
@@ -56,31 +117,73 @@ def encoded(model, pixels):
         return BaseModelOutput(last_hidden_state=model.encoder(pixels).last_hidden_state)
 
 
-def finetune(job):
+def trained_cross_attention(model, precision):
+    """A function that makes a step, as documentation has one write it, and the parameters that it trains. In bfloat16 it is
+    automatic mixed precision, with the frozen weights held in bfloat16, without which it is slower."""
     import torch
 
-    model, pixels = load(job)
     model.train()
     for name, p in model.named_parameters():
         p.requires_grad_("crossattention" in name.split("."))
+        if precision == "bf16" and not p.requires_grad:
+            p.data = p.data.bfloat16()
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-5, weight_decay=0.01)
-    end = model.config.decoder.eos_token_id
-    rows = [torch.tensor(ids + [end]) for ids in job["captions"]]
-    labels = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-100)
-    inputs = {"encoder_outputs": encoded(model, pixels)} if job["cached"] else {"pixel_values": pixels}
 
-    def step():
+    def step(**inputs):
         optimizer.zero_grad()
-        loss = model(**inputs, labels=labels, use_cache=False).loss
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            loss = model(**inputs, use_cache=False).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         return loss.item()
 
+    return step, trained
+
+
+def labels(model, captions):
+    import torch
+
+    rows = [torch.tensor(ids + [model.config.decoder.eos_token_id]) for ids in captions]
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-100)
+
+
+def finetune(job):
+    model, pixels = load(job)
+    inputs = {"encoder_outputs": encoded(model, pixels)} if job["cached"] else {"pixel_values": pixels}
+    if job["cached"] and job["precision"] == "bf16":
+        inputs["encoder_outputs"].last_hidden_state = inputs["encoder_outputs"].last_hidden_state.bfloat16()
+    inputs["labels"] = labels(model, job["captions"])
+    step, _ = trained_cross_attention(model, job["precision"])
+
     def run():
-        loss, seconds = timed(step)
+        loss, seconds = timed(lambda: step(**inputs))
         return {"seconds": [seconds], "values": [loss]}
+
+    return run
+
+
+def epochs(job):
+    """One epoch, from the same weights each time: without kept encoder outputs all are alike."""
+    import torch
+
+    model, pixels = load(job, job["pictures"])
+    each, size = len(job["captions"]) // job["pictures"], job["batch"]
+    captions = [job["captions"][i * each + i % each] for i in range(job["pictures"])]
+    batches = [(pixels[i:i + size], labels(model, captions[i:i + size])) for i in range(0, job["pictures"], size)]
+    start = None
+
+    def run():
+        nonlocal start
+        step, trained = trained_cross_attention(model, job["precision"])
+        if start is None:
+            start = [p.detach().clone() for p in trained]
+        with torch.no_grad():
+            for p, value in zip(trained, start):
+                p.copy_(value)
+        losses, seconds = timed(lambda: [step(pixel_values=x, labels=y) for x, y in batches])
+        return {"seconds": [seconds], "values": losses}
 
     return run
 
@@ -103,6 +206,29 @@ def generate(job):
     return run
 
 
+def throughput(job):
+    import torch
+
+    model, pixels = load(job)
+    outputs = encoded(model, pixels).last_hidden_state
+    start = torch.full((job["batch"], 1), model.generation_config.decoder_start_token_id)
+
+    def run():
+        from transformers.modeling_outputs import BaseModelOutput
+
+        answer = {"seconds": [], "tokens": []}
+        for cell in job["cells"]:
+            n = cell["batch"]
+            ids, seconds = timed(lambda: model.generate(
+                encoder_outputs=BaseModelOutput(last_hidden_state=outputs[:n]), decoder_input_ids=start[:n],
+                num_beams=cell["beams"], min_new_tokens=job["new_tokens"], max_new_tokens=job["new_tokens"]))
+            answer["seconds"].append(seconds)
+            answer["tokens"] += ids[:, 1:].tolist()
+        return answer
+
+    return run
+
+
 def log_probabilities(model, outputs, start, sequences):
     """Of each sequence after the start token."""
     import torch
@@ -113,20 +239,21 @@ def log_probabilities(model, outputs, start, sequences):
     return logits.double().log_softmax(-1).gather(2, ids[:, :, None]).sum((1, 2)).tolist()
 
 
-def gemm(job):
+def products(job):
     import torch
 
-    def sawtooth(period, *shape):
+    def sawtooth(period, dtype, *shape):
         n = shape[0] * shape[1]
-        return (torch.arange(n) % period - period // 2).float().reshape(shape)
+        return (torch.arange(n) % period - period // 2).to(dtype).reshape(shape)
 
     products = []
     for p in job["products"]:
-        x = sawtooth(7, p["m"], p["k"])
+        dtype = torch.bfloat16 if p["precision"] == "bf16" else torch.float32
+        x = sawtooth(7, dtype, p["m"], p["k"])
         if p["linear"]:
-            f, w = torch.nn.functional.linear, sawtooth(5, p["n"], p["k"])
+            f, w = torch.nn.functional.linear, sawtooth(5, dtype, p["n"], p["k"])
         else:
-            f, w = torch.mm, sawtooth(5, p["k"], p["n"])
+            f, w = torch.mm, sawtooth(5, dtype, p["k"], p["n"])
         products.append((f, x, w, p["times"]))
 
     def run():
@@ -135,18 +262,23 @@ def gemm(job):
             for f, x, w, times in products:
                 y, seconds = timed(lambda: [f(x, w) for _ in range(times)][-1])
                 answer["seconds"].append(seconds / times)
-                answer["values"] += some(y)
+                answer["values"] += some(y.float())
         return answer
 
     return run
 
 
-def worker():
-    import torch
+KINDS = {"encode": encode, "finetune": finetune, "epochs": epochs, "generate": generate, "throughput": throughput,
+         "gemm": products, "held": products}
 
+
+def worker():
     job = json.loads(sys.stdin.readline())
-    torch.set_num_threads(job["threads"])
-    run = {"encode": encode, "finetune": finetune, "generate": generate, "gemm": gemm}[job["kind"]](job)
+    if job["engine"] in ("", "transformers"):  # the others need no torch, nor its memory
+        import torch
+
+        torch.set_num_threads(job["threads"])
+    run = KINDS[job["kind"]](job)
     while True:
         print(json.dumps(run()), flush=True)
         if not sys.stdin.readline():
@@ -171,4 +303,4 @@ def versions(*names):
 
 
 if __name__ == "__main__":
-    {"worker": worker, "start": start, "versions": versions}[sys.argv[1]](*sys.argv[2:])
+    {"worker": worker, "export": export, "start": start, "versions": versions}[sys.argv[1]](*sys.argv[2:])

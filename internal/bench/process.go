@@ -107,18 +107,28 @@ func (b *bench) prepare(ctx context.Context) error {
 		}
 	}
 	fmt.Fprintln(os.Stderr, "drawing a model …")
-	w, err := b.ours(ctx, job{Kind: "model", Quick: b.quick})
+	if err := b.draw(ctx, b.model(), modelShape(b.quick)); err != nil {
+		return err
+	}
+	if !b.oursOnly && b.needsExport() {
+		fmt.Fprintln(os.Stderr, "exporting its encoder …")
+		if err := b.export(ctx); err != nil {
+			return fmt.Errorf("export: %w", err)
+		}
+	}
+	_, err := output(b.in(exec.CommandContext(ctx, "go", "build", "-o", b.caption(), "./cmd/caption")))
+	return err
+}
+
+// draw writes a model into a folder.
+func (b *bench) draw(ctx context.Context, folder string, s shape) error {
+	w, err := b.ours(ctx, job{Kind: "model", Folder: folder, Shape: s})
 	if err != nil {
 		return err
 	}
-	if _, err := w.run(); err != nil {
-		return err
-	}
-	if _, err := w.close(); err != nil {
-		return err
-	}
-	_, err = output(b.in(exec.CommandContext(ctx, "go", "build", "-o", b.caption(), "./cmd/caption")))
-	return err
+	_, err = w.run()
+	_, closed := w.close()
+	return errors.Join(err, closed)
 }
 
 func (b *bench) in(c *exec.Cmd) *exec.Cmd {
@@ -144,47 +154,93 @@ func (b *bench) ours(ctx context.Context, j job) (side, error) {
 	if err != nil {
 		return nil, err
 	}
-	j.Folder, j.Threads = b.model(), b.threads
+	if j.Folder == "" {
+		j.Folder = b.model()
+	}
+	j.Threads = b.threads
 	return startWorker(exec.CommandContext(ctx, self, "worker"), j)
 }
 
 // measure runs a row on both sides.
 func (b *bench) measure(ctx context.Context, r row) (measured, error) {
+	if r.job.Kind == growth {
+		return b.measureGrowth(ctx, r)
+	}
 	ours, err := b.ours(ctx, r.job)
 	if err != nil {
 		return measured{}, err
 	}
-	var peer func(first answer) (side, error)
+	repeats := b.repeats
+	if r.repeats > 0 {
+		repeats = min(repeats, r.repeats)
+	}
+	var o others
 	if !b.oursOnly {
-		peer = func(first answer) (side, error) {
-			j := r.job
-			if j.Sample {
-				j.Score = first.Tokens
+		ask := func(j job) starter {
+			return func(first answer) (side, error) {
+				if !j.exact() {
+					j.Score = first.Tokens
+				}
+				return b.theirs(ctx, j)
 			}
-			return b.theirs(ctx, j)
+		}
+		o.peer = ask(r.job)
+		if r.job.Precision == bf16 {
+			exact := r.job
+			exact.Precision, exact.Engine = fp32, "transformers"
+			// Its own tokens are not asked for, but how probable ours are.
+			o.reference = func(first answer) (side, error) {
+				exact.Score = first.Tokens
+				return b.theirs(ctx, exact)
+			}
 		}
 	}
-	return takeTurns(r, b.repeats, ours, peer)
+	return takeTurns(r, repeats, ours, o)
 }
 
+// others are what our side is compared with; nil where there is none. They
+// are started when we have answered for the first time.
+type others struct {
+	peer starter
+	// reference is the peer in float32, where peer is not: it says how far
+	// either side is off.
+	reference starter
+}
+
+type starter func(first answer) (side, error)
+
 // takeTurns runs both sides once, which is not counted, and then a number of
-// times in turn. The peer, nil if there is none, is started when we have
-// answered for the first time. Answers that differ are an error.
-func takeTurns(r row, repeats int, ours side, startPeer func(first answer) (side, error)) (m measured, err error) {
+// times in turn. Answers that differ are an error.
+func takeTurns(r row, repeats int, ours side, o others) (m measured, err error) {
 	m.row = r
 	defer func() { err = errors.Join(err, m.ours.close(ours)) }()
 	a, err := m.ours.run(r, ours, false)
 	if err != nil {
 		return m, err
 	}
+	var truth answer
+	if o.reference != nil {
+		if truth, err = once(r, o.reference, a); err != nil {
+			return m, fmt.Errorf("reference: %w", err)
+		}
+		if m.ours.off, err = off(r, a, truth); err != nil {
+			return m, fmt.Errorf("we are too far off: %w", err)
+		}
+	}
 	var peer side
-	if startPeer != nil {
-		if peer, err = startPeer(a); err != nil {
+	if o.peer != nil {
+		if peer, err = o.peer(a); err != nil {
 			return m, fmt.Errorf("peer: %w", err)
 		}
 		defer func() { err = errors.Join(err, m.peer.close(peer)) }()
-		if err := m.compare(a, peer, false); err != nil {
+		theirs, err := m.compare(a, peer, false)
+		if err != nil {
 			return m, err
+		}
+		if o.reference == nil {
+			m.ours.off, _ = distance(a, theirs)
+		} else {
+			m.peer.off, _ = distance(theirs, truth)
 		}
 	}
 	for range repeats {
@@ -192,7 +248,7 @@ func takeTurns(r row, repeats int, ours side, startPeer func(first answer) (side
 			return m, err
 		}
 		if peer != nil {
-			if err := m.compare(a, peer, true); err != nil {
+			if _, err := m.compare(a, peer, true); err != nil {
 				return m, err
 			}
 		}
@@ -200,14 +256,34 @@ func takeTurns(r row, repeats int, ours side, startPeer func(first answer) (side
 	return m, nil
 }
 
+// once runs a side that is started for that.
+func once(r row, start starter, first answer) (a answer, err error) {
+	s, err := start(first)
+	if err != nil {
+		return a, err
+	}
+	var t times
+	a, err = t.run(r, s, false)
+	return a, errors.Join(err, t.close(s))
+}
+
+// off is how far an answer is from the true one; too far is an error.
+func off(r row, a, truth answer) (float64, error) {
+	if err := r.job.agree(a, truth); err != nil {
+		return 0, err
+	}
+	d, _ := distance(a, truth)
+	return d, nil
+}
+
 // compare runs the peer, which must answer as we have.
-func (m *measured) compare(ours answer, peer side, counts bool) error {
+func (m *measured) compare(ours answer, peer side, counts bool) (answer, error) {
 	a, err := m.peer.run(m.row, peer, counts)
 	if err != nil {
-		return fmt.Errorf("peer: %w", err)
+		return a, fmt.Errorf("peer: %w", err)
 	}
-	if err := m.row.agree(ours, a); err != nil {
-		return fmt.Errorf("the two sides differ: %w", err)
+	if err := m.row.job.agree(ours, a); err != nil {
+		return a, fmt.Errorf("the two sides differ: %w", err)
 	}
-	return nil
+	return a, nil
 }

@@ -1,59 +1,22 @@
 package main
 
-import (
-	"fmt"
-	"math"
-	"slices"
-)
-
-// A job is what a worker of either side is told to do, as JSON.
-type job struct {
-	Kind     string  `json:"kind"`   // model, encode, finetune, generate or gemm; start has no worker
-	Folder   string  `json:"folder"` // of the model and of pictures.f32
-	Size     int     `json:"size"`   // of the pictures, in pixels
-	Threads  int     `json:"threads"`
-	Quick    bool    `json:"quick"`    // kind model: tiny sizes
-	Batch    int     `json:"batch"`    // pictures: the first of pictures.f32
-	Captions [][]int `json:"captions"` // kind finetune: tokens of each picture's caption, without BOS and EOS
-	Cached   bool    `json:"cached"`   // kind finetune: the peer too keeps the encoder's output
-
-	NewTokens int     `json:"new_tokens"` // kind generate: of each sequence, none of them EOS
-	Beams     int     `json:"beams"`
-	Sample    bool    `json:"sample"`
-	Score     [][]int `json:"score"` // kind generate, for the peer: sequences whose log-probabilities are wanted
-
-	Products []product `json:"products"` // kind gemm
-}
-
-// A product is X·Wᵀ as in torch.nn.Linear, or X·W as in GPT-2's Conv1D, of X [M, K].
-type product struct {
-	Name   string `json:"name"`
-	M      int    `json:"m"`
-	N      int    `json:"n"`
-	K      int    `json:"k"`
-	Linear bool   `json:"linear"`
-	Times  int    `json:"times"` // in one run
-}
-
-func (p product) flops() float64 { return 2 * float64(p.M) * float64(p.N) * float64(p.K) }
-
-// An answer is what came of running a job once.
-type answer struct {
-	Seconds []float64 `json:"seconds"` // of each product, or of the whole
-	// Values are what both sides must agree on: the loss, some of the
-	// encoder's states or of a product, log-probabilities.
-	Values []float64 `json:"values,omitempty"`
-	Tokens [][]int   `json:"tokens,omitempty"` // generated
-	Peak   float64   `json:"peak,omitempty"`   // kind gemm: fused multiply-adds in registers, GF/s
-}
+import "fmt"
 
 // A row of the table.
 type row struct {
 	name, title string
 	unit        string
 	work        float64 // in units, of one run; 0: the seconds themselves are shown
+	goal        float64 // how many times as fast as the peer we mean to be; 0: nothing is meant
+	repeats     int     // at most; 0: as often as is asked for
 	job         job
 }
+
+// Kinds of rows with tables of their own.
+const (
+	growth     = "growth"
+	throughput = "throughput"
+)
 
 func rowNames() []string {
 	var names []string
@@ -63,42 +26,78 @@ func rowNames() []string {
 	return names
 }
 
+// Sizes of the rows.
+const (
+	encodeBatch = 8
+	stepBatch   = 16
+	runPictures = 32 // of the whole run, with
+	runCaptions = 5  // captions each, for
+	runEpochs   = 12 // as is finetune's default
+)
+
 // rows are all rows, in the table's order.
 func rows(quick bool) []row {
 	newTokens, firstCaption := 24, 16
 	if quick {
 		newTokens, firstCaption = 6, 4
 	}
-	vocabulary := sizes(quick).decoder.VocabSize
-	generate := func(name, title string, batch, beams int, sample bool) row {
-		return row{name, title, "tokens/s", float64(batch * newTokens), job{Kind: "generate", Batch: batch, NewTokens: newTokens, Beams: beams, Sample: sample}}
+	vocabulary := modelShape(quick).decoder().VocabSize
+	encode := func(name, title, precision, engine string, goal float64) row {
+		return row{name: name, title: title, unit: "pictures/s", work: encodeBatch, goal: goal,
+			job: job{Kind: "encode", Batch: encodeBatch, Precision: precision, Engine: engine}}
 	}
-	finetune := func(name, title string, cached bool) row {
-		return row{name, title, "pairs/s", 16, job{Kind: "finetune", Batch: pictures, Captions: captions(vocabulary), Cached: cached}}
+	finetune := func(name, title, precision string, cached bool, goal float64) row {
+		return row{name: name, title: title, unit: "pairs/s", work: stepBatch, goal: goal,
+			job: job{Kind: "finetune", Batch: stepBatch, Captions: captions(stepBatch, 9, 19, vocabulary), Precision: precision, Cached: cached}}
+	}
+	generate := func(name, title, precision string, batch, beams int, sample bool, goal float64) row {
+		return row{name: name, title: title, unit: "tokens/s", work: float64(batch * newTokens), goal: goal,
+			job: job{Kind: "generate", Batch: batch, NewTokens: newTokens, Beams: beams, Sample: sample, Precision: precision}}
 	}
 	all := []row{
-		{"encode", "encode, batch 8", "pictures/s", 8, job{Kind: "encode", Batch: 8}},
-		finetune("finetune", "fine-tune cross-attention, batch 16; peer as usually written", false),
-		finetune("finetune-cached", "fine-tune cross-attention, batch 16; peer with cached encoder outputs", true),
-		generate("greedy-1", "greedy, batch 1", 1, 1, false),
-		generate("greedy-8", "greedy, batch 8", 8, 1, false),
-		generate("nucleus-8", "nucleus (k 1000, p 0.95), batch 8", 8, 1, true),
-		generate("beam-4", "beam of 4, batch 1", 1, 4, false),
-		{"start", fmt.Sprintf("start to first caption of %d tokens", firstCaption), "s", 0, job{Kind: "start", NewTokens: firstCaption}},
-		{"gemm", "matrix products", "GF/s", 0, job{Kind: "gemm", Products: products(quick)}},
+		encode("encode", "encode, batch 8", fp32, "transformers", 2),
+		encode("encode-openvino", "the same beside OpenVINO", fp32, "openvino", 1.3),
+		encode("encode-onnxruntime", "the same beside ONNX Runtime", fp32, "onnxruntime", 0),
+		encode("encode-bf16", "encode, batch 8, bfloat16", bf16, "transformers", 1.7),
+		encode("encode-bf16-openvino", "the same beside OpenVINO, bfloat16", bf16, "openvino", 1.3),
+		finetune("finetune", "fine-tune cross-attention, batch 16; peer as usually written", fp32, false, 0),
+		finetune("finetune-cached", "fine-tune cross-attention, batch 16; peer with cached encoder outputs", fp32, true, 3),
+		finetune("finetune-cached-bf16", "the same, bfloat16", bf16, true, 3),
+		{name: "epoch", title: fmt.Sprintf("fine-tune, whole epoch of a run of %d, encoder included; peer as usually written", runEpochs),
+			unit: "pairs/s", work: runPictures, goal: 10, repeats: 3,
+			job: job{Kind: "epochs", Batch: stepBatch, Epochs: runEpochs, Pictures: runPictures,
+				Captions: captions(runPictures*runCaptions, 9, 19, vocabulary), Precision: fp32}},
+		generate("greedy-1", "greedy, batch 1", fp32, 1, 1, false, 3),
+		generate("greedy-1-bf16", "greedy, batch 1, bfloat16", bf16, 1, 1, false, 3),
+		generate("greedy-1-int8", "greedy, batch 1, int8; peer in float32", int8s, 1, 1, false, 8),
+		generate("greedy-8", "greedy, batch 8", fp32, 8, 1, false, 0),
+		generate("nucleus-8", "nucleus (k 1000, p 0.95), batch 8", fp32, 8, 1, true, 3),
+		generate("nucleus-8-bf16", "nucleus (k 1000, p 0.95), batch 8, bfloat16", bf16, 8, 1, true, 3),
+		generate("beam-4", "beam of 4, batch 1", fp32, 1, 4, false, 4),
+		generate("beam-4-bf16", "beam of 4, batch 1, bfloat16", bf16, 1, 4, false, 4),
+		{name: "start", title: fmt.Sprintf("start to first caption of %d tokens", firstCaption), unit: "s", goal: 8,
+			job: job{Kind: "start", NewTokens: firstCaption, Precision: fp32}},
+		{name: "gemm", title: "matrix products", job: job{Kind: "gemm", Products: products(quick, fp32), Precision: fp32}},
+		{name: "gemm-bf16", title: "matrix products, bfloat16", job: job{Kind: "gemm", Products: products(quick, bf16), Precision: bf16}},
+		{name: "held", title: "products of a row", job: job{Kind: "held", Products: heldProducts(quick), Precision: int8s}},
+		{name: throughput, title: "decoding by batch and beams", repeats: 2,
+			job: job{Kind: throughput, Batch: 16, NewTokens: newTokens, Cells: cells(quick), Precision: fp32}},
+		{name: growth, title: "growth of time and memory", repeats: 3, job: job{Kind: growth}},
 	}
 	for i := range all {
-		all[i].job.Size = sizes(quick).encoder.ImageSize.Height
-		all[i].job.Quick = quick
+		all[i].job.Size = modelShape(quick).Picture
+		if all[i].job.Batch == 0 {
+			all[i].job.Batch = encodeBatch
+		}
 	}
 	return all
 }
 
-// captions are 16 of 9 to 19 tokens below the last of the vocabulary, which is EOS.
-func captions(vocabulary int) [][]int {
-	out := make([][]int, pictures)
+// captions are n of so many tokens below the last of the vocabulary, which is EOS.
+func captions(n, shortest, longest, vocabulary int) [][]int {
+	out := make([][]int, n)
 	for i := range out {
-		for t := range 9 + (7*i)%11 {
+		for t := range shortest + (7*i)%(longest-shortest+1) {
 			out[i] = append(out[i], (7919*i+104729*t+13)%(vocabulary-1))
 		}
 	}
@@ -106,7 +105,7 @@ func captions(vocabulary int) [][]int {
 }
 
 // products are those of the model at batch 8 (encoder) and 16 (fine-tuning).
-func products(quick bool) []product {
+func products(quick bool, precision string) []product {
 	all := []product{
 		{Name: "ViT query", M: 8 * 197, N: 768, K: 768, Linear: true},
 		{Name: "ViT MLP up", M: 8 * 197, N: 3072, K: 768, Linear: true},
@@ -117,6 +116,7 @@ func products(quick bool) []product {
 	}
 	for i := range all {
 		p := &all[i]
+		p.Precision = precision
 		if quick {
 			p.M, p.N, p.K = p.M/8, p.N/48, p.K/12
 		}
@@ -128,50 +128,33 @@ func products(quick bool) []product {
 	return all
 }
 
-// tolerance of what both sides must agree on, relative to the largest value.
-const tolerance = 1e-4
-
-// agree checks that two answers are those to the same question.
-func (r row) agree(ours, peer answer) error {
-	if len(ours.Tokens) != len(peer.Tokens) {
-		return fmt.Errorf("%d sequences, the peer has %d", len(ours.Tokens), len(peer.Tokens))
-	}
-	for i, tokens := range ours.Tokens {
-		if !r.job.Sample && !slices.Equal(tokens, peer.Tokens[i]) {
-			return fmt.Errorf("sequence %d is %d, the peer's %d", i, tokens, peer.Tokens[i])
-		}
-		if len(tokens) != len(peer.Tokens[i]) {
-			return fmt.Errorf("sequence %d has %d tokens, the peer's %d", i, len(tokens), len(peer.Tokens[i]))
+// heldProducts are the largest product of a step of decoding, with the
+// weight as it is held for that.
+func heldProducts(quick bool) []product {
+	var all []product
+	for _, m := range []int{1, 8} {
+		for _, precision := range []string{fp32, bf16, int8s} {
+			p := product{Name: "LM head", M: m, N: 50257, K: 768, Linear: true, Precision: precision, Times: 5}
+			if quick {
+				p.N, p.K = 600, 64
+			}
+			all = append(all, p)
 		}
 	}
-	if len(ours.Values) != len(peer.Values) {
-		return fmt.Errorf("%d values, the peer has %d", len(ours.Values), len(peer.Values))
-	}
-	largest := 0.0
-	for _, v := range peer.Values {
-		largest = max(largest, math.Abs(v))
-	}
-	for i, v := range ours.Values {
-		if !(math.Abs(v-peer.Values[i]) <= tolerance*largest) {
-			return fmt.Errorf("value %d is %v, the peer's %v", i, v, peer.Values[i])
-		}
-	}
-	return nil
+	return all
 }
 
-// complete checks that an answer has what its kind of row has.
-func (r row) complete(a answer) error {
-	want := max(1, len(r.job.Products))
-	if len(a.Seconds) != want {
-		return fmt.Errorf("%d times, want %d", len(a.Seconds), want)
+// cells are all pairs of these batches and beams.
+func cells(quick bool) []cell {
+	batches, beams := []int{1, 4, 8, 16}, []int{1, 2, 4, 8}
+	if quick {
+		batches, beams = []int{1, 4}, []int{1, 2}
 	}
-	if len(a.Values) == 0 && len(a.Tokens) == 0 {
-		return fmt.Errorf("an answer with nothing to compare")
-	}
-	for i, tokens := range a.Tokens {
-		if len(tokens) != r.job.NewTokens {
-			return fmt.Errorf("sequence %d has %d tokens, want %d", i, len(tokens), r.job.NewTokens)
+	var all []cell
+	for _, batch := range batches {
+		for _, n := range beams {
+			all = append(all, cell{batch, n})
 		}
 	}
-	return nil
+	return all
 }

@@ -57,15 +57,20 @@ func work(ctx context.Context, in io.Reader, out io.Writer) error {
 func (j job) prepare(ctx context.Context) (func() (answer, error), error) {
 	switch j.Kind {
 	case "model":
-		return func() (answer, error) { return answer{}, writeModel(j.Folder, j.Quick) }, nil
+		return func() (answer, error) { return answer{}, writeModel(j.Folder, j.Shape) }, nil
 	case "gemm":
 		return j.gemm(), nil
+	case "held":
+		return j.held(), nil
 	}
 	m, err := seq2seq.Load(ctx, j.Folder, nil)
 	if err != nil {
 		return nil, err
 	}
-	pixels, err := readPixels(filepath.Join(j.Folder, pixelsFile), j.Batch, j.Size)
+	if err := j.setPrecision(m); err != nil {
+		return nil, err
+	}
+	pixels, err := readPixels(filepath.Join(j.Folder, pixelsFile), max(j.Batch, j.Pictures), j.Size)
 	if err != nil {
 		return nil, err
 	}
@@ -74,10 +79,30 @@ func (j job) prepare(ctx context.Context) (func() (answer, error), error) {
 		return encode(m, pixels), nil
 	case "finetune":
 		return j.finetune(ctx, m, pixels)
+	case "epochs":
+		return j.epochs(ctx, m, pixels)
 	case "generate":
 		return j.generate(ctx, m, pixels)
+	case throughput:
+		return j.throughput(ctx, m, pixels)
 	}
 	return nil, fmt.Errorf("there is no kind of job %q", j.Kind)
+}
+
+// setPrecision does what the commands' --precision does: to generate, weights
+// are held in it, and to encode and train, only products are made in it.
+func (j job) setPrecision(m *seq2seq.VisionEncoderDecoder) error {
+	p, err := layers.ParsePrecision(j.Precision)
+	if err != nil {
+		return err
+	}
+	switch j.Kind {
+	case "generate", throughput:
+		m.Hold(p)
+	default:
+		m.SetPrecision(p)
+	}
+	return nil
 }
 
 // timed is the answer with the seconds that f takes.
@@ -116,16 +141,11 @@ func (j job) finetune(ctx context.Context, m *seq2seq.VisionEncoderDecoder, pixe
 	if err := layers.Trainable(m, "crossattention"); err != nil {
 		return nil, err
 	}
-	o := train.DefaultOptions()
-	o.Epochs, o.LearningRate, o.LRScheduler, o.WarmupSteps = math.MaxInt32, 1e-5, "constant", 0
-	data := repeated{requests: make(chan struct{})}
-	for i, p := range pixels {
-		data.batch.Keys = append(data.batch.Keys, train.Key{Data: data.requests, Index: i})
-		data.batch.Inputs = append(data.batch.Inputs, p)
-		data.batch.Of = append(data.batch.Of, i)
-		data.batch.Sequences = append(data.batch.Sequences, slices.Concat([]int{m.Tokenizer.BOS()}, j.Captions[i], []int{m.Tokenizer.EOS()}))
-	}
-	t, err := train.New(train.NewCaptioning(&m.EncoderDecoder, 1<<30), train.Data[train.Batch[vision.Pixels]](data), nil, o)
+	requests := make(chan struct{})
+	data := pairs{keys: requests, size: j.Batch, pixels: pixels, requests: requests, caption: func(_, picture int) []int {
+		return sequence(m, j.Captions[picture])
+	}}
+	t, err := newTrainer(m, data, math.MaxInt32)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +153,7 @@ func (j job) finetune(ctx context.Context, m *seq2seq.VisionEncoderDecoder, pixe
 	t.Hooks.Step = func(s train.Step) error { steps <- s; return nil }
 	go func() { failed <- t.Run(ctx) }()
 	return func() (a answer, err error) {
-		data.requests <- struct{}{}
+		requests <- struct{}{}
 		select {
 		case s := <-steps:
 			return answer{Seconds: []float64{s.Duration.Seconds()}, Values: []float64{s.Loss}}, nil
@@ -143,18 +163,86 @@ func (j job) finetune(ctx context.Context, m *seq2seq.VisionEncoderDecoder, pixe
 	}, nil
 }
 
-// repeated is a data set of one batch, which waits for a request each time.
-type repeated struct {
-	batch    train.Batch[vision.Pixels]
-	requests chan struct{}
+// epochs makes a whole run, from the same weights each time; the answer is
+// the mean time of an epoch, and the losses of the first.
+func (j job) epochs(ctx context.Context, m *seq2seq.VisionEncoderDecoder, pixels []vision.Pixels) (func() (answer, error), error) {
+	if err := layers.Trainable(m, "crossattention"); err != nil {
+		return nil, err
+	}
+	var trained, start [][]float32
+	for _, p := range layers.Parameters(m) {
+		if p.Value.RequiresGrad() {
+			w := mat.Data[float32](p.Value)
+			trained, start = append(trained, w), append(start, slices.Clone(w))
+		}
+	}
+	each := len(j.Captions) / j.Pictures
+	return func() (answer, error) {
+		for i, w := range trained {
+			copy(w, start[i])
+		}
+		data := pairs{keys: new(int), size: j.Batch, pixels: pixels, caption: func(epoch, picture int) []int {
+			return sequence(m, j.Captions[picture*each+(epoch+picture)%each])
+		}}
+		t, err := newTrainer(m, data, j.Epochs)
+		if err != nil {
+			return answer{}, err
+		}
+		var losses []float64
+		t.Hooks.Step = func(s train.Step) error {
+			if s.Epoch == 1 {
+				losses = append(losses, s.Loss)
+			}
+			return nil
+		}
+		a, err := timed(func() error { return t.Run(ctx) })
+		a.Seconds[0] /= float64(j.Epochs)
+		a.Values = losses
+		return a, err
+	}, nil
 }
 
-func (r repeated) NumBatches() int { return 1 }
+// sequence is a caption as the trainer takes it.
+func sequence(m *seq2seq.VisionEncoderDecoder, caption []int) []int {
+	return slices.Concat([]int{m.Tokenizer.BOS()}, caption, []int{m.Tokenizer.EOS()})
+}
 
-func (r repeated) Epoch(context.Context, int, int) iter.Seq2[train.Batch[vision.Pixels], error] {
+// newTrainer trains as the peer does, at a constant rate.
+func newTrainer(m *seq2seq.VisionEncoderDecoder, data pairs, epochs int) (*train.Trainer[train.Batch[vision.Pixels]], error) {
+	o := train.DefaultOptions()
+	o.Epochs, o.LearningRate, o.LRScheduler, o.WarmupSteps = epochs, 1e-5, "constant", 0
+	return train.New(train.NewCaptioning(&m.EncoderDecoder, 1<<30), train.Data[train.Batch[vision.Pixels]](data), nil, o)
+}
+
+// pairs is a data set of prepared pictures, each with a caption an epoch.
+type pairs struct {
+	keys     any // tells its pictures from those of another run
+	size     int // of a batch
+	pixels   []vision.Pixels
+	caption  func(epoch, picture int) []int
+	requests chan struct{} // an epoch begins with one, if it is not nil
+}
+
+func (p pairs) NumBatches() int { return len(p.pixels) / p.size }
+
+func (p pairs) Epoch(_ context.Context, epoch, first int) iter.Seq2[train.Batch[vision.Pixels], error] {
 	return func(yield func(train.Batch[vision.Pixels], error) bool) {
-		<-r.requests
-		yield(r.batch, nil)
+		if p.requests != nil {
+			<-p.requests
+		}
+		for n := first; n < p.NumBatches(); n++ {
+			var b train.Batch[vision.Pixels]
+			for i := range p.size {
+				picture := n*p.size + i
+				b.Keys = append(b.Keys, train.Key{Data: p.keys, Index: picture})
+				b.Inputs = append(b.Inputs, p.pixels[picture])
+				b.Of = append(b.Of, i)
+				b.Sequences = append(b.Sequences, p.caption(epoch, picture))
+			}
+			if !yield(b, nil) {
+				return
+			}
+		}
 	}
 }
 
@@ -164,8 +252,7 @@ func (j job) generate(ctx context.Context, m *seq2seq.VisionEncoderDecoder, pixe
 	if err != nil {
 		return nil, err
 	}
-	o := m.Generation
-	o.MaxNewTokens, o.MinNewTokens, o.NumBeams = j.NewTokens, j.NewTokens, j.Beams
+	o := j.options(m)
 	if j.Sample {
 		o.DoSample, o.TopK, o.TopP, o.Seed = true, 1000, 0.95, 1
 	}
@@ -177,11 +264,59 @@ func (j job) generate(ctx context.Context, m *seq2seq.VisionEncoderDecoder, pixe
 		})
 		for _, s := range sequences {
 			a.Tokens = append(a.Tokens, s.Tokens)
-			if j.Sample { // the peer draws others, but can say how probable these are
-				a.Values = append(a.Values, s.Score)
+			if !j.exact() { // the peer chooses others, but can say how probable these are
+				a.Values = append(a.Values, logProbability(s, o))
 			}
 		}
 		return a, err
+	}, nil
+}
+
+func (j job) options(m *seq2seq.VisionEncoderDecoder) generate.Options {
+	o := m.Generation
+	o.MaxNewTokens, o.MinNewTokens, o.NumBeams = j.NewTokens, j.NewTokens, j.Beams
+	return o
+}
+
+// logProbability is the sum of the log-probabilities of a sequence's tokens.
+func logProbability(s generate.Sequence, o generate.Options) float64 {
+	if o.NumBeams > 1 {
+		return s.Score * math.Pow(float64(len(s.Tokens)), o.LengthPenalty)
+	}
+	return s.Score
+}
+
+// throughput decodes in each of the job's ways.
+func (j job) throughput(ctx context.Context, m *seq2seq.VisionEncoderDecoder, pixels []vision.Pixels) (func() (answer, error), error) {
+	sources := map[int]layers.Source{} // by batch
+	for _, c := range j.Cells {
+		if _, ok := sources[c.Batch]; ok {
+			continue
+		}
+		states, err := m.Encode(pixels[:c.Batch], nil)
+		if err != nil {
+			return nil, err
+		}
+		sources[c.Batch] = layers.Source{Packed: states}
+	}
+	return func() (a answer, err error) {
+		for _, c := range j.Cells {
+			o := j.options(m)
+			o.NumBeams = c.Beams
+			var sequences []generate.Sequence
+			one, err := timed(func() (err error) {
+				sequences, err = generate.Generate(ctx, m.Decoder, sources[c.Batch], o)
+				return err
+			})
+			if err != nil {
+				return a, err
+			}
+			a.Seconds = append(a.Seconds, one.Seconds...)
+			for _, s := range sequences {
+				a.Tokens = append(a.Tokens, s.Tokens)
+			}
+		}
+		return a, nil
 	}, nil
 }
 
@@ -192,18 +327,41 @@ func (j job) gemm() func() (answer, error) {
 		all = append(all, operands{sawtooth(p.M*p.K, 7), sawtooth(p.K*p.N, 5), make([]float32, p.M*p.N)})
 	}
 	return func() (answer, error) {
-		a := answer{Peak: peak(j.Threads)}
+		a := answer{Peaks: peaks(j.Threads)}
 		for i, p := range j.Products {
 			o, ldw := all[i], p.N
 			if p.Linear {
 				ldw = p.K
 			}
+			multiply := kernel.GemmIn[float32](p.Precision == bf16)
 			start := time.Now()
 			for range p.Times {
-				kernel.Gemm(false, p.Linear, p.M, p.N, p.K, o.x, p.K, o.w, ldw, o.y, p.N, false, nil)
+				multiply(false, p.Linear, p.M, p.N, p.K, o.x, p.K, o.w, ldw, o.y, p.N, false, nil)
 			}
 			a.Seconds = append(a.Seconds, time.Since(start).Seconds()/float64(p.Times))
 			a.Values = append(a.Values, some(o.y)...)
+		}
+		return a, nil
+	}
+}
+
+// held multiplies a few rows with weights as they are held for decoding.
+func (j job) held() func() (answer, error) {
+	formats := map[string]kernel.HeldFormat{fp32: kernel.HeldFloat32, bf16: kernel.HeldBFloat16, int8s: kernel.HeldInt8}
+	var all []*kernel.Held
+	for _, p := range j.Products {
+		all = append(all, kernel.Hold(formats[p.Precision], p.Linear, p.K, p.N, sawtooth(p.K*p.N, 5), p.K))
+	}
+	return func() (answer, error) {
+		a := answer{Peaks: peaks(j.Threads)}
+		for i, p := range j.Products {
+			x, y := sawtooth(p.M*p.K, 7), make([]float32, p.M*p.N)
+			start := time.Now()
+			for range p.Times {
+				all[i].Multiply(p.M, x, p.K, y, p.N, nil)
+			}
+			a.Seconds = append(a.Seconds, time.Since(start).Seconds()/float64(p.Times))
+			a.Values = append(a.Values, some(y)...)
 		}
 		return a, nil
 	}
@@ -216,21 +374,4 @@ func sawtooth(n, period int) []float32 {
 		x[i] = float32(i%period - period/2)
 	}
 	return x
-}
-
-// peak is what the machine's fused multiply-add does at best, without
-// touching memory, in GF/s: the best of some short loops. 0 if there is no
-// loop for its instructions.
-func peak(threads int) (best float64) {
-	const rounds = 1 << 21
-	loop, flops := fusedMultiplyAdds(kernel.CPU())
-	if loop == nil {
-		return 0
-	}
-	for range 10 {
-		start := time.Now()
-		kernel.Parallel(threads, 1, func(lo, hi int) { loop((hi - lo) * rounds) })
-		best = max(best, float64(threads)*rounds*flops/time.Since(start).Seconds()/1e9)
-	}
-	return best
 }
