@@ -70,6 +70,9 @@ func TestEveryRowRunsAndIsWrittenBetweenTheMarks(t *testing.T) {
 	if !strings.Contains(r.Stdout, "| greedy, batch 1 | tokens/s |") {
 		t.Errorf("it printed\n%s", r.Stdout)
 	}
+	if want := "](images/" + growthFigure + ")\n"; !strings.Contains(got, want) {
+		t.Errorf("%q is not in\n%s", want, got)
+	}
 	figure := read(t, filepath.Join(filepath.Dir(name), "images", growthFigure))
 	if err := xml.Unmarshal([]byte(figure), new(struct{})); err != nil || strings.Count(figure, "<polyline") != 2*11 {
 		t.Errorf("%v, and %d curves, in\n%s", err, strings.Count(figure, "<polyline"), figure)
@@ -209,12 +212,34 @@ func TestTheTableHasMediansAndRatios(t *testing.T) {
 		"| captioning a picture | 140 MB | 700 MB | 0.20 | 0.5 |\n",
 		"| encode | 0.4 % | 0.5 % |\n",
 		"float32 400 GF/s. Reading of memory: 20.0 GB/s.",
-		"of float32's 400 |", "| p | 1000×1000×500 | 100 | 0.25 | 50.0 | 2.00 |\n",
-		"of memory's 20.0 |", "| p, fp32 | 1000 | 10.0 | 0.50 | 2.50 |\n",
+		"of 400 (float32) |", "| p | 1000×1000×500 | 100 | 0.25 | 50.0 | 2.00 |\n",
+		"of 20.0 (memory) |", "| p, fp32 | 1000 | 10.0 | 0.50 | 2.50 |\n",
 		"| tokens/s (times as fast) | beams 1 | beams 4 |\n| --- | --: | --: |\n| batch 1 | 10.0 (2.00) | 5.00 (1.00) |\n| batch 2 | 20.0 (2.00) | 5.00 (0.50) |\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in\n%s", want, got)
+		}
+	}
+}
+
+func TestTheMachineBoundsEncodingAndDecoding(t *testing.T) {
+	s, peaks := modelShape(false), map[string]float64{float32Peak: 351, bfloat16Peak: 300, tilesPeak: 3510, memoryPeak: 36}
+	// ViT-B/16 takes 35.1 GFLOP a picture; distilGPT2 has 49.5 M weights in its blocks and 38.6 M in its head.
+	for _, c := range []struct {
+		job  job
+		most float64
+		by   string
+	}{
+		{job{Kind: "encode", Engine: "transformers", Precision: fp32}, 16.7, "bfloat16 on tiles, six products for one"},
+		{job{Kind: "encode", Engine: "transformers", Precision: bf16}, 100, tilesPeak},
+		{job{Kind: "encode", Engine: "openvino", Precision: fp32}, 0, ""},
+		{job{Kind: "generate", Batch: 1, Precision: fp32}, 36e3 / (352.6 + 7.3), "reading 360 MB a step"},
+		{job{Kind: "generate", Batch: 1, Precision: int8s}, 36e3 / (88.1 + 7.3), "reading 95 MB a step"},
+		{job{Kind: "generate", Batch: 8, Precision: fp32}, 8 * 36e3 / (352.6 + 58.1), "reading 411 MB a step"},
+	} {
+		most, by := row{job: c.job}.bound(s, peaks)
+		if math.Abs(most-c.most) > 0.01*c.most || by != c.by {
+			t.Errorf("%v: at most %v by %s, want %v by %s", c.job, most, by, c.most, c.by)
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/ekphrasis-ml/ekphrasis/internal/atomicfile"
 )
 
-// Names of the figures, which docs/performance.md shows.
+// Names of the figures.
 const (
 	ratiosFigure = "performance-ratios.svg"
 	growthFigure = "performance-growth.svg"
@@ -23,23 +23,8 @@ func (t table) draw(folder string) error {
 	if err := os.MkdirAll(folder, 0o777); err != nil {
 		return err
 	}
-	figures := map[string]*figure{}
-	var bars []bar
-	for _, m := range t.compared() {
-		if ours, peer := m.ours.median(0), m.peer.median(0); ours > 0 && peer > 0 {
-			bars = append(bars, bar{m.row.title, peer / ours, m.row.goal})
-		}
-	}
-	if len(bars) > 0 {
-		figures[ratiosFigure] = drawRatios(bars)
-	}
-	for _, m := range t.Rows {
-		if m.row.job.Kind == growth {
-			figures[growthFigure] = drawGrowth(m.points)
-		}
-	}
-	for name, f := range figures {
-		if err := atomicfile.Write(filepath.Join(folder, name), func(w io.Writer) error {
+	for _, f := range t.figures() {
+		if err := atomicfile.Write(filepath.Join(folder, f.name), func(w io.Writer) error {
 			_, err := io.WriteString(w, f.svg())
 			return err
 		}); err != nil {
@@ -49,8 +34,29 @@ func (t table) draw(folder string) error {
 	return nil
 }
 
+// figures are those of the rows that were run.
+func (t table) figures() []*figure {
+	var out []*figure
+	var bars []bar
+	for _, m := range t.compared() {
+		if ours, peer := m.ours.median(0), m.peer.median(0); ours > 0 && peer > 0 {
+			bars = append(bars, bar{m.row.title, peer / ours, m.row.goal})
+		}
+	}
+	if len(bars) > 0 {
+		out = append(out, drawRatios(bars))
+	}
+	for _, m := range t.Rows {
+		if m.row.job.Kind == growth {
+			out = append(out, drawGrowth(m.points))
+		}
+	}
+	return out
+}
+
 // A figure is drawn for light and for dark pages.
 type figure struct {
+	name          string
 	width, height int
 	label         string // for who cannot see it
 	body          strings.Builder
@@ -119,7 +125,7 @@ func drawRatios(bars []bar) *figure {
 	from, to := math.Floor(math.Log2(low)), math.Ceil(math.Log2(high))
 	x := func(ratio float64) float64 { return left + width*(math.Log2(ratio)-from)/(to-from) }
 	bottom := top + pitch*float64(len(bars))
-	f := &figure{width: 900, height: int(bottom) + 16, label: "How many times as fast as its peer each row of the table is, with its goal."}
+	f := &figure{name: ratiosFigure, width: 900, height: int(bottom) + 16, label: "How many times as fast as its peer each row of the table is, with its goal."}
 	f.text("name", 20, 24, "times as fast as the peer")
 	f.line("goal", 200, 12, 200, 28)
 	f.text("dim", 208, 24, "goal")
@@ -161,7 +167,7 @@ func shortened(text string, most int) string {
 func drawGrowth(points []point) *figure {
 	const left, top, pitchX, pitchY, width, height = 96.0, 66.0, 206.0, 142.0, 134.0, 92.0
 	works, axes := []string{encoding, step, decoding}, []string{batch, length, picture, depth}
-	f := &figure{width: 920, height: int(top + pitchY*float64(len(works))), label: "How time and peak RSS of encoding, a fine-tuning step and decoding grow with batch, length, picture and layers."}
+	f := &figure{name: growthFigure, width: 920, height: int(top + pitchY*float64(len(works))), label: "How time and peak RSS of encoding, a fine-tuning step and decoding grow with batch, length, picture and layers."}
 	f.line("time", 20, 20, 44, 20)
 	f.text("", 50, 24, "seconds")
 	f.line("memory", 120, 20, 144, 20)

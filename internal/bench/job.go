@@ -52,7 +52,7 @@ func (p product) flops() float64 { return 2 * float64(p.M) * float64(p.N) * floa
 
 // bytes of the weight, in its precision.
 func (p product) bytes() float64 {
-	return float64(p.N) * float64(p.K) * map[string]float64{fp32: 4, bf16: 2, int8s: 1}[p.Precision]
+	return float64(p.N) * float64(p.K) * bytesOf[p.Precision]
 }
 
 // An answer is what came of running a job once.

@@ -104,7 +104,7 @@ func (s *settings) run(ctx context.Context, dir string) error {
 	if err := b.prepare(ctx); err != nil {
 		return err
 	}
-	t := table{Date: time.Now(), CPU: processor(), Threads: s.threads, Repeats: s.repeats, Quick: s.quick, Peer: b.peer.versions}
+	t := table{Date: time.Now(), CPU: processor(), Threads: s.threads, Repeats: s.repeats, Quick: s.quick, Page: s.output != "", Peer: b.peer.versions}
 	var failed error // rows, which do not keep the others from being run
 	for _, r := range rows(s.quick) {
 		if !s.wants(r) {

@@ -14,8 +14,10 @@ type loop struct {
 }
 
 const (
-	float32Peak = "float32"
-	memoryPeak  = "memory"
+	float32Peak  = "float32"
+	bfloat16Peak = "bfloat16, AVX-512"
+	tilesPeak    = "bfloat16, tiles"
+	memoryPeak   = "memory"
 )
 
 // peaks are what the machine does at best: operations in registers, in GF/s,

@@ -58,7 +58,7 @@ func loops(set string) []loop {
 	case "avx512", "amx":
 		all = append(all, loop{float32Peak, floats, fmaAVX512})
 		if cpu.X86.HasAVX512BF16 {
-			all = append(all, loop{"bfloat16, AVX-512", 2 * floats, dotBFloat16})
+			all = append(all, loop{bfloat16Peak, 2 * floats, dotBFloat16})
 		}
 		if cpu.X86.HasAVX512VNNI {
 			all = append(all, loop{"int8, AVX-512", 4 * floats, dotInt8})
@@ -66,7 +66,7 @@ func loops(set string) []loop {
 	}
 	if set == "amx" {
 		tiles := tileConfig()
-		all = append(all, loop{"bfloat16, tiles", 32 * tileMul, func(n int) { tilesBFloat16(n, tiles) }})
+		all = append(all, loop{tilesPeak, 32 * tileMul, func(n int) { tilesBFloat16(n, tiles) }})
 		if cpu.X86.HasAMXInt8 {
 			all = append(all, loop{"int8, tiles", 64 * tileMul, func(n int) { tilesInt8(n, tiles) }})
 		}

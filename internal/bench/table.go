@@ -73,6 +73,7 @@ type table struct {
 	Threads int
 	Repeats int
 	Quick   bool
+	Page    bool              // its figures are drawn beside it
 	Peer    map[string]string // versions; nil: there was none
 	Rows    []measured
 }
@@ -90,9 +91,16 @@ func (t table) markdown() string {
 		b.WriteString(" Tiny sizes.")
 	}
 	b.WriteString("\n")
+	for _, f := range t.figures() {
+		if !t.Page {
+			break
+		}
+		fmt.Fprintf(&b, "\n![%s](images/%s)\n", f.label, f.name)
+	}
 	t.work(&b)
 	t.memory(&b)
 	t.accuracy(&b)
+	t.bounds(&b)
 	for _, m := range t.Rows {
 		switch m.row.job.Kind {
 		case "gemm":
@@ -174,12 +182,9 @@ func (m measured) productTable(b *strings.Builder) {
 	}
 	name, peak := float32Peak, peaks[float32Peak]
 	if m.row.job.Precision == bf16 {
-		name, peak = fastestBFloat16(peaks)
+		peak, name = fastest(bf16, peaks)
 	}
-	if peak > 0 {
-		name = fmt.Sprintf("of %s's %s", name, number(peak))
-	}
-	fmt.Fprintf(b, "\n| %s | shape | ours, GF/s | %s | PyTorch, GF/s | times as fast |\n| --- | --- | --: | --: | --: | --: |\n", m.row.title, name)
+	fmt.Fprintf(b, "\n| %s | shape | ours, GF/s | of %s (%s) | PyTorch, GF/s | times as fast |\n| --- | --- | --: | --: | --: | --: |\n", m.row.title, number(peak), name)
 	for i, p := range m.row.job.Products {
 		ours, peer := m.ours.median(i), m.peer.median(i)
 		fmt.Fprintf(b, "| %s | %d×%d×%d | %s | %s | %s | %s |\n", p.Name, p.M, p.N, p.K,
@@ -187,22 +192,10 @@ func (m measured) productTable(b *strings.Builder) {
 	}
 }
 
-// fastestBFloat16 is the best of the loops in bfloat16; without one, products
-// are made in float32.
-func fastestBFloat16(peaks map[string]float64) (name string, best float64) {
-	name, best = float32Peak, peaks[float32Peak]
-	for n, p := range peaks {
-		if strings.HasPrefix(n, "bfloat16") && p > best {
-			name, best = n, p
-		}
-	}
-	return name, best
-}
-
 // heldTable compares with the reading of memory, which bounds these products.
 func (m measured) heldTable(b *strings.Builder) {
 	peak := m.ours.peaks[memoryPeak]
-	fmt.Fprintf(b, "\n| weight held for decoding | rows | ours, GB/s | of memory's %s | times as fast as PyTorch |\n| --- | --: | --: | --: | --: |\n", number(peak))
+	fmt.Fprintf(b, "\n| weight held for decoding | rows | ours, GB/s | of %s (memory) | times as fast as PyTorch |\n| --- | --: | --: | --: | --: |\n", number(peak))
 	for i, p := range m.row.job.Products {
 		ours, peer := m.ours.median(i), m.peer.median(i)
 		fmt.Fprintf(b, "| %s, %s | %d | %s | %s | %s |\n", p.Name, p.Precision, p.M, number(p.bytes()/ours/1e9), ratio(p.bytes()/ours/1e9, peak), ratio(peer, ours))
@@ -257,6 +250,8 @@ func number(x float64) string {
 	switch {
 	case x == 0:
 		return none
+	case x < 1:
+		return fmt.Sprintf("%.3g", x)
 	case x < 10:
 		return fmt.Sprintf("%.2f", x)
 	case x < 100:
