@@ -140,7 +140,7 @@ func drawRatios(bars []bar) *figure {
 	}
 	for i, b := range bars {
 		y := top + pitch*float64(i)
-		f.text("end", left-8, y+16, shortened(b.title, 74))
+		f.text("end", left-8, y+16, shortened(b.title, 70))
 		class, a, e := "ahead", x(1), x(b.ratio)
 		if b.ratio < 1 {
 			class, a, e = "behind", x(b.ratio), x(1)
@@ -149,7 +149,7 @@ func drawRatios(bars []bar) *figure {
 		if b.goal > 0 {
 			f.line("goal", x(b.goal), y+2, x(b.goal), y+pitch-2)
 		}
-		f.text("name", left+width+8, y+16, number(b.ratio))
+		f.text("name", left+width+8, y+16, ratio(b.ratio, 1))
 	}
 	return f
 }
@@ -165,9 +165,9 @@ func shortened(text string, most int) string {
 // drawGrowth has a panel for each piece of work and axis, with seconds on the
 // left and memory on the right, both from 0.
 func drawGrowth(points []point) *figure {
-	const left, top, pitchX, pitchY, width, height = 96.0, 66.0, 206.0, 142.0, 134.0, 92.0
+	const left, top, pitchX, pitchY, width, height = 112.0, 66.0, 210.0, 142.0, 118.0, 92.0
 	works, axes := []string{encoding, step, decoding}, []string{batch, length, picture, depth}
-	f := &figure{name: growthFigure, width: 920, height: int(top + pitchY*float64(len(works))), label: "How time and peak RSS of encoding, a fine-tuning step and decoding grow with batch, length, picture and layers."}
+	f := &figure{name: growthFigure, width: 930, height: int(top + pitchY*float64(len(works))), label: "How time and peak RSS of encoding, a fine-tuning step and decoding grow with batch, length, picture and layers."}
 	f.line("time", 20, 20, 44, 20)
 	f.text("", 50, 24, "seconds")
 	f.line("memory", 120, 20, 144, 20)
