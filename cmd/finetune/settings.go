@@ -96,7 +96,7 @@ func (s *settings) define(f *pflag.FlagSet) {
 	f.IntVar(&t.WarmupSteps, "warmup-steps", t.WarmupSteps, "updates during which the learning rate rises from 0")
 	f.Float64Var(&t.MaxGradNorm, "max-grad-norm", t.MaxGradNorm, "clip gradients to this global norm; 0: do not")
 	f.Float64Var(&t.LabelSmoothing, "label-smoothing", t.LabelSmoothing, "label smoothing")
-	f.Var(&s.CrossAttention, "cross-attention", "kind of the new cross-attention: plain, gated, layer_scale, qk_norm, or qk_norm+gated")
+	f.Var(&s.CrossAttention, "cross-attention", "kind of the new cross-attention: plain, gated, layer_scale, qk_norm, or two joined by +; see docs/stability.md")
 	f.StringSliceVar(&s.Trainable, "trainable", nil, "patterns of the parameters to train (default crossattention, and the projection if it is new)")
 	f.StringVar(&s.Caption, "caption", "random", "which caption of a picture: random, first or all")
 	f.BoolVar(&s.Shuffle, "shuffle", true, "go through the data in another order each epoch")
