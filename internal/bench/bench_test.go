@@ -38,8 +38,11 @@ func read(t *testing.T, name string) string {
 
 func TestEveryRowRunsAndIsWrittenBetweenTheMarks(t *testing.T) {
 	name := page(t, "before\n"+beginMark+"old\n"+endMark+"after\n")
-	r := command.Run(t, "", "--quick", "--ours-only", "--repeats", "1", "--threads", "2", "--output", name)
+	r := command.Run(t, "", "--quick", "--ours-only", "--repeats", "1", "--threads", "2", "--output", name, "--profiles", filepath.Dir(name))
 	r.Want(t, 0)
+	if p := read(t, filepath.Join(filepath.Dir(name), "greedy-8.pprof")); !strings.HasPrefix(p, "\x1f\x8b") { // gzip
+		t.Errorf("the profile of greedy-8 begins with %q", p[:min(len(p), 9)])
+	}
 	got := read(t, name)
 	if !strings.HasPrefix(got, "before\n"+beginMark) || !strings.HasSuffix(got, endMark+"after\n") || strings.Contains(got, "old") {
 		t.Errorf("the page is now\n%s", got)

@@ -29,6 +29,8 @@ type job struct {
 	Cells     []cell  `json:"cells"` // kind throughput
 
 	Products []product `json:"products"` // kind gemm and held
+
+	Profile string `json:"profile"` // for ours: file for a CPU profile of all runs but the first
 }
 
 // A cell is a way to decode: so many pictures, each with so many beams.

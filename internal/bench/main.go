@@ -41,6 +41,7 @@ type settings struct {
 	quick    bool
 	oursOnly bool
 	output   string
+	profiles string
 }
 
 func main() {
@@ -60,6 +61,7 @@ func run(ctx context.Context, args []string) error {
 	f.BoolVar(&s.quick, "quick", false, "tiny sizes, to try the bench itself")
 	f.BoolVar(&s.oursOnly, "ours-only", false, "leave the peer out; needs no Python")
 	f.StringVar(&s.output, "output", "", "Markdown file with the two marks to write the tables between; figures go to the folder images beside it (default: docs/performance.md, if all was run)")
+	f.StringVar(&s.profiles, "profiles", "", "folder, which is there, for a CPU profile of our side of each row that has a worker; go tool pprof reads them")
 	if err := cli.Parse(f, args); err != nil {
 		return err
 	}
@@ -96,6 +98,11 @@ func (s *settings) run(ctx context.Context, dir string) error {
 	root, err := repository(ctx)
 	if err != nil {
 		return err
+	}
+	if s.profiles != "" {
+		if s.profiles, err = filepath.Abs(s.profiles); err != nil {
+			return err
+		}
 	}
 	if s.output == "" && len(s.rows) == 0 && !s.quick && !s.oursOnly {
 		s.output = filepath.Join(root, "docs", "performance.md")

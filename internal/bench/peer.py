@@ -8,7 +8,9 @@
 """
 
 import importlib.metadata
+import importlib.util
 import json
+import runpy
 import sys
 import time
 
@@ -299,7 +301,11 @@ def start(folder, picture, tokens):
 
 
 def versions(*names):
-    print(json.dumps({name: importlib.metadata.version(name) for name in names}))
+    found = {name: importlib.metadata.version(name) for name in names}
+    if "torch" in found:  # its metadata does not tell the build, as in 2.15.0+cpu
+        folder = importlib.util.find_spec("torch").submodule_search_locations[0]
+        found["torch"] = runpy.run_path(f"{folder}/version.py")["__version__"]
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

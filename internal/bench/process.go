@@ -166,6 +166,9 @@ func (b *bench) measure(ctx context.Context, r row) (measured, error) {
 	if r.job.Kind == growth {
 		return b.measureGrowth(ctx, r)
 	}
+	if b.profiles != "" {
+		r.job.Profile = filepath.Join(b.profiles, r.name+".pprof")
+	}
 	ours, err := b.ours(ctx, r.job)
 	if err != nil {
 		return measured{}, err

@@ -8,7 +8,9 @@ import (
 	"io"
 	"iter"
 	"math"
+	"os"
 	"path/filepath"
+	"runtime/pprof"
 	"slices"
 	"time"
 
@@ -35,10 +37,17 @@ func work(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	for {
+	for first := true; ; first = false {
 		a, err := run()
 		if err != nil {
 			return err
+		}
+		if first && j.Profile != "" {
+			stop, err := profile(j.Profile)
+			if err != nil {
+				return err
+			}
+			defer stop()
 		}
 		if err := answers.Encode(a); err != nil {
 			return err
@@ -51,6 +60,18 @@ func work(ctx context.Context, in io.Reader, out io.Writer) error {
 			return err
 		}
 	}
+}
+
+// profile notes where the time goes, in a file that go tool pprof reads.
+func profile(name string) (stop func(), err error) {
+	f, err := os.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() { pprof.StopCPUProfile(); f.Close() }, nil
 }
 
 // prepare loads what a job needs and returns what runs it.
