@@ -258,7 +258,6 @@ func TestABatchIsCaptionedAsOneAtATime(t *testing.T) {
 			}
 			different := map[string]bool{}
 			for i, p := range pixels {
-				o.Items = []uint64{uint64(i)}
 				alone, err := m.GenerateFromPixels(context.Background(), []vision.Pixels{p}, o)
 				if err != nil {
 					t.Fatal(err)

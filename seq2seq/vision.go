@@ -2,11 +2,14 @@ package seq2seq
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
+	"math"
 	"os"
 	"strings"
 
@@ -55,7 +58,7 @@ func Join(encoder Encoder[vision.Pixels], decoder Decoder, processor *vision.Pro
 		return nil, fmt.Errorf("the tokenizer has %d tokens, the decoder only %d", n, decoder.VocabSize())
 	}
 	o := generate.DefaultOptions()
-	o.DecoderStartTokenID, o.EOSTokenID, o.PadTokenID = tok.BOS(), generate.IDs{tok.EOS()}, tok.Pad()
+	o.DecoderStartTokenID, o.EOSTokenID, o.PadTokenID, o.Text = tok.BOS(), generate.IDs{tok.EOS()}, tok.Pad(), tok
 	return &VisionEncoderDecoder{
 		EncoderDecoder: *NewEncoderDecoder[float32](encoder, decoder, random),
 		Processor:      processor, Tokenizer: tok, Generation: o,
@@ -133,6 +136,7 @@ func (m *VisionEncoderDecoder) loadGeneration(fsys fs.FS, c config) (err error) 
 	if m.Generation, err = generate.LoadOptions(fsys, o); err != nil {
 		return err
 	}
+	m.Generation.Text = m.Tokenizer
 	if m.Generation.DecoderStartTokenID < 0 {
 		m.Generation.DecoderStartTokenID = m.Tokenizer.BOS()
 	}
@@ -263,6 +267,12 @@ type Caption struct {
 // Generate puts each picture into words; with o.NumReturnSequences above 1,
 // as many captions of the first picture come first, and so on. Start from the
 // model's own settings, [VisionEncoderDecoder.Generation].
+//
+// o.Prefix are the tokens that every caption begins with, such as
+// m.Tokenizer.Encode("a photo of"); the text has them, too. With o.DoSample a
+// picture draws by o.Seed and its pixels, unless o.Items is set: what it gets
+// does not depend on the other pictures nor on their order, and the same
+// picture gets the same.
 func (m *VisionEncoderDecoder) Generate(ctx context.Context, pictures []vision.Image, o generate.Options) ([]Caption, error) {
 	pixels := make([]vision.Pixels, len(pictures))
 	for i, p := range pictures {
@@ -282,6 +292,7 @@ func (m *VisionEncoderDecoder) GenerateFromPixels(ctx context.Context, pixels []
 		if err != nil {
 			return err
 		}
+		o := m.own(o, pixels)
 		sequences, err := generate.Generate(ctx, m.Decoder, layers.Source{Packed: states}, o)
 		for _, s := range sequences {
 			captions = append(captions, Caption{Text: strings.TrimSpace(m.Tokenizer.Decode(s.Tokens, true)), TokenIDs: s.Tokens, Score: s.Score})
@@ -289,4 +300,31 @@ func (m *VisionEncoderDecoder) GenerateFromPixels(ctx context.Context, pixels []
 		return err
 	})
 	return captions, err
+}
+
+// own completes options: the tokenizer, and a number for each picture.
+func (m *VisionEncoderDecoder) own(o generate.Options, pixels []vision.Pixels) generate.Options {
+	if o.Text == nil {
+		o.Text = m.Tokenizer
+	}
+	if o.Items == nil && o.DoSample {
+		for _, p := range pixels {
+			o.Items = append(o.Items, number(p))
+		}
+	}
+	return o
+}
+
+// number is a picture's own, the same wherever and whenever it is captioned.
+func number(p vision.Pixels) uint64 {
+	h, buffer := sha256.New(), make([]byte, 0, 1<<14)
+	buffer = binary.LittleEndian.AppendUint64(buffer, uint64(p.Width))
+	for _, x := range p.Data {
+		if buffer = binary.LittleEndian.AppendUint32(buffer, math.Float32bits(x)); len(buffer) > cap(buffer)-4 {
+			h.Write(buffer)
+			buffer = buffer[:0]
+		}
+	}
+	h.Write(buffer)
+	return binary.LittleEndian.Uint64(h.Sum(nil))
 }

@@ -22,14 +22,14 @@ import (
 // list is the pictures as a data set, which is read ahead while the model is
 // busy.
 type list struct {
-	pictures []picture
+	pictures []string
 	decoder  vision.Decoder
 }
 
 func (l list) Len() int { return len(l.pictures) }
 
 func (l list) Example(i int) (datasets.Example, error) {
-	return datasets.Example{ID: l.pictures[i].name, Captions: []string{""}, Image: func() (vision.Image, error) { return open(l.decoder, l.pictures[i].name) }}, nil
+	return datasets.Example{ID: l.pictures[i], Captions: []string{""}, Image: func() (vision.Image, error) { return open(l.decoder, l.pictures[i]) }}, nil
 }
 
 func open(d vision.Decoder, name string) (vision.Image, error) {
@@ -49,7 +49,7 @@ func open(d vision.Decoder, name string) (vision.Image, error) {
 
 // caption goes through the pictures in batches, in order. Those that cannot
 // be read are passed over and reported at the end.
-func (s *settings) caption(ctx context.Context, m *seq2seq.VisionEncoderDecoder, o generate.Options, pictures []picture, out *output) error {
+func (s *settings) caption(ctx context.Context, m *seq2seq.VisionEncoderDecoder, o generate.Options, pictures []string, out *output) error {
 	decoder, err := s.decoder(m)
 	if err != nil {
 		return err
@@ -75,10 +75,6 @@ func (s *settings) caption(ctx context.Context, m *seq2seq.VisionEncoderDecoder,
 		}
 		if len(b.Indices) == 0 {
 			continue
-		}
-		o.Items = o.Items[:0]
-		for _, i := range b.Indices {
-			o.Items = append(o.Items, pictures[i].place)
 		}
 		captions, err := m.GenerateFromPixels(ctx, b.Pixels, o)
 		if err != nil {

@@ -15,16 +15,9 @@ import (
 // extensions are those of the pictures that a folder is searched for.
 var extensions = []string{".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp"}
 
-// picture is a file to caption, and its place among all that the arguments
-// name: what it draws at random does not depend on shards or on resuming.
-type picture struct {
-	name  string
-	place uint64
-}
-
 // pictures lists the files that the arguments name, in order, and takes this
 // process's share of them.
-func (s *settings) pictures(args []string) ([]picture, error) {
+func (s *settings) pictures(args []string) ([]string, error) {
 	part, parts := 1, 1
 	if s.shard != "" {
 		if n, err := fmt.Sscanf(s.shard, "%d/%d", &part, &parts); n != 2 || err != nil || part < 1 || part > parts ||
@@ -40,9 +33,9 @@ func (s *settings) pictures(args []string) ([]picture, error) {
 		}
 		all = append(all, names...)
 	}
-	var own []picture
+	var own []string
 	for i := part - 1; i < len(all); i += parts {
-		own = append(own, picture{all[i], uint64(i)})
+		own = append(own, all[i])
 	}
 	return own, nil
 }

@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	o, err := options(m.Generation, s.Seed)
+	o, err := options(m.Generation, m.Tokenizer, s.Seed)
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func run(ctx context.Context, args []string) error {
 		m.Hold(precision)
 	}
 	if s.attention != "" {
-		return s.drawAttention(ctx, m, o, pictures[0].name)
+		return s.drawAttention(ctx, m, o, pictures[0])
 	}
 	out, err := s.open(len(pictures), o.NumReturnSequences)
 	if err != nil {

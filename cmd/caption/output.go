@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // result is a line of the output.
@@ -59,11 +60,16 @@ func (s *settings) open(pictures, captionsEach int) (*output, error) {
 		e.SetEscapeHTML(false)
 		o.write = func(r result) error { return e.Encode(r) }
 	case pictures == 1:
-		o.write = func(r result) error { _, err := fmt.Fprintln(to, r.Caption); return err }
+		o.write = func(r result) error { _, err := fmt.Fprintln(to, oneLine(r.Caption)); return err }
 	default:
-		o.write = func(r result) error { _, err := fmt.Fprintf(to, "%s: %s\n", r.Image, r.Caption); return err }
+		o.write = func(r result) error { _, err := fmt.Fprintf(to, "%s: %s\n", r.Image, oneLine(r.Caption)); return err }
 	}
 	return o, err
+}
+
+// oneLine has spaces for the line breaks that a model may say.
+func oneLine(s string) string {
+	return strings.NewReplacer("\r\n", " ", "\n", " ", "\r", " ").Replace(s)
 }
 
 func writeCSV(w *csv.Writer, fields ...string) error {
@@ -110,8 +116,8 @@ func (o *output) resume(name string, captionsEach int) error {
 }
 
 // left are the pictures that the output does not have yet.
-func (o *output) left(pictures []picture) []picture {
-	return slices.DeleteFunc(pictures, func(p picture) bool { return o.have[p.name] })
+func (o *output) left(pictures []string) []string {
+	return slices.DeleteFunc(pictures, func(name string) bool { return o.have[name] })
 }
 
 func (o *output) close() error {

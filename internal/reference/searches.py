@@ -16,6 +16,7 @@ import generation
 import prng
 
 MODELS, RUNS, ITEMS, STATES, VOCABULARY = 24, 20, 3, 5, 31
+CONSTRAINED = 6  # models that also search under a constraint
 START = VOCABULARY - 1
 
 
@@ -65,14 +66,14 @@ def options(draw):
     return o, tokens(draw.choice([0, 0, 1, 3]))
 
 
-def generated(m, states, o, prefix):
+def generated(m, states, o, prefix, allowed=None):
     """Sequences without start and end token, their scores, and whether they came to an end."""
     m.generation_config = GenerationConfig(**o)
     eos = o.get("eos_token_id", [])
     eos = [eos] if isinstance(eos, int) else eos
     with torch.no_grad():
         out = m.generate(encoder_outputs=BaseModelOutput(last_hidden_state=states),
-                         decoder_input_ids=torch.tensor([[START, *prefix]] * len(states)),
+                         decoder_input_ids=torch.tensor([[START, *prefix]] * len(states)), prefix_allowed_tokens_fn=allowed,
                          return_dict_in_generate=True, output_scores=True, output_logits=True)
     rows, scores, finished = [], [], []
     for i, ids in enumerate(out.sequences[:, 1:].tolist()):
@@ -88,7 +89,12 @@ def generated(m, states, o, prefix):
     return rows, scores, finished
 
 
-def runs(m, states, draw):
+def allowed(item, ids):
+    """A constraint that depends on the item and the tokens; generate/random_test.go has the same."""
+    return [t for t in range(VOCABULARY) if (7 * t + 3 * ids[-1] + 5 * item + len(ids)) % 3 != 0]
+
+
+def runs(m, states, draw, allowed=None):
     """Those whose result is the same in float32, in float64 and with weights changed a little.
 
     A score of -1e9 is transformers' mark of a beam that there is not.
@@ -97,8 +103,8 @@ def runs(m, states, draw):
     out = []
     for _ in range(RUNS):
         o, prefix = options(draw)
-        rows, scores, finished = generated(twins[0], states.double(), o, prefix)
-        others = [generated(m, states, o, prefix), generated(twins[1], states.double(), o, prefix)]
+        rows, scores, finished = generated(twins[0], states.double(), o, prefix, allowed)
+        others = [generated(m, states, o, prefix, allowed), generated(twins[1], states.double(), o, prefix, allowed)]
         if min(scores) > -1e8 and all((r, f) == (rows, finished) for r, _, f in others):
             out.append({"options": o, "prefix": prefix, "sequences": rows,
                         "scores": [float(f"{s:.9g}") for s in scores], "finished": finished})
@@ -113,7 +119,8 @@ def search():
         states = torch.from_numpy(prng.fill("encoder_states", ITEMS * STATES * 16, 1.7, i)).reshape(ITEMS, STATES, 16)
         config = m.decoder.config
         models.append({"weights": weights, "n_layer": config.n_layer, "tied": config.tie_word_embeddings,
-                       "runs": runs(m, states, draw)})
+                       "runs": runs(m, states, draw),
+                       "constrained": runs(m, states, random.Random(1000 + i), allowed) if i < CONSTRAINED else []})
         print(f"searches: model {i}: {len(models[-1]['runs'])} runs", file=sys.stderr)
     common.write_json("seq2seq/generate/testdata/random.json", {
         "vocabulary": VOCABULARY, "dim": 16, "heads": 2, "positions": 32, "items": ITEMS, "states": STATES,

@@ -21,6 +21,7 @@ type beam struct {
 
 // beams are those of one item. All numbers are float32, as Hugging Face's.
 type beams struct {
+	item    int    // in the source
 	running []beam // at most NumBeams, the best first
 	ended   []beam // likewise; their scores are divided by their lengths
 	over    bool
@@ -44,7 +45,7 @@ func beamSearch(ctx context.Context, d Decoder, source layers.Source, o *Options
 	}
 	all := make([]*beams, items)
 	for i, prompt := range o.prompts(items) {
-		all[i] = &beams{running: []beam{{tokens: prompt, row: i}}, random: o.random(i)}
+		all[i] = &beams{item: i, running: []beam{{tokens: prompt, row: i}}, random: o.random(i)}
 	}
 	for live := all; ; {
 		if err := run.extend(live, o, &stops); err != nil {
@@ -85,13 +86,13 @@ func beamSearch(ctx context.Context, d Decoder, source layers.Source, o *Options
 // extend takes the beams of each item one token on.
 func (d *decoding) extend(all []*beams, o *Options, stops *stops) error {
 	var tokens [][]int
-	var at []int
+	var items, at []int
 	for _, b := range all {
 		for _, r := range b.running {
-			tokens, at = append(tokens, r.tokens), append(at, r.row)
+			tokens, items, at = append(tokens, r.tokens), append(items, b.item), append(at, r.row)
 		}
 	}
-	rows, err := d.process(tokens, at, true)
+	rows, err := d.process(tokens, items, at, true)
 	if err != nil {
 		return err
 	}

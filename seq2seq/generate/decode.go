@@ -16,8 +16,10 @@ type decoding struct {
 	decoder    Decoder
 	source     layers.Source
 	cache      layers.Cache
-	processors []Processor // may run concurrently
-	custom     []Processor // may not
+	before     []Processor // these may run concurrently
+	allowed    func(item int, tokens []int) []int
+	after      []Processor // these too
+	custom     []Processor // these may not
 	vocabulary int
 
 	logits []float32 // [sequences, vocabulary] of the last call of feed
@@ -27,8 +29,10 @@ type decoding struct {
 }
 
 func newDecoding(d Decoder, source layers.Source, o *Options, maxLength int) *decoding {
+	before, after := o.processors(maxLength)
 	return &decoding{
-		decoder: d, source: source, processors: o.processors(maxLength), custom: o.Processors, vocabulary: d.VocabSize(),
+		decoder: d, source: source, vocabulary: d.VocabSize(),
+		before: before, allowed: o.PrefixAllowedTokens, after: after, custom: o.Processors,
 	}
 }
 
@@ -105,9 +109,13 @@ func (d *decoding) row(i int) []float32 { return d.logits[i*d.vocabulary : (i+1)
 
 // process returns the scores [vocabulary] of what follows each of the
 // sequences after all processors; logarithms of probabilities instead of
-// logits if asked to. Sequence i is number at[i] of those that were fed. The
-// rows are valid until the next call.
-func (d *decoding) process(sequences [][]int, at []int, logProbabilities bool) ([][]float32, error) {
+// logits if asked to. Sequence i is of an item of that number, and number
+// at[i] of those that were fed. The rows are valid until the next call.
+func (d *decoding) process(sequences [][]int, items, at []int, logProbabilities bool) ([][]float32, error) {
+	allowed, err := d.allow(sequences, items)
+	if err != nil {
+		return nil, err
+	}
 	rows := make([][]float32, len(sequences))
 	n := len(rows) * d.vocabulary
 	d.scores = slices.Grow(d.scores[:0], n)[:n]
@@ -120,7 +128,13 @@ func (d *decoding) process(sequences [][]int, at []int, logProbabilities bool) (
 					rows[i][j] = float32(float64(x) - d.lse[at[i]])
 				}
 			}
-			for _, p := range d.processors {
+			for _, p := range d.before {
+				p.Process(rows[i], sequences[i])
+			}
+			if allowed != nil {
+				keepOnly(rows[i], allowed[i])
+			}
+			for _, p := range d.after {
 				p.Process(rows[i], sequences[i])
 			}
 		}
@@ -134,6 +148,26 @@ func (d *decoding) process(sequences [][]int, at []int, logProbabilities bool) (
 		}
 	}
 	return rows, nil
+}
+
+// allow asks which tokens may follow each of the sequences; nil: all.
+func (d *decoding) allow(sequences [][]int, items []int) ([][]int, error) {
+	if d.allowed == nil {
+		return nil, nil
+	}
+	out := make([][]int, len(sequences))
+	for i, tokens := range sequences {
+		out[i] = d.allowed(items[i], tokens)
+		if len(out[i]) == 0 {
+			return nil, fmt.Errorf("generate: PrefixAllowedTokens allows no token after %v of item %d", tokens, items[i])
+		}
+		for _, id := range out[i] {
+			if id < 0 || id >= d.vocabulary {
+				return nil, fmt.Errorf("generate: PrefixAllowedTokens allows token %d after %v of item %d; the vocabulary has %d", id, tokens, items[i], d.vocabulary)
+			}
+		}
+	}
+	return out, nil
 }
 
 // errNoToken is for a sequence all of whose tokens are forbidden.

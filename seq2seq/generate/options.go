@@ -67,6 +67,11 @@ type Options struct {
 	Items []uint64 `json:"-"`
 	// Text turns ids into text, as a tokenizer does, for StopStrings.
 	Text Decoding `json:"-"`
+	// PrefixAllowedTokens, unless nil, says which tokens may come next, given
+	// the item's number in the source and the tokens so far, start token
+	// first: a grammar, a list of phrases, a prefix of one item's own. It must
+	// name at least one. It is called for one sequence after the other.
+	PrefixAllowedTokens func(item int, tokens []int) []int `json:"-"`
 	// Processors change the scores after those of the options above and
 	// before those of sampling. They are called one after the other.
 	Processors []Processor `json:"-"`

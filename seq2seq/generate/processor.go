@@ -33,9 +33,9 @@ type StoppingFunc func(tokens []int) bool
 func (f StoppingFunc) Stop(tokens []int) bool { return f(tokens) }
 
 // processors lists those that the options ask for, in the order of Hugging
-// Face, without Options.Processors. maxLength counts the prompt.
-func (o *Options) processors(maxLength int) []Processor {
-	var list []Processor
+// Face: before and after PrefixAllowedTokens, and without Options.Processors.
+// maxLength counts the prompt.
+func (o *Options) processors(maxLength int) (before, list []Processor) {
 	add := func(wanted bool, p ProcessorFunc) {
 		if wanted {
 			list = append(list, p)
@@ -54,13 +54,14 @@ func (o *Options) processors(maxLength int) []Processor {
 	add(o.NoRepeatNGramSize > 0, forbidRepeatedNGrams(o.NoRepeatNGramSize))
 	add(len(badWords) > 0, forbidWords(badWords))
 	add(minLength > 0, forbidWhile(o.EOSTokenID, func(n int) bool { return n < minLength }))
+	before, list = list, nil
 	if o.ForcedBOSTokenID != nil {
 		add(true, forceWhen([]int{*o.ForcedBOSTokenID}, 1))
 	}
 	add(len(o.ForcedEOSTokenID) > 0, forceWhen(o.ForcedEOSTokenID, maxLength-1))
 	add(len(o.SuppressTokens) > 0, forbidWhile(o.SuppressTokens, func(int) bool { return true }))
 	add(len(o.BeginSuppressTokens) > 0, forbidWhile(o.BeginSuppressTokens, func(n int) bool { return n == begin }))
-	return list
+	return before, list
 }
 
 var forbidden = float32(math.Inf(-1))
@@ -129,5 +130,19 @@ func forceWhen(ids []int, length int) ProcessorFunc {
 		for _, id := range ids {
 			scores[id] = 0
 		}
+	}
+}
+
+// keepOnly forbids all but some tokens.
+func keepOnly(scores []float32, ids []int) {
+	kept := make([]float32, len(ids))
+	for i, id := range ids {
+		kept[i] = scores[id]
+	}
+	for i := range scores {
+		scores[i] = forbidden
+	}
+	for i, id := range ids {
+		scores[id] = kept[i]
 	}
 }

@@ -28,6 +28,8 @@ type randomModel struct {
 	NLayer  int `json:"n_layer"`
 	Tied    bool
 	Runs    []randomRun
+	// Constrained are runs whose tokens are among those of allowed.
+	Constrained []randomRun
 }
 
 type randomRun struct {
@@ -36,6 +38,17 @@ type randomRun struct {
 	Sequences [][]int
 	Scores    []float64
 	Finished  []bool
+}
+
+// allowed is the constraint of the same name in searches.py.
+func (s *randomSearches) allowed(item int, tokens []int) []int {
+	var ids []int
+	for id := range s.Vocabulary {
+		if (7*id+3*tokens[len(tokens)-1]+5*item+len(tokens))%3 != 0 {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 func (r randomRun) options(t *testing.T) generate.Options {
@@ -91,20 +104,38 @@ func TestSearchesWithRandomOptionsFindWhatTransformersFinds(t *testing.T) {
 		t.Run(fmt.Sprint(m.Weights.Seed), func(t *testing.T) {
 			d32, source32 := decoder[float32](t, s, m)
 			for _, r := range m.Runs {
-				compareRun(t, "float32", d32, source32, r)
+				compareRun(t, "float32", d32, source32, r.options(t), r)
 			}
 			t.Attr("compared", fmt.Sprintf("%d searches with random options: tokens", len(m.Runs)))
 			d64, source64 := decoder[float64](t, s, m)
 			for _, r := range m.Runs[:4] {
-				compareRun(t, "float64", d64, source64, r)
+				compareRun(t, "float64", d64, source64, r.options(t), r)
 			}
 		})
 	}
 }
 
-func compareRun(t *testing.T, what string, d generate.Decoder, source layers.Source, r randomRun) {
+func TestSearchesUnderAConstraintFindWhatTransformersFinds(t *testing.T) {
+	s := readRandomSearches(t)
+	runs := 0
+	for _, m := range s.Models {
+		d, source := decoder[float32](t, s, m)
+		for _, r := range m.Constrained {
+			o := r.options(t)
+			o.PrefixAllowedTokens = s.allowed
+			compareRun(t, "constrained", d, source, o, r)
+		}
+		runs += len(m.Constrained)
+	}
+	if runs < 100 {
+		t.Fatalf("%d searches, want at least 100", runs)
+	}
+	t.Attr("compared", fmt.Sprintf("%d searches under a constraint: tokens", runs))
+}
+
+func compareRun(t *testing.T, what string, d generate.Decoder, source layers.Source, o generate.Options, r randomRun) {
 	t.Helper()
-	got, err := generate.Generate(context.Background(), d, source, r.options(t))
+	got, err := generate.Generate(context.Background(), d, source, o)
 	if err != nil {
 		t.Fatalf("%s, %s: %v", what, r.Options, err)
 	}

@@ -10,6 +10,7 @@ import (
 // sequence is one that greedy search or sampling is at.
 type sequence struct {
 	place      int // in the result
+	item       int // in the source
 	tokens     []int
 	logProb    float64
 	finished   bool
@@ -73,7 +74,7 @@ func (o *Options) sequences(items int) (all []*sequence, of []int) {
 	for item := range items {
 		random := o.random(item)
 		for n := range o.NumReturnSequences {
-			s := &sequence{place: len(all), tokens: o.start(), random: random.Derive(uint64(n))}
+			s := &sequence{place: len(all), item: item, tokens: o.start(), random: random.Derive(uint64(n))}
 			s.candidates.min = 1
 			all, of = append(all, s), append(of, item)
 		}
@@ -92,7 +93,11 @@ func tokensOf(sequences []*sequence) [][]int {
 // choose appends the next token to each sequence; sequence i is number at[i]
 // of those that were fed.
 func (d *decoding) choose(sequences []*sequence, at []int, o *Options) error {
-	rows, err := d.process(tokensOf(sequences), at, false)
+	items := make([]int, len(sequences))
+	for i, s := range sequences {
+		items[i] = s.item
+	}
+	rows, err := d.process(tokensOf(sequences), items, at, false)
 	if err != nil {
 		return err
 	}
