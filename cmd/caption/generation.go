@@ -11,8 +11,9 @@ import (
 )
 
 // defineGeneration adds a flag for each setting of generation. The function
-// that it returns lays those that were given over a model's own settings.
-func defineGeneration(f *pflag.FlagSet) func(base generate.Options, tok *tokenizer.Tokenizer, seed uint64) (generate.Options, error) {
+// that it returns lays those that were given over the own settings of a model
+// with so many positions.
+func defineGeneration(f *pflag.FlagSet) func(base generate.Options, tok *tokenizer.Tokenizer, positions int, seed uint64) (generate.Options, error) {
 	given, early := generate.DefaultOptions(), ""
 	var prompt string
 	var badWords []string
@@ -38,7 +39,7 @@ func defineGeneration(f *pflag.FlagSet) func(base generate.Options, tok *tokeniz
 	f.IntSliceVar(&given.BeginSuppressTokens, "begin-suppress-tokens", nil, "ids of tokens that must not be the first")
 	f.IntVar(&forcedBOS, "forced-bos-token-id", 0, "id of the token that must be the first")
 	f.IntSliceVar((*[]int)(&given.ForcedEOSTokenID), "forced-eos-token-id", nil, "id of the token that must be the last of a caption of full length")
-	return func(o generate.Options, tok *tokenizer.Tokenizer, seed uint64) (generate.Options, error) {
+	return func(o generate.Options, tok *tokenizer.Tokenizer, positions int, seed uint64) (generate.Options, error) {
 		for name, set := range map[string]func(){
 			"max-new-tokens":        func() { o.MaxNewTokens = given.MaxNewTokens },
 			"min-new-tokens":        func() { o.MinNewTokens = given.MinNewTokens },
@@ -69,6 +70,9 @@ func defineGeneration(f *pflag.FlagSet) func(base generate.Options, tok *tokeniz
 			if err := o.EarlyStopping.UnmarshalText([]byte(early)); err != nil {
 				return o, cli.Usagef("--early-stopping: %w", err)
 			}
+		}
+		if left := positions - len(o.Prefix); f.Changed("prompt") && !f.Changed("max-new-tokens") && left > 0 {
+			o.MaxNewTokens = min(o.MaxNewTokens, left) // the model's own leaves no room for a prompt
 		}
 		o.Seed = seed
 		return o, checkPrompt(f, o, tok)

@@ -38,6 +38,18 @@ func TestEveryCaptionBeginsWithThePrompt(t *testing.T) {
 	}
 }
 
+// The embedded model, for one, may say as much as it has positions for.
+func TestAModelsOwnLengthGivesWayToAPrompt(t *testing.T) {
+	m, model, pictures := folders(t, 1)
+	m.Generation.MaxNewTokens = m.Decoder.MaxLength()
+	model = filepath.Join(filepath.Dir(model), "long")
+	if err := m.Save(model, seq2seq.SaveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	said(t, "--model", model, "--prompt", "a photo of", pictures[0])
+	caption.Run(t, "", "--model", model, "--prompt", "a photo of", "--max-new-tokens", "24", pictures[0]).Want(t, 2, "max_new_tokens is 24")
+}
+
 func TestTokensAreForcedAndForbidden(t *testing.T) {
 	m, model, pictures := folders(t, 1)
 	base := []string{"--model", model, "--min-new-tokens", "4", pictures[0]}

@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	o, err := options(m.Generation, m.Tokenizer, s.Seed)
+	o, err := options(m.Generation, m.Tokenizer, m.Decoder.MaxLength(), s.Seed)
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,8 @@ const (
 	margin  = 12
 	caption = 26 // height of the line below a picture
 	perRow  = 6
+	legend  = 28 // height of the scale below all
+	bar     = 90 // its width
 )
 
 var (
@@ -26,9 +28,11 @@ var (
 	ink   = color.RGBA{30, 32, 36, 255}
 )
 
-// Draw shows the picture by itself and once for each word, darkened but where
-// the model looked, with a warm tint where it looked most. rows and cols are
-// the patches of the words' heat.
+// Draw shows the picture by itself and once for each word, in dark grey but
+// where the model looked, which glows from red to yellow. The scale is the
+// same for all words, so that a word for which the model looked nowhere in
+// particular has no bright place; it stands below them. rows and cols are the
+// patches of the words' heat.
 func Draw(picture vision.Image, words []Word, rows, cols int) (image.Image, error) {
 	face, err := newFace()
 	if err != nil {
@@ -44,43 +48,74 @@ func Draw(picture vision.Image, words []Word, rows, cols int) (image.Image, erro
 	across := min(n, perRow)
 	down := (n + across - 1) / across
 	cellW, cellH := side+margin, h+caption+margin
-	out := image.NewRGBA(image.Rect(0, 0, margin+across*cellW, margin+down*cellH))
+	out := image.NewRGBA(image.Rect(0, 0, margin+across*cellW, margin+down*cellH+legend))
 	draw.Draw(out, out.Bounds(), image.NewUniform(paper), image.Point{}, draw.Src)
+	least, most := extremes(words)
 	for i := range n {
 		x, y := margin+i%across*cellW+(side-w)/2, margin+i/across*cellH
 		tile, text := plain, ""
 		if i > 0 {
-			tile, text = heated(plain, words[i-1].Heat, rows, cols), words[i-1].Text
+			tile, text = heated(plain, words[i-1].Heat, least, most, rows, cols), words[i-1].Text
 		}
 		draw.Draw(out, image.Rect(x, y, x+w, y+h), tile, image.Point{}, draw.Src)
 		write(out, face, text, margin+i%across*cellW, y+h)
 	}
+	if n > 1 {
+		drawLegend(out, face)
+	}
 	return out, nil
 }
 
-// heated lays a smooth heat map over the picture. The scale is the word's
-// own: its hottest patch is the brightest.
-func heated(plain *image.RGBA, heat []float32, rows, cols int) *image.RGBA {
-	out := image.NewRGBA(plain.Bounds())
-	lo, hi := float32(math.Inf(1)), float32(0)
-	for _, x := range heat {
-		lo, hi = min(lo, x), max(hi, x)
+// extremes are the least and the most heat of all words.
+func extremes(words []Word) (least, most float32) {
+	least, most = float32(math.Inf(1)), float32(math.Inf(-1))
+	for _, word := range words {
+		for _, x := range word.Heat {
+			least, most = min(least, x), max(most, x)
+		}
 	}
+	return least, most
+}
+
+// heated lays a smooth heat map over the picture.
+func heated(plain *image.RGBA, heat []float32, least, most float32, rows, cols int) *image.RGBA {
+	out := image.NewRGBA(plain.Bounds())
 	w, h := plain.Rect.Dx(), plain.Rect.Dy()
 	for y := range h {
 		for x := range w {
 			v := 0.0
-			if hi > lo {
-				at := bilinear(heat, rows, cols, (float64(y)+0.5)*float64(rows)/float64(h)-0.5, (float64(x)+0.5)*float64(cols)/float64(w)-0.5)
-				v = (at - float64(lo)) / float64(hi-lo)
+			if most > least {
+				v = (bilinear(heat, rows, cols, (float64(y)+0.5)*float64(rows)/float64(h)-0.5, (float64(x)+0.5)*float64(cols)/float64(w)-0.5) - float64(least)) / float64(most-least)
 			}
-			c := plain.RGBAAt(x, y)
-			light, tint := 0.25+0.75*v, 0.45*v*v
-			mix := func(from uint8, to float64) uint8 { return uint8(light*float64(from)*(1-tint) + 255*to*tint) }
-			out.SetRGBA(x, y, color.RGBA{mix(c.R, 1), mix(c.G, 0.45), mix(c.B, 0.05), 255})
+			out.SetRGBA(x, y, glow(plain.RGBAAt(x, y), v))
 		}
 	}
 	return out
+}
+
+// glow is a pixel where the model looked with v of the most, 0 to 1: grey
+// under a colour that goes from red by orange to yellow as it becomes thicker.
+func glow(c color.RGBA, v float64) color.RGBA {
+	grey := 0.45 * float64(color.GrayModel.Convert(c).(color.Gray).Y)
+	thick := 0.9 * math.Pow(max(v, 0), 0.7)
+	mix := func(to float64) uint8 { return uint8(grey*(1-thick) + 255*to*thick) }
+	return color.RGBA{mix(1), mix(0.1 + 0.85*v*v), mix(0.05 + 0.2*v*v*v), 255}
+}
+
+// drawLegend shows the scale at the bottom left.
+func drawLegend(out *image.RGBA, face font.Face) {
+	d := font.Drawer{Dst: out, Src: image.NewUniform(ink), Face: face}
+	bottom := out.Rect.Max.Y - margin
+	d.Dot = fixed.P(margin, bottom-2)
+	d.DrawString("looked least")
+	from := d.Dot.X.Ceil() + 8
+	for x := range bar {
+		for y := bottom - 14; y < bottom; y++ {
+			out.SetRGBA(from+x, y, glow(color.RGBA{128, 128, 128, 255}, float64(x)/(bar-1)))
+		}
+	}
+	d.Dot = fixed.P(from+bar+8, bottom-2)
+	d.DrawString("most")
 }
 
 func bilinear(heat []float32, rows, cols int, y, x float64) float64 {
