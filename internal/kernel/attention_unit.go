@@ -59,11 +59,14 @@ func attentionUnits[T Float](s *Attention, split bool, f func(u *attentionUnit[T
 	})
 }
 
+// mostRows is more than attentionBlock ever gives, with tiles of up to 16 rows.
+const mostRows = 128
+
 // attentionBlock is the number of rows to take at a time when the source has n.
 func attentionBlock[T Float](n int) int {
 	const scores = 1 << 15
 	height, _ := tileShape[T]()
-	return roundUp(min(112, max(height, scores/max(1, n))), height)
+	return roundUp(min(mostRows-16, max(height, scores/max(1, n))), height)
 }
 
 // sees is how many of the source's rows some of the given rows see.
@@ -164,7 +167,8 @@ func (u *attentionUnit[T]) forward(out []T, ldo int, q []T, ldq int, k []T, ldk 
 			packAll(values, columns, width, d, n)
 		}
 	}
-	steps, sums := n, make([]float64, block)
+	steps := n
+	var sums [mostRows]float64
 	u.blocks(n, func(rows []queryRow) {
 		m, n := len(rows), sees(rows)
 		u.scores(scores, n, q, ldq, rows, keys, gathered, packed)

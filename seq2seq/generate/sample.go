@@ -25,15 +25,7 @@ type candidates struct {
 // warp reads the scores of a row [vocabulary] and applies what the options
 // say of sampling.
 func (c *candidates) warp(row []float32, o *Options) {
-	c.list = c.list[:0]
-	for id, s := range row {
-		if s > forbidden {
-			c.list = append(c.list, candidate{id, float64(s) / o.Temperature})
-		}
-	}
-	if o.TopK > 0 {
-		c.topK(o.TopK)
-	}
+	c.read(row, o.Temperature, o.TopK)
 	if o.TopP < 1 {
 		c.topP(o.TopP)
 	}
@@ -42,6 +34,37 @@ func (c *candidates) warp(row []float32, o *Options) {
 	}
 	if o.TypicalP < 1 {
 		c.typical(o.TypicalP)
+	}
+}
+
+// read takes the k likeliest of a row, and all as likely as the last of them;
+// of k 0 all. It looks at most tokens once: what is below the k best so far is
+// passed over.
+func (c *candidates) read(row []float32, temperature float64, k int) {
+	c.list = c.list[:0]
+	least, full := forbidden, len(row) // of those to come; when to look for the k best again
+	if k > 0 {
+		k = max(k, c.min)
+		full = 2 * k
+	}
+	for id, s := range row {
+		if !(s >= least) || s == forbidden {
+			continue
+		}
+		if c.list = append(c.list, candidate{id, float64(s)}); len(c.list) == full && k > 0 {
+			c.topK(k)
+			least = float32(c.list[0].score)
+			for _, x := range c.list {
+				least = min(least, float32(x.score))
+			}
+			full = max(2*k, 2*len(c.list))
+		}
+	}
+	if k > 0 {
+		c.topK(k)
+	}
+	for i := range c.list {
+		c.list[i].score /= temperature
 	}
 }
 
@@ -59,7 +82,6 @@ func likelier(a, b candidate) int {
 
 // topK keeps the k likeliest and all as likely as the last of them.
 func (c *candidates) topK(k int) {
-	k = max(k, c.min)
 	if k >= len(c.list) {
 		return
 	}

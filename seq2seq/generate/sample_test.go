@@ -1,6 +1,7 @@
 package generate
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -167,6 +168,43 @@ func TestSelectFirstPutsTheFirstInFront(t *testing.T) {
 				selectFirst(x, k, order)
 				if got := slices.Sorted(slices.Values(x[:k])); !slices.Equal(got, sorted[:k]) {
 					t.Fatalf("the first %d of %v are %v", k, sorted, got)
+				}
+			}
+		}
+	}
+}
+
+func TestReadingARowTakesTheKLikeliestAndTheirEquals(t *testing.T) {
+	for _, size := range []int{1, 2, 9, 100, 1000} {
+		for seed := range uint64(6) {
+			row := reference.Fill("read", size, []float32{0.01, 5, 40}[seed%3], seed)
+			if seed >= 3 { // with equals, and with forbidden tokens
+				for i := range row {
+					if row[i] = float32(math.Round(float64(row[i]) / 4)); i%7 == 3 {
+						row[i] = forbidden
+					}
+				}
+			}
+			sorted := slices.Clone(row)
+			slices.SortFunc(sorted, func(a, b float32) int { return cmp.Compare(b, a) })
+			for _, k := range []int{0, 1, 2, 3, 10, 99, size - 1, size, size + 1} {
+				var want []int
+				for id, s := range row {
+					if s > forbidden && (k <= 0 || k >= size || s >= sorted[k-1]) {
+						want = append(want, id)
+					}
+				}
+				c := candidates{min: 1}
+				c.read(row, 2, max(k, 0))
+				var got []int
+				for _, x := range c.list {
+					if x.score != float64(row[x.id])/2 {
+						t.Fatalf("token %d has score %v, want half of %v", x.id, x.score, row[x.id])
+					}
+					got = append(got, x.id)
+				}
+				if slices.Sort(got); !slices.Equal(got, want) {
+					t.Fatalf("%d tokens, seed %d, k %d: %v, want %v", size, seed, k, got, want)
 				}
 			}
 		}
