@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -244,6 +245,21 @@ func TestTheMachineBoundsEncodingAndDecoding(t *testing.T) {
 		if math.Abs(most-c.most) > 0.01*c.most || by != c.by {
 			t.Errorf("%v: at most %v by %s, want %v by %s", c.job, most, by, c.most, c.by)
 		}
+	}
+}
+
+func TestTheHottestFunctionsAreThoseOfTheProfile(t *testing.T) {
+	got := topLines(`Duration: 21.97s, Total samples = 3.62s (16.47%)
+Showing top 14 nodes out of 152
+      flat  flat%   sum%        cum   cum%
+     1.91s 52.76% 52.76%      1.91s 52.76%  github.com/a/b/internal/kernel.panelsAMX
+     160ms  4.41% 69.15%      260ms  7.16%  github.com/a/b/generate.first[go.shape.struct { github.com/a/b/generate.id int }]
+         0     0% 69.15%      390ms 10.74%  github.com/a/b/generate.(*candidates).warp
+     0.06s  1.66% 83.15%      0.06s  1.66%  runtime.memclrNoHeapPointers
+`)
+	want := []hot{{"kernel.panelsAMX", "52"}, {"generate.first", "4"}, {"generate.(*candidates).warp", "0"}, {"runtime.memclrNoHeapPointers", "1"}}
+	if !slices.Equal(got, want) {
+		t.Errorf("they are %v, want %v", got, want)
 	}
 }
 

@@ -61,12 +61,17 @@ func run(ctx context.Context, args []string) error {
 	f.BoolVar(&s.quick, "quick", false, "tiny sizes, to try the bench itself")
 	f.BoolVar(&s.oursOnly, "ours-only", false, "leave the peer out; needs no Python")
 	f.StringVar(&s.output, "output", "", "Markdown file with the two marks to write the tables between; figures go to the folder images beside it (default: docs/performance.md, if all was run)")
-	f.StringVar(&s.profiles, "profiles", "", "folder, which is there, for a CPU profile of our side of each row that has a worker; go tool pprof reads them")
+	f.StringVar(&s.profiles, "profiles", "", "folder for a profile of our side of each row, for go tool pprof (default: they are not kept)")
 	if err := cli.Parse(f, args); err != nil {
 		return err
 	}
 	if err := s.check(f.Args()); err != nil {
 		return err
+	}
+	if s.profiles != "" {
+		if err := os.MkdirAll(s.profiles, 0o777); err != nil {
+			return err
+		}
 	}
 	dir, err := os.MkdirTemp("", "ekphrasis-bench-")
 	if err != nil {
@@ -99,10 +104,8 @@ func (s *settings) run(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	if s.profiles != "" {
-		if s.profiles, err = filepath.Abs(s.profiles); err != nil {
-			return err
-		}
+	if s.profiles == "" {
+		s.profiles = dir
 	}
 	if s.output == "" && len(s.rows) == 0 && !s.quick && !s.oursOnly {
 		s.output = filepath.Join(root, "docs", "performance.md")

@@ -166,9 +166,7 @@ func (b *bench) measure(ctx context.Context, r row) (measured, error) {
 	if r.job.Kind == growth {
 		return b.measureGrowth(ctx, r)
 	}
-	if b.profiles != "" {
-		r.job.Profile = filepath.Join(b.profiles, r.name+".pprof")
-	}
+	r.job.Profile = filepath.Join(b.profiles, r.name+".pprof")
 	ours, err := b.ours(ctx, r.job)
 	if err != nil {
 		return measured{}, err
@@ -198,7 +196,11 @@ func (b *bench) measure(ctx context.Context, r row) (measured, error) {
 			}
 		}
 	}
-	return takeTurns(r, repeats, ours, o)
+	m, err := takeTurns(r, repeats, ours, o)
+	if _, ok := ours.(*worker); ok && err == nil && !b.quick { // then there are hardly any samples
+		m.hot, err = hottest(ctx, r.job.Profile)
+	}
+	return m, err
 }
 
 // others are what our side is compared with; nil where there is none. They

@@ -18,6 +18,7 @@ import (
 type measured struct {
 	row        row
 	ours, peer times
+	hot        []hot   // of our side
 	points     []point // of the row of growth, which has no times of its own
 }
 
@@ -101,6 +102,7 @@ func (t table) markdown() string {
 	t.memory(&b)
 	t.accuracy(&b)
 	t.bounds(&b)
+	t.hot(&b)
 	for _, m := range t.Rows {
 		switch m.row.job.Kind {
 		case "gemm":
