@@ -1,4 +1,4 @@
-"""Searches with options drawn at random, and what sampling keeps: seq2seq/generate/testdata.
+"""Searches with options drawn at random, what sampling keeps, and where stop strings end: seq2seq/generate/testdata.
 
 They supplement those of generation.py, where options come one by one. The decoder looks at drawn encoder states; there
 is no encoder.
@@ -9,13 +9,16 @@ import sys
 
 import torch
 from transformers import GenerationConfig, LogitsProcessorList
+from transformers.generation.stopping_criteria import StopStringCriteria
 from transformers.modeling_outputs import BaseModelOutput
 
 import common
 import generation
 import prng
+import tokens
 
 MODELS, RUNS, ITEMS, STATES, VOCABULARY = 24, 20, 3, 5, 31
+STOP_VOCABULARY = 2000
 CONSTRAINED = 6  # models that also search under a constraint
 START = VOCABULARY - 1
 
@@ -162,7 +165,27 @@ def warpers():
     common.write_json("seq2seq/generate/testdata/warpers.json", {"cases": cases})
 
 
+def stops():
+    """At which lengths of random texts a stop string ends a sequence."""
+    tokenizer = tokens.gpt2(STOP_VOCABULARY)
+    draw = random.Random(0)
+    pieces = ["a", "aa", " a", "b", "ab", "aba", ".", "..", " the", "end", " end.", "\n", "\n\n", "é", " naïve", "stop", "st", "op"]
+    cases = []
+    for _ in range(300):
+        text = [draw.choice(pieces) for _ in range(draw.randint(2, 12))]
+        ids = [STOP_VOCABULARY - 1]
+        for part in [text] if draw.random() < 0.5 else [[t] for t in text]:  # as the tokenizer cuts it, or otherwise
+            ids += tokenizer("".join(part), add_special_tokens=False).input_ids
+        strings = ["".join(draw.choice(pieces) for _ in range(draw.randint(1, 3))) for _ in range(draw.randint(1, 2))]
+        criterion = StopStringCriteria(tokenizer, strings)
+        ends = [n for n in range(2, len(ids) + 1) if criterion(torch.tensor([ids[:n]]), None).item()]
+        cases.append({"ids": ids, "strings": strings, "ends": ends})
+    common.write_json("seq2seq/generate/testdata/stops.json", {"vocabulary": STOP_VOCABULARY, "cases": cases})
+    print(f"searches: {sum(bool(c['ends']) for c in cases)} of {len(cases)} texts have a stop string", file=sys.stderr)
+
+
 def main():
+    stops()
     warpers()
     search()
 

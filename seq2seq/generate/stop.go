@@ -35,6 +35,12 @@ func (s *stops) over(tokens []int) (over, finished bool) {
 func stopStrings(strs []string, text Decoding) StoppingFunc {
 	return func(tokens []int) bool {
 		before, now := text.Decode(tokens[:len(tokens)-1], false), text.Decode(tokens, false)
-		return slices.ContainsFunc(strs, func(s string) bool { return strings.Count(now, s) > strings.Count(before, s) })
+		same := 0 // bytes that the newest token did not change
+		for same < min(len(before), len(now)) && before[same] == now[same] {
+			same++
+		}
+		return slices.ContainsFunc(strs, func(s string) bool {
+			return strings.Contains(now[max(0, same-len(s)+1):], s)
+		})
 	}
 }
