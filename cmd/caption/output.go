@@ -26,14 +26,14 @@ type result struct {
 // output is where captions go.
 type output struct {
 	write func(r result) error
-	file  *os.File        // nil: standard output
-	have  map[string]bool // pictures that a resumed file has
+	file  *os.File       // nil: standard output
+	have  map[string]int // how often a resumed file has a picture
 }
 
 // open makes the output that the flags ask for. Text has the pictures' names
 // only if there are several.
 func (s *settings) open(pictures, captionsEach int) (*output, error) {
-	o := &output{}
+	o := &output{have: map[string]int{}}
 	var to io.Writer = os.Stdout
 	var err error
 	switch {
@@ -87,8 +87,8 @@ func (o *output) resume(name string, captionsEach int) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	o.have = map[string]bool{}
 	whole, captions, end := 0, 0, 0 // bytes to keep; captions of the present picture; bytes read
+	present := ""
 	lines := bufio.NewScanner(bytes.NewReader(data[:bytes.LastIndexByte(data, '\n')+1]))
 	lines.Buffer(nil, 1<<24)
 	for n := 1; lines.Scan(); n++ {
@@ -96,9 +96,13 @@ func (o *output) resume(name string, captionsEach int) error {
 		if err := json.Unmarshal(lines.Bytes(), &r); err != nil || r.Image == "" {
 			return fmt.Errorf("--resume: %s:%d is not a line of captions: %s", name, n, lines.Bytes())
 		}
+		if captions > 0 && r.Image != present {
+			return fmt.Errorf("--resume: %s:%d: %s has only %d captions before it; with num_return_sequences %d go on in another file", name, n, present, captions, captionsEach)
+		}
+		present = r.Image
 		end += len(lines.Bytes()) + 1
 		if captions++; captions == captionsEach {
-			o.have[r.Image] = true
+			o.have[r.Image]++
 			whole, captions = end, 0
 		}
 	}
@@ -115,9 +119,13 @@ func (o *output) resume(name string, captionsEach int) error {
 	return err
 }
 
-// left are the pictures that the output does not have yet.
+// left are the pictures that the output does not have yet. One that is named
+// twice is captioned twice.
 func (o *output) left(pictures []string) []string {
-	return slices.DeleteFunc(pictures, func(name string) bool { return o.have[name] })
+	return slices.DeleteFunc(pictures, func(name string) bool {
+		o.have[name]--
+		return o.have[name] >= 0
+	})
 }
 
 func (o *output) close() error {

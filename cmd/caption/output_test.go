@@ -31,7 +31,8 @@ func TestFoldersAndPatternsAreSearchedForPictures(t *testing.T) {
 }
 
 func TestAListThatWasCutShortGoesOnWithoutRepeatingOrLosingALine(t *testing.T) {
-	_, model, pictures := folders(t, 5)
+	_, model, pictures := folders(t, 4)
+	pictures = append(pictures, pictures[1]) // twice
 	sampled := []string{"--model", model, "--batch-size", "2", "--do-sample", "--num-return-sequences", "2"}
 	whole := filepath.Join(t.TempDir(), "whole.jsonl")
 	caption.Run(t, "", append(append(sampled, "--output", whole), pictures...)...).Want(t, 0)
@@ -49,6 +50,9 @@ func TestAListThatWasCutShortGoesOnWithoutRepeatingOrLosingALine(t *testing.T) {
 			t.Errorf("cut after %d of %d bytes: %v\n%s\nwant\n%s", cut, len(want), err, got, want)
 		}
 	}
+	single := filepath.Join(t.TempDir(), "single.jsonl")
+	caption.Run(t, "", append([]string{"--model", model, "--output", single}, pictures...)...).Want(t, 0)
+	caption.Run(t, "", append(append(sampled, "--resume", single), pictures...)...).Want(t, 1, "single.jsonl:2", "num_return_sequences 2")
 	bad := filepath.Join(t.TempDir(), "bad.jsonl")
 	if err := os.WriteFile(bad, []byte("{\"image\": \"a.png\"}\nzebra\n"), 0o666); err != nil {
 		t.Fatal(err)
