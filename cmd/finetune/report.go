@@ -122,6 +122,9 @@ func (j *job) report(e train.Epoch, samples []captioned) {
 	if !math.IsNaN(e.ValLoss) {
 		fmt.Fprintf(os.Stderr, ", validation loss %.3f", e.ValLoss)
 	}
+	if e.ImageGain != nil {
+		fmt.Fprintf(os.Stderr, ", image gain %.3f", *e.ImageGain)
+	}
 	fmt.Fprintf(os.Stderr, "  (%.1f s, %.0f pairs/s)\n", e.Duration.Seconds(), float64(j.pairsAfter(e.Step)-j.pairsAfter(j.reported))/e.Duration.Seconds())
 	j.reported = e.Step
 	w := tabwriter.NewWriter(j.out, 0, 8, 2, ' ', 0)
@@ -130,7 +133,7 @@ func (j *job) report(e train.Epoch, samples []captioned) {
 		fmt.Fprintf(w, "  %s\t%s\t%s\n", shorten(s.Image, 28), shorten(s.Actual, 48), shorten(s.Generated, 48))
 	}
 	w.Flush()
-	_ = j.printJSON(map[string]any{"epoch": e.Epoch, "step": e.Step, "train_loss": e.TrainLoss, "validation_loss": nullable(e.ValLoss), "samples": samples})
+	_ = j.printJSON(map[string]any{"epoch": e.Epoch, "step": e.Step, "train_loss": e.TrainLoss, "validation_loss": nullable(e.ValLoss), "image_gain": e.ImageGain, "samples": samples})
 }
 
 func nullable(x float64) any {

@@ -10,7 +10,7 @@ import (
 // observe says in plain words what the curves and captions mean.
 func observe(r Report) []string {
 	var out []string
-	for _, look := range []func(Report) string{brokenLosses, lossCurve, gradients, sameCaptions} {
+	for _, look := range []func(Report) string{brokenLosses, lossCurve, imageGain, gradients, sameCaptions} {
 		if s := look(r); s != "" {
 			out = append(out, s)
 		}
@@ -62,6 +62,27 @@ func lossCurve(r Report) string {
 		return "Validation loss still falls: more epochs may help."
 	}
 	return "Validation loss has levelled out: more epochs of the same will change little."
+}
+
+// nearZero is the image gain, in nats a token, up to which the pictures do not
+// matter.
+const nearZero = 0.02
+
+// imageGain says whether the decoder uses the pictures.
+func imageGain(r Report) string {
+	if len(r.Epochs) == 0 {
+		return ""
+	}
+	gain := r.Epochs[len(r.Epochs)-1].ImageGain
+	switch {
+	case gain == nil || *gain-*gain != 0:
+		return ""
+	case *gain < -nearZero:
+		return fmt.Sprintf("With the pictures of others, the captions are predicted better than with their own (image gain %s): the pictures mislead. Are they paired with the right captions?", number(*gain))
+	case *gain <= nearZero:
+		return fmt.Sprintf("Image gain is %s, near 0: with the pictures of others, the captions are predicted as well as with their own. The decoder ignores the picture.", number(*gain))
+	}
+	return fmt.Sprintf("The decoder uses the picture: with the pictures of others, validation loss is higher by %s (image gain).", number(*gain))
 }
 
 // gradients compares the gradients' norm at both ends of the run.

@@ -92,6 +92,9 @@ func tiles(r Report) []Fact {
 	if last.ValLoss-last.ValLoss == 0 {
 		out = append(out, Fact{"Validation loss", number(last.ValLoss)})
 	}
+	if last.ImageGain != nil {
+		out = append(out, Fact{"Image gain", number(*last.ImageGain)})
+	}
 	if len(last.Samples) > 0 {
 		out = append(out, Fact{"Captions right", fmt.Sprintf("%d of %d", right(last.Samples), len(last.Samples))})
 	}
@@ -184,6 +187,11 @@ func seconds(d time.Duration) string {
 		return fmt.Sprintf("%d min %d s", d/time.Minute, d%time.Minute/time.Second)
 	}
 	return fmt.Sprintf("%d h %d min", d/time.Hour, d%time.Hour/time.Minute)
+}
+
+// HasGain tells whether the gain by the pictures was measured.
+func (v view) HasGain() bool {
+	return slices.ContainsFunc(v.Epochs, func(e Epoch) bool { return e.ImageGain != nil })
 }
 
 // Best is the epoch with the least validation loss, 0 if there is none.

@@ -33,6 +33,7 @@ type Step struct {
 type Epoch struct {
 	Epoch, Step        int // from 1; updates so far
 	TrainLoss, ValLoss float64
+	ImageGain          *float64      // validation loss with the pictures of others minus ValLoss; nil: unknown
 	Duration           time.Duration // 0: unknown
 	Samples            []Sample
 }

@@ -497,6 +497,11 @@ func TestThePageSaysInWordsWhatTheRunShows(t *testing.T) {
 		}
 		return e
 	}
+	gain := func(x float64) []Epoch {
+		e := epochs(3, 3)
+		e[0].ImageGain = &x
+		return e
+	}
 	norms := func(from, to float64) []Step {
 		s := steps(make([]float64, 50)...)
 		for i := range s {
@@ -521,6 +526,10 @@ func TestThePageSaysInWordsWhatTheRunShows(t *testing.T) {
 		{"a gap in validation", Report{Epochs: epochs(3, 3, 2, nan, 2, 2.5)}, "more epochs may help"},
 		{"a broken update", Report{Steps: steps(3, nan, 2)}, "loss of 1 update is not a finite number"},
 		{"broken updates", Report{Steps: steps(3, nan, inf)}, "loss of 2 updates is"},
+		{"ignored pictures", Report{Epochs: gain(0.001)}, "Image gain is 0.001, near 0"},
+		{"used pictures", Report{Epochs: gain(0.5)}, "validation loss is higher by 0.500"},
+		{"misleading pictures", Report{Epochs: gain(-0.5)}, "the pictures mislead"},
+		{"an unknown gain", Report{Epochs: gain(nan)}, ""},
 		{"exploding", Report{Steps: norms(0.5, 500)}, "about to explode"},
 		{"vanishing", Report{Steps: norms(1, 1e-6)}, "next to nothing is learned"},
 		{"steady", Report{Steps: norms(1, 0.5)}, ""},
@@ -547,6 +556,21 @@ func TestNumbersAndDurationsAreShort(t *testing.T) {
 	} {
 		if got := seconds(d); got != want {
 			t.Errorf("seconds(%v) = %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestThePageShowsTheImageGainWhereItIsKnown(t *testing.T) {
+	gain := 0.625
+	r := Report{Epochs: []Epoch{{Epoch: 1, Step: 1, TrainLoss: 4, ValLoss: 3}}}
+	if page, _, _ := write(t, r); strings.Contains(page, "Image gain") {
+		t.Error("a gain that nobody measured is shown")
+	}
+	r.Epochs[0].ImageGain = &gain
+	page, _, _ := write(t, r)
+	for _, want := range []string{"<dt>Image gain</dt><dd>0.625</dd>", "<td>0.625</td>", `<th scope="col">Image gain</th>`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %s", want)
 		}
 	}
 }

@@ -37,6 +37,21 @@ func (c *Captioning[In]) Lacks(k Key) bool { return c.states == nil || c.states.
 // Labels is the number of tokens that a batch has to predict.
 func (c *Captioning[In]) Labels(b Batch[In]) int { return countLabels(b.Sequences) }
 
+// Mismatch lets each sequence look at another input of the batch: one half a
+// batch away, since neighbours in a data set are often alike.
+func (c *Captioning[In]) Mismatch(b Batch[In]) (Batch[In], bool) {
+	n := len(b.Keys)
+	if n < 2 {
+		return b, false
+	}
+	of := make([]int, len(b.Of))
+	for i, input := range b.Of {
+		of[i] = (input + n/2) % n
+	}
+	b.Of = of
+	return b, true
+}
+
 func countLabels(sequences [][]int) int {
 	n := 0
 	for _, s := range sequences {

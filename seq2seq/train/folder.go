@@ -37,7 +37,8 @@ type Metric struct {
 	Loss         *float64 `json:"loss"` // null if not finite
 	GradNorm     *float64 `json:"grad_norm,omitempty"`
 	LearningRate *float64 `json:"learning_rate,omitempty"`
-	Seconds      float64  `json:"seconds,omitempty"` // of an epoch with its validation
+	ImageGain    *float64 `json:"image_gain,omitempty"` // of the validation: see Evaluation
+	Seconds      float64  `json:"seconds,omitempty"`    // of an epoch with its validation
 }
 
 // Folder keeps the files of a run: metrics.jsonl, samples.jsonl, histograms,
@@ -149,9 +150,12 @@ func (f *Folder) Epoch(e Epoch) error {
 	if math.IsNaN(e.ValLoss) {
 		return err
 	}
-	return errors.Join(err,
-		f.write(Metric{Split: "validation", Epoch: e.Epoch, Step: e.Step, Loss: finite(e.ValLoss)}),
-		f.events.Scalar("epoch/validation_loss", e.Step, e.ValLoss))
+	validation := Metric{Split: "validation", Epoch: e.Epoch, Step: e.Step, Loss: finite(e.ValLoss)}
+	if e.ImageGain != nil {
+		validation.ImageGain = finite(*e.ImageGain)
+		err = errors.Join(err, f.events.Scalar("epoch/image_gain", e.Step, *e.ImageGain))
+	}
+	return errors.Join(err, f.write(validation), f.events.Scalar("epoch/validation_loss", e.Step, e.ValLoss))
 }
 
 // Histograms records the distribution of the trained weights of model and of

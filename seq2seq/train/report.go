@@ -187,7 +187,7 @@ func (f *Folder) readMetrics(r *report.Report) error {
 			})
 		case "validation":
 			if e := epochOf(r, m.Epoch); e != nil {
-				e.ValLoss = value(m.Loss)
+				e.ValLoss, e.ImageGain = value(m.Loss), m.ImageGain
 			}
 		}
 	}

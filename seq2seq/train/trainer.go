@@ -38,8 +38,9 @@ type Epoch struct {
 	TrainLoss float64
 	// ValLoss is the mean over all labelled tokens of the validation data,
 	// without dropout or label smoothing; NaN if there is none.
-	ValLoss  float64
-	Duration time.Duration
+	ValLoss   float64
+	ImageGain *float64 // of the validation data: see [Evaluation]
+	Duration  time.Duration
 }
 
 // Hooks are called by a run; an error stops it. Nil ones are left out.
@@ -124,10 +125,11 @@ func (t *Trainer[B]) Run(ctx context.Context) error {
 		}
 		e := Epoch{Epoch: t.epoch + 1, Step: t.step, TrainLoss: t.lossSum / float64(t.labels), ValLoss: math.NaN()}
 		if t.val != nil {
-			var err error
-			if e.ValLoss, err = t.Validate(ctx); err != nil {
+			v, err := t.evaluate(ctx)
+			if err != nil {
 				return err
 			}
+			e.ValLoss, e.ImageGain = v.Loss, v.ImageGain
 		}
 		t.epoch, t.batch, t.lossSum, t.labels = t.epoch+1, 0, 0, 0
 		e.Duration = time.Since(start)
@@ -267,28 +269,14 @@ func (t *Trainer[B]) backward(b B, labels int, random *layers.Random) (float64, 
 // Validate returns the mean loss over all labelled tokens of the validation
 // data.
 func (t *Trainer[B]) Validate(ctx context.Context) (float64, error) {
-	sum, tokens, done := 0.0, 0, 0
-	err := layers.WithoutGradients(t.Model, func() error {
-		for b, err := range t.val.Epoch(ctx, 0, 0) {
-			if err != nil {
-				return err
-			}
-			if t.Model.Labels(b) > 0 {
-				r, err := t.Model.Loss(b, losses.Options{}, nil)
-				if err != nil {
-					return fmt.Errorf("validation: %w", err)
-				}
-				sum += r.Value * float64(r.Counted)
-				tokens += r.Counted
-			}
-			if done++; t.Hooks.Validating != nil {
-				t.Hooks.Validating(done, t.val.NumBatches())
-			}
-		}
-		return ctx.Err()
-	})
-	if err == nil && tokens == 0 {
-		err = errors.New("validation: there is nothing to validate on")
+	e, err := t.evaluate(ctx)
+	return e.Loss, err
+}
+
+func (t *Trainer[B]) evaluate(ctx context.Context) (Evaluation, error) {
+	e, err := Evaluate(ctx, t.Model, t.val, t.Hooks.Validating)
+	if err != nil {
+		err = fmt.Errorf("validation: %w", err)
 	}
-	return sum / float64(tokens), err
+	return e, err
 }
