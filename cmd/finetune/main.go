@@ -76,7 +76,7 @@ func prepare(ctx context.Context, s settings) (*job, error) {
 	if j.trainer, err = train.New(j.task, train.Data[train.Batch[vision.Pixels]](j.data.train), j.data.validation(), s.Training); err != nil {
 		return nil, err
 	}
-	j.trainer.Hooks = train.Hooks{Step: j.step, Epoch: j.epoch}
+	j.trainer.Hooks = train.Hooks{Step: j.step, Skip: j.skip, Epoch: j.epoch}
 	if s.resume != "" {
 		err = j.reopen()
 	} else {
@@ -142,6 +142,13 @@ func (j *job) step(s train.Step) error {
 		return j.saveState()
 	}
 	return nil
+}
+
+// skip is called after each update that the guard did not make.
+func (j *job) skip(s train.Skip) error {
+	j.progress.Clear()
+	fmt.Fprintf(os.Stderr, "update %d: %s\n", s.Step, s.Why)
+	return j.folder.Skip(s)
 }
 
 // epoch is called after each epoch and its validation.

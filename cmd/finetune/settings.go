@@ -95,6 +95,9 @@ func (s *settings) define(f *pflag.FlagSet) {
 	f.StringVar(&t.LRScheduler, "lr-scheduler", t.LRScheduler, "constant, linear or cosine")
 	f.IntVar(&t.WarmupSteps, "warmup-steps", t.WarmupSteps, "updates during which the learning rate rises from 0")
 	f.Float64Var(&t.MaxGradNorm, "max-grad-norm", t.MaxGradNorm, "clip gradients to this global norm; 0: do not")
+	f.IntVar(&t.Guard.MaxSkipped, "guard-max-skipped", t.Guard.MaxSkipped, "skip up to so many updates in a row whose loss or gradient is not finite or huge; 0: stop at the first that is not finite")
+	f.IntVar(&t.Guard.Patience, "guard-patience", t.Guard.Patience, "halve the learning rate after so many skipped updates in a row; 0: never")
+	f.Float64Var(&t.Guard.Spike, "guard-spike", t.Guard.Spike, "a loss or gradient of so many times its running mean is huge; 0: none is")
 	f.Float64Var(&t.LabelSmoothing, "label-smoothing", t.LabelSmoothing, "label smoothing")
 	f.Var(&s.CrossAttention, "cross-attention", "kind of the new cross-attention: plain, gated, layer_scale, qk_norm, or two joined by +; see docs/stability.md")
 	f.StringSliceVar(&s.Trainable, "trainable", nil, "patterns of the parameters to train (default crossattention, and the projection if it is new)")
@@ -172,7 +175,7 @@ func flagOf(err error) error {
 		"lr_scheduler_type": "lr-scheduler", "label_smoothing_factor": "label-smoothing",
 	}[o.Option]
 	if !ok {
-		flag = strings.ReplaceAll(o.Option, "_", "-")
+		flag = strings.NewReplacer("_", "-", ".", "-").Replace(o.Option)
 	}
 	return fmt.Errorf("--%s %s", flag, o.What)
 }

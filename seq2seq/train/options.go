@@ -11,25 +11,28 @@ import (
 
 // Options of a run, with Hugging Face's names and meanings.
 type Options struct {
-	Epochs                    int     `json:"num_train_epochs"`
-	MaxSteps                  int     `json:"max_steps"` // stop after so many updates; 0: after the epochs
-	Optimizer                 string  `json:"optim"`     // adamw, adam or sgd
-	LearningRate              float64 `json:"learning_rate"`
-	WeightDecay               float64 `json:"weight_decay"`
-	LRScheduler               string  `json:"lr_scheduler_type"` // constant, linear or cosine
-	WarmupSteps               int     `json:"warmup_steps"`
-	MaxGradNorm               float64 `json:"max_grad_norm"` // 0: gradients are not clipped
-	GradientAccumulationSteps int     `json:"gradient_accumulation_steps"`
-	LabelSmoothing            float64 `json:"label_smoothing_factor"`
-	Seed                      uint64  `json:"seed"` // of dropout; the data has its own
+	Epochs                    int          `json:"num_train_epochs"`
+	MaxSteps                  int          `json:"max_steps"` // stop after so many updates; 0: after the epochs
+	Optimizer                 string       `json:"optim"`     // adamw, adam or sgd
+	LearningRate              float64      `json:"learning_rate"`
+	WeightDecay               float64      `json:"weight_decay"`
+	LRScheduler               string       `json:"lr_scheduler_type"` // constant, linear or cosine
+	WarmupSteps               int          `json:"warmup_steps"`
+	MaxGradNorm               float64      `json:"max_grad_norm"` // 0: gradients are not clipped
+	GradientAccumulationSteps int          `json:"gradient_accumulation_steps"`
+	LabelSmoothing            float64      `json:"label_smoothing_factor"`
+	Guard                     GuardOptions `json:"guard,omitzero"`
+	Seed                      uint64       `json:"seed"` // of dropout; the data has its own
 }
 
 // DefaultOptions are a learning rate of 1e-3 with AdamW, warmed up over 100
-// steps and then falling along a cosine, and gradients clipped at norm 1.
+// steps and then falling along a cosine, gradients clipped at norm 1, and
+// [DefaultGuard].
 func DefaultOptions() Options {
 	return Options{
 		Epochs: 3, Optimizer: "adamw", LearningRate: 1e-3, WeightDecay: 0.01, LRScheduler: "cosine",
 		WarmupSteps: 100, MaxGradNorm: 1, GradientAccumulationSteps: 1,
+		Guard: DefaultGuard(),
 	}
 }
 
@@ -57,6 +60,9 @@ func (o Options) Check() error {
 		{"max_grad_norm", !(o.MaxGradNorm >= 0), "must not be negative"},
 		{"gradient_accumulation_steps", o.GradientAccumulationSteps < 1, "must be at least 1"},
 		{"label_smoothing_factor", !(o.LabelSmoothing >= 0 && o.LabelSmoothing < 1), "must be in [0, 1)"},
+		{"guard.max_skipped", o.Guard.MaxSkipped < 0, "must not be negative"},
+		{"guard.patience", o.Guard.Patience < 0, "must not be negative"},
+		{"guard.spike", o.Guard.Spike != 0 && !(o.Guard.Spike > 1), "must be 0 or above 1"},
 		{"optim", !slices.Contains([]string{"adamw", "adam", "sgd"}, o.Optimizer), "must be adamw, adam or sgd"},
 		{"lr_scheduler_type", !slices.Contains([]string{"constant", "linear", "cosine"}, o.LRScheduler), "must be constant, linear or cosine"},
 	} {

@@ -39,6 +39,7 @@ type savedState struct {
 	LossSum    string         `json:"loss_sum"` // hexadecimal, so that no bit is lost
 	Labels     int            `json:"labels"`
 	Updates    map[string]int `json:"optimizer_updates"` // of each parameter
+	Guard      guard          `json:"guard"`
 	Frozen     string         `json:"frozen_sha256"`
 	NumBatches int            `json:"num_batches"`
 }
@@ -71,8 +72,8 @@ func (t *Trainer[B]) SaveState(dir string, keep int) error {
 	if err := hfconfig.Write(temp, stateFile, savedState{
 		Options: t.options, Epoch: t.epoch, Batch: t.batch, Step: t.step,
 		LossSum: fmt.Sprintf("%x", math.Float64bits(t.lossSum)), Labels: t.labels,
-		Updates: opt.Updates,
-		Frozen:  t.fingerprint(), NumBatches: t.train.NumBatches(),
+		Updates: opt.Updates, Guard: t.guard,
+		Frozen: t.fingerprint(), NumBatches: t.train.NumBatches(),
 	}); err != nil {
 		return err
 	}
@@ -147,6 +148,8 @@ func (t *Trainer[B]) LoadState(dir string) error {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
 	t.epoch, t.batch, t.step = s.Epoch, s.Batch, s.Step
+	scaleRates(t.Optimizer, math.Pow(0.5, float64(s.Guard.Halved-t.guard.Halved)))
+	t.guard = s.Guard
 	t.lossSum, t.labels = math.Float64frombits(bits), s.Labels
 	return nil
 }

@@ -46,6 +46,7 @@ type Epoch struct {
 // Hooks are called by a run; an error stops it. Nil ones are left out.
 type Hooks struct {
 	Step  func(Step) error  // after each update
+	Skip  func(Skip) error  // after each update that the guard did not make
 	Epoch func(Epoch) error // after each epoch and its validation
 	// Validating is told how many batches of the validation data are done.
 	Validating func(done, total int)
@@ -79,6 +80,7 @@ type Trainer[B any] struct {
 	epoch, batch, step int     // epochs and, within this one, batches done; updates
 	lossSum            float64 // of this epoch, over its labels
 	labels             int
+	guard              guard
 }
 
 // New returns a trainer for those parameters of model that require a
@@ -112,15 +114,15 @@ func (t *Trainer[B]) EpochsDone() int { return t.epoch }
 
 // Run trains to the end, from the beginning or from where a loaded state left
 // off. It returns ctx's error when cancelled, between two updates, and one
-// that wraps [ErrNotFinite], before the weights are touched, when the loss or
-// a gradient is not finite.
+// that wraps [ErrNotFinite] or [ErrHuge], before the weights are touched, when the
+// loss or a gradient is bad more often in a row than [GuardOptions] allow.
 func (t *Trainer[B]) Run(ctx context.Context) error {
 	for t.epoch < t.options.Epochs && (t.step < t.totalSteps || t.batch > 0) {
 		start := time.Now()
 		if err := t.runEpoch(ctx); err != nil {
 			return err
 		}
-		if t.labels == 0 {
+		if t.labels == 0 && t.guard.InRow == 0 {
 			return fmt.Errorf("epoch %d: there was nothing to learn from", t.epoch+1)
 		}
 		e := Epoch{Epoch: t.epoch + 1, Step: t.step, TrainLoss: t.lossSum / float64(t.labels), ValLoss: math.NaN()}
@@ -197,20 +199,25 @@ func (t *Trainer[B]) update(parts []B) error {
 		}
 	}
 	sums.giveBack(t.params)
-	if math.IsNaN(s.Loss) || math.IsInf(s.Loss, 0) {
-		return fmt.Errorf("step %d (learning rate %.3g): the loss, %v, %w", s.Step, s.LearningRate, s.Loss, ErrNotFinite)
+	s.GradNorm = math.NaN()
+	if why := t.guard.badLoss(t.options, s.Loss); why != "" {
+		return t.skip(s, why, s.Loss-s.Loss == 0)
 	}
 	var err error
-	if s.GradNorm, err = optim.ClipGradNorm(t.params, t.options.MaxGradNorm); err != nil {
-		if errors.Is(err, optim.ErrNotFinite) {
-			return fmt.Errorf("step %d (learning rate %.3g, loss %.4g): %v: the gradient %w", s.Step, s.LearningRate, s.Loss, err, ErrNotFinite)
-		}
+	if s.GradNorm, err = optim.ClipGradNorm(t.params, t.options.MaxGradNorm); errors.Is(err, optim.ErrNotFinite) {
+		return t.skip(s, fmt.Sprintf("the loss is %.4g, but %v", s.Loss, err), false)
+	}
+	if err != nil {
 		return err
+	}
+	if why := t.guard.badNorm(t.options, s.GradNorm); why != "" {
+		return t.skip(s, why, true)
 	}
 	if err := t.Optimizer.Step(); err != nil {
 		return err
 	}
 	t.step++
+	t.guard.made(s.Loss, s.GradNorm)
 	t.lossSum += s.Loss * float64(s.Labels)
 	t.labels += s.Labels
 	s.Duration = time.Since(start)

@@ -41,6 +41,7 @@ type cure struct {
 func plainly() train.Options {
 	o := train.DefaultOptions()
 	o.LRScheduler, o.WarmupSteps, o.MaxGradNorm = "constant", 0, 0
+	o.Guard = train.GuardOptions{}
 	return o
 }
 
