@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/ekphrasis-ml/ekphrasis/internal/cli"
 	"github.com/ekphrasis-ml/ekphrasis/layers"
@@ -46,7 +47,8 @@ type job struct {
 	progress *cli.Progress
 	out      io.Writer // tables, or JSON lines with --json
 	warned   bool
-	reported int // updates when the last epoch was reported
+	saved    time.Time // when a state last was
+	reported int       // updates when the last epoch was reported
 }
 
 // prepare loads the model and the data, says what will be done, and opens the
@@ -107,7 +109,7 @@ func (j *job) reopen() error {
 func (j *job) train(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, j.folder.Close()) }()
 	j.progress = cli.NewProgress("training", "pairs", j.pairsAfter(j.trainer.TotalSteps()))
-	j.reported = j.trainer.StepsDone()
+	j.reported, j.saved = j.trainer.StepsDone(), time.Now()
 	j.progress.Skip(j.pairsAfter(j.trainer.StepsDone()))
 	err = j.trainer.Run(ctx)
 	j.progress.Done()
@@ -138,7 +140,8 @@ func (j *job) step(s train.Step) error {
 			return err
 		}
 	}
-	if j.SaveSteps > 0 && s.Step%j.SaveSteps == 0 {
+	due := j.SaveMinutes > 0 && time.Since(j.saved).Minutes() >= j.SaveMinutes
+	if due || j.SaveSteps > 0 && s.Step%j.SaveSteps == 0 {
 		return j.saveState()
 	}
 	return nil
@@ -172,11 +175,9 @@ func (j *job) epoch(e train.Epoch) error {
 }
 
 func (j *job) saveState() error {
-	return j.trainer.SaveState(filepath.Join(j.Out, train.StateDir), keepStates)
+	j.saved = time.Now()
+	return j.trainer.SaveState(filepath.Join(j.Out, train.StateDir), max(j.SaveTotalLimit, 1))
 }
-
-// keepStates is how many of the newest states are kept.
-const keepStates = 2
 
 func (j *job) saveModel() error {
 	return j.model.Save(filepath.Join(j.Out, train.ModelDir), seq2seq.SaveOptions{Warn: j.warnOnce})

@@ -37,6 +37,8 @@ type settings struct {
 	MaxLength               int
 	MaxSkipped              int
 	SaveSteps               int
+	SaveMinutes             float64 `json:"save_minutes,omitempty"`
+	SaveTotalLimit          int     `json:"save_total_limit"`
 	Samples                 int
 	CacheBytes              int64
 	Training                train.Options
@@ -107,6 +109,9 @@ func (s *settings) define(f *pflag.FlagSet) {
 	f.IntVar(&s.MaxLength, "max-length", 64, "most tokens of a caption, BOS and EOS included; longer ones are cut")
 	f.IntVar(&s.MaxSkipped, "max-skipped", 0, "unreadable pictures to pass over before giving up")
 	f.IntVar(&s.SaveSteps, "save-steps", 0, "updates between two saved states, besides those after each epoch")
+	f.Float64Var(&s.SaveMinutes, "save-minutes", 0, "minutes between two saved states, besides those after each epoch; 0: no others")
+	f.IntVar(&s.SaveTotalLimit, "save-total-limit", 2, "newest states to keep")
+	f.IntVar(&t.EarlyStoppingPatience, "early-stopping-patience", 0, "end when validation loss has not fallen for so many epochs; 0: do not")
 	f.IntVar(&s.Samples, "samples", 8, "validation pictures whose captions are shown after each epoch")
 	f.Int64Var(&s.CacheBytes, "cache-bytes", 2<<30, "memory for what a frozen encoder says of each picture")
 	f.StringVar(&s.resume, "resume", "", "run folder of a stopped run to go on with, with its own settings")
@@ -152,6 +157,12 @@ func (s *settings) check() error {
 		return cli.Usagef("--max-length is %d: BOS, a token and EOS make 3", s.MaxLength)
 	case s.Samples < 0 || s.MaxSkipped < 0 || s.SaveSteps < 0 || s.CacheBytes < 0:
 		return cli.Usagef("--samples, --max-skipped, --save-steps and --cache-bytes must not be negative")
+	}
+	if s.SaveTotalLimit < 1 {
+		return cli.Usagef("--save-total-limit is %d, must be at least 1", s.SaveTotalLimit)
+	}
+	if !(s.SaveMinutes >= 0) {
+		return cli.Usagef("--save-minutes is %v, must not be negative", s.SaveMinutes)
 	}
 	if err := s.Training.Check(); err != nil {
 		return cli.Usage{Err: flagOf(err)}

@@ -11,18 +11,21 @@ import (
 
 // Options of a run, with Hugging Face's names and meanings.
 type Options struct {
-	Epochs                    int          `json:"num_train_epochs"`
-	MaxSteps                  int          `json:"max_steps"` // stop after so many updates; 0: after the epochs
-	Optimizer                 string       `json:"optim"`     // adamw, adam or sgd
-	LearningRate              float64      `json:"learning_rate"`
-	WeightDecay               float64      `json:"weight_decay"`
-	LRScheduler               string       `json:"lr_scheduler_type"` // constant, linear or cosine
-	WarmupSteps               int          `json:"warmup_steps"`
-	MaxGradNorm               float64      `json:"max_grad_norm"` // 0: gradients are not clipped
-	GradientAccumulationSteps int          `json:"gradient_accumulation_steps"`
-	LabelSmoothing            float64      `json:"label_smoothing_factor"`
-	Guard                     GuardOptions `json:"guard,omitzero"`
-	Seed                      uint64       `json:"seed"` // of dropout; the data has its own
+	Epochs                    int     `json:"num_train_epochs"`
+	MaxSteps                  int     `json:"max_steps"` // stop after so many updates; 0: after the epochs
+	Optimizer                 string  `json:"optim"`     // adamw, adam or sgd
+	LearningRate              float64 `json:"learning_rate"`
+	WeightDecay               float64 `json:"weight_decay"`
+	LRScheduler               string  `json:"lr_scheduler_type"` // constant, linear or cosine
+	WarmupSteps               int     `json:"warmup_steps"`
+	MaxGradNorm               float64 `json:"max_grad_norm"` // 0: gradients are not clipped
+	GradientAccumulationSteps int     `json:"gradient_accumulation_steps"`
+	LabelSmoothing            float64 `json:"label_smoothing_factor"`
+	// EarlyStoppingPatience ends the run when so many epochs in a row have not
+	// lowered the least validation loss; 0: never.
+	EarlyStoppingPatience int          `json:"early_stopping_patience,omitempty"`
+	Guard                 GuardOptions `json:"guard,omitzero"`
+	Seed                  uint64       `json:"seed"` // of dropout; the data has its own
 }
 
 // DefaultOptions are a learning rate of 1e-3 with AdamW, warmed up over 100
@@ -60,6 +63,7 @@ func (o Options) Check() error {
 		{"max_grad_norm", !(o.MaxGradNorm >= 0), "must not be negative"},
 		{"gradient_accumulation_steps", o.GradientAccumulationSteps < 1, "must be at least 1"},
 		{"label_smoothing_factor", !(o.LabelSmoothing >= 0 && o.LabelSmoothing < 1), "must be in [0, 1)"},
+		{"early_stopping_patience", o.EarlyStoppingPatience < 0, "must not be negative"},
 		{"guard.max_skipped", o.Guard.MaxSkipped < 0, "must not be negative"},
 		{"guard.patience", o.Guard.Patience < 0, "must not be negative"},
 		{"guard.spike", o.Guard.Spike != 0 && !(o.Guard.Spike > 1), "must be 0 or above 1"},

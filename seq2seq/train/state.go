@@ -40,6 +40,7 @@ type savedState struct {
 	Labels     int            `json:"labels"`
 	Updates    map[string]int `json:"optimizer_updates"` // of each parameter
 	Guard      guard          `json:"guard"`
+	Best       bestEpoch      `json:"best"`
 	Frozen     string         `json:"frozen_sha256"`
 	NumBatches int            `json:"num_batches"`
 }
@@ -72,7 +73,7 @@ func (t *Trainer[B]) SaveState(dir string, keep int) error {
 	if err := hfconfig.Write(temp, stateFile, savedState{
 		Options: t.options, Epoch: t.epoch, Batch: t.batch, Step: t.step,
 		LossSum: fmt.Sprintf("%x", math.Float64bits(t.lossSum)), Labels: t.labels,
-		Updates: opt.Updates, Guard: t.guard,
+		Updates: opt.Updates, Guard: t.guard, Best: t.best,
 		Frozen: t.fingerprint(), NumBatches: t.train.NumBatches(),
 	}); err != nil {
 		return err
@@ -149,7 +150,7 @@ func (t *Trainer[B]) LoadState(dir string) error {
 	}
 	t.epoch, t.batch, t.step = s.Epoch, s.Batch, s.Step
 	scaleRates(t.Optimizer, math.Pow(0.5, float64(s.Guard.Halved-t.guard.Halved)))
-	t.guard = s.Guard
+	t.guard, t.best = s.Guard, s.Best
 	t.lossSum, t.labels = math.Float64frombits(bits), s.Labels
 	return nil
 }

@@ -39,6 +39,7 @@ type Epoch struct {
 	// ValLoss is the mean over all labelled tokens of the validation data,
 	// without dropout or label smoothing; NaN if there is none.
 	ValLoss   float64
+	Best      bool     // ValLoss is the least so far
 	ImageGain *float64 // of the validation data: see [Evaluation]
 	Duration  time.Duration
 }
@@ -81,6 +82,7 @@ type Trainer[B any] struct {
 	lossSum            float64 // of this epoch, over its labels
 	labels             int
 	guard              guard
+	best               bestEpoch
 }
 
 // New returns a trainer for those parameters of model that require a
@@ -97,6 +99,9 @@ func New[B any](model Model[B], train, val Data[B], o Options) (*Trainer[B], err
 	t.totalSteps = o.Epochs * perEpoch
 	if o.MaxSteps > 0 {
 		t.totalSteps = min(t.totalSteps, o.MaxSteps)
+	}
+	if val == nil && o.EarlyStoppingPatience > 0 {
+		return nil, &OptionError{"early_stopping_patience", "needs validation data"}
 	}
 	var err error
 	t.Optimizer, err = o.newOptimizer(t.params, t.totalSteps)
@@ -117,7 +122,7 @@ func (t *Trainer[B]) EpochsDone() int { return t.epoch }
 // that wraps [ErrNotFinite] or [ErrHuge], before the weights are touched, when the
 // loss or a gradient is bad more often in a row than [GuardOptions] allow.
 func (t *Trainer[B]) Run(ctx context.Context) error {
-	for t.epoch < t.options.Epochs && (t.step < t.totalSteps || t.batch > 0) {
+	for t.epoch < t.options.Epochs && !t.best.exhausted(t.epoch, t.options.EarlyStoppingPatience) && (t.step < t.totalSteps || t.batch > 0) {
 		start := time.Now()
 		if err := t.runEpoch(ctx); err != nil {
 			return err
@@ -131,7 +136,12 @@ func (t *Trainer[B]) Run(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
+			// Updates are being skipped, and it is the weights that are at fault.
+			if t.guard.InRow > 0 && v.Loss-v.Loss != 0 {
+				return fmt.Errorf("step %d (learning rate %.3g): %d updates in a row were skipped, and validation loss %w", t.step+1, t.options.LearningRate, t.guard.InRow, ErrNotFinite)
+			}
 			e.ValLoss, e.ImageGain = v.Loss, v.ImageGain
+			e.Best = t.best.update(e.ValLoss, e.Epoch)
 		}
 		t.epoch, t.batch, t.lossSum, t.labels = t.epoch+1, 0, 0, 0
 		e.Duration = time.Since(start)
