@@ -183,7 +183,10 @@ func (f *attentionOp[T]) Operands() []mat.Tensor {
 
 func (f *attentionOp[T]) Forward() (mat.Tensor, error) {
 	rows, _ := dims(f.q.X)
-	f.out = make([]T, rows*f.dim)
+	f.out = buffer[T](rows * f.dim)
+	if covered := rowsOf(f.spec.Query); covered < rows {
+		clear(f.out) // rows that no sequence has
+	}
 	if requiresGrad(f.Operands()...) {
 		f.lse = make([]T, rows*f.spec.Heads)
 	}
@@ -192,6 +195,15 @@ func (f *attentionOp[T]) Forward() (mat.Tensor, error) {
 	v, ldv := f.columns(f.v)
 	kernel.AttentionForward(&f.spec, f.out, f.dim, q, ldq, k, ldk, v, ldv, f.lse)
 	return matrix(f.out, rows, f.dim), nil
+}
+
+// rowsOf is how many rows there are in spans that do not overlap.
+func rowsOf(spans []Span) int {
+	n := 0
+	for _, s := range spans {
+		n += s.Len()
+	}
+	return n
 }
 
 // Backward accumulates one gradient for each operand, of all the columns that

@@ -48,8 +48,14 @@ func (f *projectedOp[T]) Operands() []mat.Tensor { return operands(f.q.X, f.x, f
 func (f *projectedOp[T]) Forward() (mat.Tensor, error) {
 	rows, ldq := dims(f.q.X)
 	width := f.spec.Heads * f.spec.HeadDim
-	y := make([]T, rows*width)
+	y := buffer[T](rows * width)
+	if rowsOf(f.spec.Query) < rows {
+		clear(y) // rows that no sequence has
+	}
 	f.forward = kernel.ProjectedAttentionForward(&f.spec, y, width, from[T](f.q), ldq, values[T](f.x), f.spec.Dim, values[T](f.w), values[T](f.b))
+	if !requiresGrad(f.Operands()...) {
+		f.forward.Release()
+	}
 	return matrix(y, rows, width), nil
 }
 
@@ -61,6 +67,7 @@ func (f *projectedOp[T]) Backward(gy mat.Tensor) error {
 		columns = dq[f.q.From:]
 	}
 	f.forward.Backward(columns, ldq, dx, f.spec.Dim, dw, db, values[T](gy), f.spec.Heads*f.spec.HeadDim)
+	f.forward.Release()
 	accumulate(f.q.X, dq)
 	accumulate(f.x, dx)
 	accumulate(f.w, dw)

@@ -42,13 +42,15 @@ func (f *dropoutOp[T]) Backward(gy mat.Tensor) error {
 }
 
 func (f *dropoutOp[T]) masked(x []T) []T {
-	y := make([]T, len(x))
+	y := buffer[T](len(x))
 	threshold := uint64(f.p * (1 << 53))
 	scale := T(1 / (1 - f.p))
 	kernel.Parallel(len(x), 1<<14, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			if mix(f.seed+uint64(i)*0x9e3779b97f4a7c15)>>11 >= threshold {
 				y[i] = x[i] * scale
+			} else {
+				y[i] = 0
 			}
 		}
 	})

@@ -61,7 +61,7 @@ func (f *gatherOp[T]) Operands() []mat.Tensor { return []mat.Tensor{f.w} }
 
 func (f *gatherOp[T]) Forward() (mat.Tensor, error) {
 	_, dim := dims(f.w)
-	w, y := values[T](f.w), make([]T, len(f.ids)*dim)
+	w, y := values[T](f.w), buffer[T](len(f.ids)*dim)
 	for i, id := range f.ids {
 		copy(y[i*dim:(i+1)*dim], w[id*dim:])
 	}

@@ -119,10 +119,11 @@ func newAffine[T kernel.Float](x mat.Tensor, o affineOptions) *affineOp[T] {
 func (f *affineOp[T]) Operands() []mat.Tensor { return operands(f.x, f.w, f.b) }
 
 func (f *affineOp[T]) Forward() (mat.Tensor, error) {
-	y := make([]T, f.rows*f.out)
+	y := buffer[T](f.rows * f.out)
 	e := kernel.Epilogue[T]{Bias: values[T](f.b), Activation: f.act}
 	if f.act != Identity && requiresGrad(f.Operands()...) {
-		f.pre = make([]T, len(y))
+		f.pre = buffer[T](len(y))
+		recycle(f.pre)
 		e.Pre = f.pre
 	}
 	if f.few {
@@ -160,27 +161,31 @@ func (f *affineOp[T]) ldw() int {
 func (f *affineOp[T]) Backward(gy mat.Tensor) error {
 	g, multiply := values[T](gy), kernel.GemmIn[T](f.precision == BFloat16)
 	if f.act != Identity {
-		d := make([]T, len(g))
+		d := buffer[T](len(g))
+		defer giveBack(d)
 		kernel.ActivateGrad(f.act, d, f.pre, g)
 		g = d
 	}
-	if dx := gradient[T](f.x); dx != nil {
+	var dx, dw, db []T
+	if wants(f.x) {
+		dx = buffer[T](f.x.Size())
 		multiply(false, !f.transposed, f.rows, f.in, f.out,
 			g, f.out, values[T](f.w), f.ldw(), dx, f.in, false, nil)
-		accumulate(f.x, dx)
 	}
-	if dw := gradient[T](f.w); dw != nil {
+	if wants(f.w) {
+		dw = buffer[T](f.w.Size())
 		x := values[T](f.x)
 		if f.transposed { // dW [out, in] = gᵀ x
 			multiply(true, false, f.out, f.in, f.rows, g, f.out, x, f.in, dw, f.in, false, nil)
 		} else { // dW [in, out] = xᵀ g
 			multiply(true, false, f.in, f.out, f.rows, x, f.in, g, f.out, dw, f.out, false, nil)
 		}
-		accumulate(f.w, dw)
 	}
-	if db := gradient[T](f.b); db != nil {
+	if db = gradient[T](f.b); db != nil {
 		kernel.SumColumns(db, g, f.rows, f.out)
-		accumulate(f.b, db)
 	}
+	accumulate(f.x, dx)
+	accumulate(f.w, dw)
+	accumulate(f.b, db)
 	return nil
 }

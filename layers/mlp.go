@@ -10,5 +10,8 @@ type Affine interface {
 // MLP is the feed-forward part of a transformer block, down(act(up(x))), with
 // dropout on the result. It takes x [rows, dim] to the same shape.
 func MLP(x mat.Tensor, up, down Affine, act Activation, dropout float64, random *Random) mat.Tensor {
-	return Dropout(down.Forward(up.Forward(x, act), Identity), dropout, random)
+	h := up.Forward(x, act)
+	y := down.Forward(h, Identity)
+	Drop(y, h)
+	return Dropout(y, dropout, random)
 }

@@ -44,7 +44,7 @@ func (f *layerNormOp[T]) Operands() []mat.Tensor { return []mat.Tensor{f.x, f.w,
 
 func (f *layerNormOp[T]) Forward() (mat.Tensor, error) {
 	rows, dim := dims(f.x)
-	y := make([]T, rows*dim)
+	y := buffer[T](rows * dim)
 	f.mean, f.rstd = make([]T, rows), make([]T, rows)
 	kernel.LayerNorm(y, f.mean, f.rstd, values[T](f.x), values[T](f.w), values[T](f.b), rows, dim, f.eps)
 	return matrix(y, rows, dim), nil

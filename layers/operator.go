@@ -33,14 +33,28 @@ type node struct {
 
 func (n *node) Forward() (y mat.Tensor, err error) {
 	n.y, err = n.AutoGradFunction.Forward()
+	if _, shares := n.AutoGradFunction.(interface{ shares() }); !shares { // its elements are another's
+		switch y := n.y.(type) {
+		case *mat.Dense[float32]:
+			recycle(mat.Data[float32](y))
+		case *mat.Dense[float64]:
+			recycle(mat.Data[float64](y))
+		}
+	}
 	return n.y, err
 }
 
 func (n *node) Backward(gy mat.Tensor) error {
 	err := n.AutoGradFunction.Backward(gy)
 	n.y.ZeroGrad()
+	if _, passed := n.AutoGradFunction.(passer); !passed {
+		drop(gy)
+	}
 	return err
 }
+
+// passer is an operator that passes the gradient of its result on as it is.
+type passer interface{ passes() }
 
 func requiresGrad(xs ...mat.Tensor) bool {
 	for _, x := range xs {
@@ -106,7 +120,7 @@ func gradient[T kernel.Float](x mat.Tensor) []T {
 	if !wants(x) {
 		return nil
 	}
-	return make([]T, x.Size())
+	return zeros[T](x.Size())
 }
 
 // dims returns the rows and columns of x.

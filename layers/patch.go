@@ -62,17 +62,22 @@ func (p *PatchEmbedding) Forward(pictures []Pixels) (mat.Tensor, Offsets) {
 	}
 	offsets := OffsetsOf(lengths...)
 	o := affineOptions{w: p.Weight, b: p.Bias, transposed: true, precision: p.Precision}
+	var x mat.Tensor
 	if isFloat64(p.Weight) {
-		return affine(cut[float64](p, pictures, offsets), o), offsets
+		x = cut[float64](p, pictures, offsets)
+	} else {
+		x = cut[float32](p, pictures, offsets)
 	}
-	return affine(cut[float32](p, pictures, offsets), o), offsets
+	y := affine(x, o)
+	Drop(y, x)
+	return y, offsets
 }
 
 // cut lays out the pixels of each patch as a row, in the order of the weight:
 // channel, then row, then column.
 func cut[T kernel.Float](p *PatchEmbedding, pictures []Pixels, offsets Offsets) mat.Tensor {
 	size := p.Channels * p.Height * p.Width
-	data := make([]T, offsets.Rows()*size)
+	data := buffer[T](offsets.Rows() * size)
 	for i, x := range pictures {
 		rows, cols := p.Grid(x.Height, x.Width)
 		kernel.Parallel(rows, 4, func(lo, hi int) {

@@ -54,7 +54,7 @@ func (f *prependOp[T]) Operands() []mat.Tensor {
 
 func (f *prependOp[T]) Forward() (mat.Tensor, error) {
 	_, dim := dims(f.x)
-	x, y := values[T](f.x), make([]T, f.out.Rows()*dim)
+	x, y := values[T](f.x), buffer[T](f.out.Rows()*dim)
 	for i, p := range f.positions {
 		to := y[f.out[i]*dim : f.out[i+1]*dim]
 		for j, t := range f.tokens {

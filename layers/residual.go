@@ -21,11 +21,13 @@ func Residual(a, b mat.Tensor) mat.Tensor {
 
 type residualOp[T kernel.Float] struct{ a, b mat.Tensor }
 
+func (f *residualOp[T]) passes() {}
+
 func (f *residualOp[T]) Operands() []mat.Tensor { return []mat.Tensor{f.a, f.b} }
 
 func (f *residualOp[T]) Forward() (mat.Tensor, error) {
 	rows, cols := dims(f.a)
-	y := make([]T, rows*cols)
+	y := buffer[T](rows * cols)
 	kernel.Add(y, values[T](f.a), values[T](f.b))
 	return matrix(y, rows, cols), nil
 }
@@ -54,6 +56,8 @@ func Share(x mat.Tensor) mat.Tensor {
 
 type shareOp[T kernel.Float] struct{ x mat.Tensor }
 
+func (f *shareOp[T]) passes()                      {}
+func (f *shareOp[T]) shares()                      {}
 func (f *shareOp[T]) Operands() []mat.Tensor       { return []mat.Tensor{f.x} }
 func (f *shareOp[T]) Backward(gy mat.Tensor) error { pass[T](gy, f.x); return nil }
 

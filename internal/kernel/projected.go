@@ -35,6 +35,7 @@ type Projected[T Float] struct {
 	q, x, w, b         []T
 	ldq, ldx           int
 	items              []projectedItem
+	kept               scratch[T] // memory of the next two
 	rows               []queryRow // in the order of the items
 	probabilities, sum []T        // before dropout, of each item [rows, heads, source rows]; their sum after dropout [rows, heads]
 	mixed              []T        // P·x, [rows, heads, Dim]
@@ -71,6 +72,14 @@ func ProjectedAttentionForward[T Float](s *ProjectedAttention, out []T, ldo int,
 	return p
 }
 
+// Release gives the memory back that is kept for Backward, which cannot be called any more.
+func (p *Projected[T]) Release() {
+	if p.kept.x != nil {
+		p.kept.giveBack()
+		p.kept, p.probabilities, p.mixed = scratch[T]{}, nil, nil
+	}
+}
+
 // order lists the rows by what they look at.
 func (p *Projected[T]) order() {
 	rows := make([][]queryRow, len(p.Source))
@@ -86,8 +95,8 @@ func (p *Projected[T]) order() {
 			n += len(r) * p.Heads * p.Source[i].Len()
 		}
 	}
-	p.probabilities = make([]T, n)
-	p.mixed = make([]T, len(p.rows)*p.Heads*p.Dim)
+	p.kept = borrow[T](n + len(p.rows)*p.Heads*p.Dim)
+	p.probabilities, p.mixed = p.kept.x[:n], p.kept.x[n:]
 	if p.DropoutP > 0 {
 		p.sum = make([]T, len(p.rows)*p.Heads)
 	}

@@ -59,7 +59,8 @@ type Model[B any] interface {
 	nn.Model
 	// Loss is the sum over the labelled rows of a batch divided by
 	// o.Normalizer, or their mean if that is 0. random is the stream for
-	// dropout, nil in evaluation.
+	// dropout, nil in evaluation. The memory of what its operators computed
+	// is used again after the step, so the model must not keep any of it.
 	Loss(batch B, o losses.Options, random *layers.Random) (losses.Result, error)
 	// Labels is the number of labelled rows of a batch.
 	Labels(batch B) int
@@ -75,6 +76,7 @@ type Trainer[B any] struct {
 	options    Options
 	params     []optim.Param
 	random     *layers.Random
+	recycler   layers.Recycler
 	totalSteps int
 
 	// Where the run is: kept in its state.
@@ -272,15 +274,20 @@ func (g gradientSums) giveBack(params []optim.Param) {
 func (t *Trainer[B]) backward(b B, labels int, random *layers.Random) (float64, error) {
 	o := t.options.loss()
 	o.Normalizer = labels
-	r, err := t.Model.Loss(b, o, random)
-	if err != nil {
-		return 0, err
-	}
-	// A loss that is not finite has no gradients worth computing.
-	if math.IsNaN(r.Value) || math.IsInf(r.Value, 0) {
-		return r.Value, nil
-	}
-	return r.Value, ag.Backward(r.Loss)
+	var value float64
+	err := t.recycler.Use(func() error {
+		r, err := t.Model.Loss(b, o, random)
+		if err != nil {
+			return err
+		}
+		value = r.Value
+		// A loss that is not finite has no gradients worth computing.
+		if math.IsNaN(value) || math.IsInf(value, 0) {
+			return nil
+		}
+		return ag.Backward(r.Loss)
+	})
+	return value, err
 }
 
 // Validate returns the mean loss over all labelled tokens of the validation

@@ -104,9 +104,13 @@ func (m *Model) Encode(pictures []vision.Pixels, random *layers.Random) (layers.
 	}
 	x = layers.Dropout(x, m.Config.HiddenDropout, random)
 	for _, layer := range m.Layers {
-		x = layer.Forward(x, offsets, random)
+		y := layer.Forward(x, offsets, random)
+		layers.Drop(y, x)
+		x = y
 	}
-	return layers.Packed{States: m.LayerNorm.Forward(x), Offsets: offsets}, nil
+	y := m.LayerNorm.Forward(x)
+	layers.Drop(y, x)
+	return layers.Packed{States: y, Offsets: offsets}, nil
 }
 
 // HiddenStates returns what enters the first layer and what leaves each, all
@@ -127,17 +131,22 @@ func (m *Model) HiddenStates(pictures []vision.Pixels) ([]mat.Tensor, error) {
 // Forward takes x [N, D] to the same shape.
 func (l *Layer) Forward(x mat.Tensor, offsets layers.Offsets, random *layers.Random) mat.Tensor {
 	h := l.LayerNormBefore.Forward(x)
-	h = l.attend(h, offsets, random)
-	h = layers.Dropout(h, l.Config.HiddenDropout, random)
-	x = layers.Residual(h, x)
+	a := l.attend(h, offsets, random)
+	layers.Drop(a, h)
+	a = layers.Dropout(a, l.Config.HiddenDropout, random)
+	y := layers.Residual(a, x)
+	layers.Drop(y, a)
 
 	act, err := layers.ParseActivation(l.Config.HiddenAct)
 	if err != nil {
 		panic("vit: " + err.Error())
 	}
-	h = l.LayerNormAfter.Forward(x)
-	h = layers.MLP(h, l.Intermediate, l.Output, act, l.Config.HiddenDropout, random)
-	return layers.Residual(h, x)
+	h = l.LayerNormAfter.Forward(y)
+	m := layers.MLP(h, l.Intermediate, l.Output, act, l.Config.HiddenDropout, random)
+	layers.Drop(m, h)
+	z := layers.Residual(m, y)
+	layers.Drop(z, m, y)
+	return z
 }
 
 // attend is bidirectional self-attention within each picture.
@@ -155,7 +164,9 @@ func (l *Layer) attend(h mat.Tensor, offsets layers.Offsets, random *layers.Rand
 		Query: spans, Source: spans,
 		Dropout: l.Config.AttentionDropout, Random: random,
 	})
-	return l.AttentionOutput.Forward(out, layers.Identity)
+	y := l.AttentionOutput.Forward(out, layers.Identity)
+	layers.Drop(y, out, q, k, v)
+	return y
 }
 
 // Grid tells how the states of a picture of the given size in pixels are laid
