@@ -66,9 +66,7 @@ func TestReleasingLosesNothing(t *testing.T) {
 	_, data := numbers(t, n, 8)
 	x, _ := Floats(data[8:])
 	want := make([]float32, n)
-	for i := range x {
-		want[i] = x[i]
-	}
+	copy(want, x)
 	for _, i := range []int{3, 5000, 5001, 700_000, n - 1} { // pages that now differ from the file
 		x[i], want[i] = -1, -1
 	}
