@@ -24,7 +24,6 @@ var (
 	rbx = general{reg.RBX, 3}
 	rsi = general{reg.RSI, 6}
 	rdi = general{reg.RDI, 7}
-	r8  = general{reg.R8, 8}
 	r13 = general{reg.R13, 13}
 )
 
