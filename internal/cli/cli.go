@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -73,9 +72,7 @@ func (c *Common) Apply() error {
 // Ctrl-C ends the program at once. It exits with 0 when run succeeds, 2 for
 // wrong usage and 1 for any other error, which is printed.
 func Main(name string, run func(ctx context.Context, args []string) error) {
-	// Activations are large and short-lived: collecting a little later costs
-	// memory that the next step would use anyway, and saves time.
-	debug.SetGCPercent(150)
+	collectInTime()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-ctx.Done()
