@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,6 +42,7 @@ type settings struct {
 	SaveTotalLimit          int     `json:"save_total_limit"`
 	Samples                 int
 	CacheBytes              int64
+	Precision               string `json:"precision,omitempty"`
 	Training                train.Options
 
 	resume string
@@ -112,6 +114,7 @@ func (s *settings) define(f *pflag.FlagSet) {
 	f.Float64Var(&s.SaveMinutes, "save-minutes", 0, "minutes between two saved states, besides those after each epoch; 0: no others")
 	f.IntVar(&s.SaveTotalLimit, "save-total-limit", 2, "newest states to keep")
 	f.IntVar(&t.EarlyStoppingPatience, "early-stopping-patience", 0, "end when validation loss has not fallen for so many epochs; 0: do not")
+	f.StringVar(&s.Precision, "precision", "fp32", "of matrix products: fp32, or with more speed bf16 (sums, weights and what is saved stay float32)")
 	f.IntVar(&s.Samples, "samples", 8, "validation pictures whose captions are shown after each epoch")
 	f.Int64Var(&s.CacheBytes, "cache-bytes", 2<<30, "memory for what a frozen encoder says of each picture")
 	f.StringVar(&s.resume, "resume", "", "run folder of a stopped run to go on with, with its own settings")
@@ -164,6 +167,9 @@ func (s *settings) check() error {
 	if !(s.SaveMinutes >= 0) {
 		return cli.Usagef("--save-minutes is %v, must not be negative", s.SaveMinutes)
 	}
+	if p, err := layers.ParsePrecision(s.Precision); err != nil || p == layers.Int8 {
+		return cli.Usagef("--precision is %q, must be fp32 or bf16", s.Precision)
+	}
 	if err := s.Training.Check(); err != nil {
 		return cli.Usage{Err: flagOf(err)}
 	}
@@ -191,7 +197,21 @@ func flagOf(err error) error {
 	return fmt.Errorf("--%s %s", flag, o.What)
 }
 
+// loadModel reads or joins the model, which then multiplies as --precision
+// says.
 func (s *settings) loadModel(ctx context.Context) (*seq2seq.VisionEncoderDecoder, error) {
+	precision, err := layers.ParsePrecision(cmp.Or(s.Precision, "fp32")) // runs of before have none
+	if err != nil {
+		return nil, err
+	}
+	m, err := s.readModel(ctx)
+	if err == nil {
+		m.SetPrecision(precision)
+	}
+	return m, err
+}
+
+func (s *settings) readModel(ctx context.Context) (*seq2seq.VisionEncoderDecoder, error) {
 	random := layers.NewRandom(s.Seed)
 	switch {
 	case s.Model != "":

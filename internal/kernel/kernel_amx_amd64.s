@@ -532,7 +532,7 @@ forward:
 	RET
 
 // func splitAMX(high *byte, low *byte, src *float32, row int, second int, step int, steps int) bool
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·splitAMX(SB), NOSPLIT, $0-57
 	VMOVUPS all00008000AMX<>+0(SB), Z0
 	VMOVUPS allffff0000AMX<>+0(SB), Z1
@@ -547,55 +547,59 @@ TEXT ·splitAMX(SB), NOSPLIT, $0-57
 
 step:
 	MOVQ CX, R9
-	MOVQ $0x00000010, R10
-	MOVQ AX, R11
-	MOVQ DX, R12
+	LEAQ (CX)(SI*1), R10
+	MOVQ $0x00000010, R11
+	MOVQ AX, R12
+	MOVQ DX, R13
 
 row:
-	VMOVUPS (R9), Z3
-	VMOVUPS (R9)(SI*1), Z4
-	VPSLLD  $0x01, Z3, Z5
-	VPMAXUD Z5, Z2, Z2
-	VPSLLD  $0x01, Z4, Z5
-	VPMAXUD Z5, Z2, Z2
-	VPADDD  Z0, Z3, Z5
-	VPANDD  Z1, Z5, Z5
-	VSUBPS  Z5, Z3, Z3
-	VPADDD  Z0, Z4, Z6
-	VPANDD  Z1, Z6, Z6
-	VSUBPS  Z6, Z4, Z4
-	VPSRLD  $0x10, Z5, Z5
-	VPORD   Z6, Z5, Z5
-	VMOVUPS Z5, (R11)
-	VPADDD  Z0, Z3, Z5
-	VPANDD  Z1, Z5, Z5
-	VSUBPS  Z5, Z3, Z3
-	VPADDD  Z0, Z4, Z6
-	VPANDD  Z1, Z6, Z6
-	VSUBPS  Z6, Z4, Z4
-	VPSRLD  $0x10, Z5, Z5
-	VPORD   Z6, Z5, Z5
-	VMOVUPS Z5, (R12)
-	VPSRLD  $0x10, Z3, Z3
-	VPANDD  Z1, Z4, Z4
-	VPORD   Z4, Z3, Z3
-	VMOVUPS Z3, 2048(R12)
-	ADDQ    BX, R9
-	ADDQ    $0x00000040, R11
-	ADDQ    $0x00000040, R12
-	DECQ    R10
-	JNE     row
-	ADDQ    DI, CX
-	ADDQ    $0x00000800, AX
-	ADDQ    $0x00001000, DX
-	DECQ    R8
-	JNE     step
-	VMOVUPS allfeff0000AMX<>+0(SB), Z0
-	VPCMPUD $0x05, Z0, Z2, K1
-	KMOVW   K1, AX
-	TESTL   AX, AX
-	SETNE   AL
-	MOVB    AL, ret+56(FP)
+	VMOVUPS    (R9), Z3
+	VMOVUPS    (R10), Z4
+	VPSLLD     $0x01, Z3, Z5
+	VPMAXUD    Z5, Z2, Z2
+	VPSLLD     $0x01, Z4, Z5
+	VPMAXUD    Z5, Z2, Z2
+	VPADDD     Z0, Z3, Z5
+	VPANDD     Z1, Z5, Z5
+	VSUBPS     Z5, Z3, Z3
+	VPADDD     Z0, Z4, Z6
+	VPANDD     Z1, Z6, Z6
+	VSUBPS     Z6, Z4, Z4
+	VPSRLD     $0x10, Z5, Z5
+	VPORD      Z6, Z5, Z5
+	VMOVUPS    Z5, (R12)
+	VPADDD     Z0, Z3, Z5
+	VPANDD     Z1, Z5, Z5
+	VSUBPS     Z5, Z3, Z3
+	VPADDD     Z0, Z4, Z6
+	VPANDD     Z1, Z6, Z6
+	VSUBPS     Z6, Z4, Z4
+	VPSRLD     $0x10, Z5, Z5
+	VPORD      Z6, Z5, Z5
+	VMOVUPS    Z5, (R13)
+	VPSRLD     $0x10, Z3, Z3
+	VPANDD     Z1, Z4, Z4
+	VPORD      Z4, Z3, Z3
+	VMOVUPS    Z3, 2048(R13)
+	PREFETCHT0 (R9)(DI*1)
+	PREFETCHT0 (R10)(DI*1)
+	ADDQ       BX, R9
+	ADDQ       BX, R10
+	ADDQ       $0x00000040, R12
+	ADDQ       $0x00000040, R13
+	DECQ       R11
+	JNE        row
+	ADDQ       DI, CX
+	ADDQ       $0x00000800, AX
+	ADDQ       $0x00001000, DX
+	DECQ       R8
+	JNE        step
+	VMOVUPS    allfeff0000AMX<>+0(SB), Z0
+	VPCMPUD    $0x05, Z0, Z2, K1
+	KMOVW      K1, AX
+	TESTL      AX, AX
+	SETNE      AL
+	MOVB       AL, ret+56(FP)
 	VZEROUPPER
 	RET
 
@@ -654,7 +658,7 @@ DATA allfeff0000AMX<>+60(SB)/4, $0xfeff0000
 GLOBL allfeff0000AMX<>(SB), RODATA|NOPTR, $64
 
 // func roundAMX(high *byte, src *float32, row int, second int, step int, steps int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·roundAMX(SB), NOSPLIT, $0-48
 	VMOVUPS all00007fffAMX<>+0(SB), Z0
 	VMOVUPS all00000001AMX<>+0(SB), Z1
@@ -668,37 +672,41 @@ TEXT ·roundAMX(SB), NOSPLIT, $0-48
 
 step:
 	MOVQ CX, R8
-	MOVQ $0x00000010, R9
-	MOVQ AX, R10
+	LEAQ (CX)(BX*1), R9
+	MOVQ $0x00000010, R10
+	MOVQ AX, R11
 
 row:
-	VMOVUPS (R8), Z3
-	VMOVUPS (R8)(BX*1), Z4
-	VPSRLD  $0x10, Z3, Z5
-	VPANDD  Z1, Z5, Z5
-	VPADDD  Z0, Z3, Z6
-	VPADDD  Z5, Z6, Z6
-	VCMPPS  $0x03, Z3, Z3, K1
-	VPORD   Z2, Z3, K1, Z6
-	VPSRLD  $0x10, Z4, Z3
-	VPANDD  Z1, Z3, Z3
-	VPADDD  Z0, Z4, Z5
-	VPADDD  Z3, Z5, Z5
-	VCMPPS  $0x03, Z4, Z4, K1
-	VPORD   Z2, Z4, K1, Z5
-	VPSRLD  $0x10, Z6, Z6
-	VPSRLD  $0x10, Z5, Z5
-	VPSLLD  $0x10, Z5, Z3
-	VPORD   Z6, Z3, Z3
-	VMOVUPS Z3, (R10)
-	ADDQ    DX, R8
-	ADDQ    $0x00000040, R10
-	DECQ    R9
-	JNE     row
-	ADDQ    SI, CX
-	ADDQ    $0x00000800, AX
-	DECQ    DI
-	JNE     step
+	VMOVUPS    (R8), Z3
+	VMOVUPS    (R9), Z4
+	VPSRLD     $0x10, Z3, Z5
+	VPANDD     Z1, Z5, Z5
+	VPADDD     Z0, Z3, Z6
+	VPADDD     Z5, Z6, Z6
+	VCMPPS     $0x03, Z3, Z3, K1
+	VPORD      Z2, Z3, K1, Z6
+	VPSRLD     $0x10, Z4, Z3
+	VPANDD     Z1, Z3, Z3
+	VPADDD     Z0, Z4, Z5
+	VPADDD     Z3, Z5, Z5
+	VCMPPS     $0x03, Z4, Z4, K1
+	VPORD      Z2, Z4, K1, Z5
+	VPSRLD     $0x10, Z6, Z6
+	VPSRLD     $0x10, Z5, Z5
+	VPSLLD     $0x10, Z5, Z3
+	VPORD      Z6, Z3, Z3
+	VMOVUPS    Z3, (R11)
+	PREFETCHT0 (R8)(SI*1)
+	PREFETCHT0 (R9)(SI*1)
+	ADDQ       DX, R8
+	ADDQ       DX, R9
+	ADDQ       $0x00000040, R11
+	DECQ       R10
+	JNE        row
+	ADDQ       SI, CX
+	ADDQ       $0x00000800, AX
+	DECQ       DI
+	JNE        step
 	VZEROUPPER
 	RET
 

@@ -155,12 +155,40 @@ func ahead(p *byte, n int) *byte {
 }
 
 // cut cuts some lanes of an operand into panels, from the panel first on.
-func (s *splitter) cut(p pieces, panel int, side func(high, low *byte, o operand[float32], lane, lanes, first, k int) bool, o operand[float32], lanes, steps span) (wild bool) {
+func (s *splitter) cut(p pieces, panel int, right bool, o operand[float32], lanes, steps span) (wild bool) {
+	side := s.left
+	if right {
+		side = s.right
+	}
+	first := lanes.lo
+	if right && o.side && steps.len() >= splitStep {
+		first, wild = s.cutAcross(p, panel, o, lanes, steps)
+	}
 	for lane := lanes.lo; lane < lanes.hi; lane += 16 {
 		high, low := p.tile(panel+(lane-lanes.lo)/splitPanel, (lane-lanes.lo)/16&1)
-		wild = side(high, low, o, lane, min(16, lanes.hi-lane), steps.lo, steps.len()) || wild
+		from, k := steps.lo, steps.len()
+		if lane < first { // all but the rest of the steps is done
+			done := k / splitStep
+			high, low = ahead(high, done*splitHigh), ahead(low, done*splitLow)
+			from, k = from+done*splitStep, k-done*splitStep
+		}
+		wild = side(high, low, o, lane, min(16, lanes.hi-lane), from, k) || wild
 	}
 	return wild
+}
+
+// cutAcross cuts whole tiles for the right side of lanes that lie side by side, step by step, and so reads each row of memory in one
+// go. It returns the first lane that it left out.
+func (s *splitter) cutAcross(p pieces, panel int, o operand[float32], lanes, steps span) (left int, wild bool) {
+	left = lanes.lo + lanes.len()/16*16
+	for i := range steps.len() / splitStep {
+		for lane := lanes.lo; lane < left; lane += 16 {
+			high, low := p.tile(panel+(lane-lanes.lo)/splitPanel, (lane-lanes.lo)/16&1)
+			src := &o.x[(steps.lo+i*splitStep)*o.ld+lane]
+			wild = s.blocks(ahead(high, i*splitHigh), ahead(low, i*splitLow), src, 4*o.ld, 4*16*o.ld, 4*splitStep*o.ld, 1) || wild
+		}
+	}
+	return left, wild
 }
 
 var splitters = sync.Pool{New: func() any { return &splitter{} }}
@@ -205,7 +233,7 @@ func splitPart(g *product[float32], rows, steps span) {
 		if t < tasksA {
 			panel := t * splitChunk
 			lanes := span{rows.lo + panel*splitPanel, min(rows.lo+(panel+splitChunk)*splitPanel, rows.hi)}
-			if s.cut(a, panel, s.left, g.a, lanes, steps) {
+			if s.cut(a, panel, false, g.a, lanes, steps) {
 				wild.Store(true)
 			}
 			cutting.done()
@@ -214,7 +242,7 @@ func splitPart(g *product[float32], rows, steps span) {
 		cols := span{(t - tasksA) * group, min((t-tasksA+1)*group, g.n)}
 		b := newPieces(cols.len(), steps.len(), !g.rounded)
 		defer b.back()
-		bad := s.cut(b, 0, s.right, g.b, cols, steps)
+		bad := s.cut(b, 0, true, g.b, cols, steps)
 		cutting.wait()
 		if bad || wild.Load() {
 			g.unsplit(rows, cols, steps)

@@ -285,8 +285,9 @@ func (g *isa) blocks(pieces bool, body func(v0, v1, high, low Mem)) {
 	}
 	row, second, step, steps := integer("row"), integer("second"), integer("step"), integer("steps")
 	Label("step")
-	p, n := GP64(), GP64()
+	p, q, n := GP64(), GP64(), GP64()
 	MOVQ(src, p)
+	LEAQ(Mem{Base: src, Index: second, Scale: 1}, q)
 	MOVQ(U32(16), n)
 	h, l := GP64(), GP64()
 	MOVQ(high, h)
@@ -294,8 +295,11 @@ func (g *isa) blocks(pieces bool, body func(v0, v1, high, low Mem)) {
 		MOVQ(low, l)
 	}
 	Label("row")
-	body(Mem{Base: p}, Mem{Base: p, Index: second, Scale: 1}, at(h), at(l))
+	body(at(p), at(q), at(h), at(l))
+	PREFETCHT0(Mem{Base: p, Index: step, Scale: 1}) // of the next step
+	PREFETCHT0(Mem{Base: q, Index: step, Scale: 1})
 	ADDQ(row, p)
+	ADDQ(row, q)
 	ADDQ(U32(64), h)
 	if pieces {
 		ADDQ(U32(64), l)
