@@ -13,7 +13,7 @@ func available() []*simd {
 		if sys.X86.HasAVX512F && sys.X86.HasAVX512DQ && sys.X86.HasAVX512BW && sys.X86.HasAVX512VL {
 			if sys.X86.HasAMXTile && sys.X86.HasAMXBF16 && allowTiles() {
 				amx := avx512
-				amx.name, amx.tiles = "amx", &tiles{panels: panelsAMX, split: splitAMX, round: roundAMX}
+				amx.name, amx.tiles = "amx", &tiles{panels: panelsAMX, leadingPanels: leadingPanelsAMX, split: splitAMX, round: roundAMX}
 				all = append(all, &amx)
 			}
 			all = append(all, &avx512)

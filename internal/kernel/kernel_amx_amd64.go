@@ -5,12 +5,16 @@
 package kernel
 
 // panelsAMX multiplies the panels a that hold some rows, each 32, by one panel b, to the first cols (1 to 32) of 32 columns of c. A
-// panel has two tiles of leading pieces for each step of 32, and then, if low is set, two of second and two of third
-// pieces for each. scratch has room for 32×32. Meanwhile it fetches what ahead points to into the second-level cache: 1024 bytes a step
+// panel has two tiles of leading pieces for each step of 32, and then two of second and two of third pieces for each. scratch has room for 32×32. Meanwhile it fetches what ahead points to into the second-level cache: 1024 bytes a step
 // of a panel.
 //
 //go:noescape
-func panelsAMX(a *byte, b *byte, low bool, steps int, c *float32, ldc int, rows int, cols int, accumulate bool, scratch *float32, ahead *byte)
+func panelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, cols int, accumulate bool, scratch *float32, ahead *byte)
+
+// leadingPanelsAMX multiplies panels of A, each of 32 rows and of leading pieces alone, by one panel of B, to 32 columns of c, all whole.
+//
+//go:noescape
+func leadingPanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, panels int, accumulate bool)
 
 // splitAMX fills one tile of each step with the leading pieces of 16 rows of 32, at high, and two, 2048 bytes apart,
 // with the second and the third, at low. The first 16 of a row are at src, the others second bytes later; the next row is row bytes

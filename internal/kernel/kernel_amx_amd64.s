@@ -54,10 +54,10 @@ DATA tileConfigAMX<>+62(SB)/1, $0x00
 DATA tileConfigAMX<>+63(SB)/1, $0x00
 GLOBL tileConfigAMX<>(SB), RODATA|NOPTR, $64
 
-// func panelsAMX(a *byte, b *byte, low bool, steps int, c *float32, ldc int, rows int, cols int, accumulate bool, scratch *float32, ahead *byte)
+// func panelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, cols int, accumulate bool, scratch *float32, ahead *byte)
 // Requires: AVX, AVX512F, BMI2, CMOV, MMX+
-TEXT ·panelsAMX(SB), NOSPLIT, $0-88
-	MOVQ  cols+56(FP), CX
+TEXT ·panelsAMX(SB), NOSPLIT, $0-80
+	MOVQ  cols+48(FP), CX
 	MOVQ  $-1, AX
 	BZHIQ CX, AX, AX
 	KMOVW AX, K1
@@ -70,12 +70,12 @@ TEXT ·panelsAMX(SB), NOSPLIT, $0-88
 	BYTE  $0x49
 	BYTE  $0x00
 	MOVQ  a+0(FP), R8
-	MOVQ  ahead+80(FP), R9
-	MOVQ  c+32(FP), R10
-	MOVQ  ldc+40(FP), R11
+	MOVQ  ahead+72(FP), R9
+	MOVQ  c+24(FP), R10
+	MOVQ  ldc+32(FP), R11
 	SHLQ  $0x02, R11
-	MOVQ  rows+48(FP), R12
-	MOVQ  scratch+72(FP), R13
+	MOVQ  rows+40(FP), R12
+	MOVQ  scratch+64(FP), R13
 
 panel:
 	MOVQ    $0x00000020, CX
@@ -112,10 +112,7 @@ fetch:
 	BYTE       $0xd8
 	MOVQ       R8, SI
 	MOVQ       b+8(FP), DI
-	MOVQ       steps+24(FP), CX
-	MOVBQZX    low+16(FP), AX
-	TESTQ      AX, AX
-	JE         leading
+	MOVQ       steps+16(FP), CX
 	MOVQ       CX, BX
 	SHLQ       $0x0b, BX
 	MOVQ       BX, AX
@@ -368,7 +365,7 @@ small:
 	JNE        small
 	MOVQ       R8, SI
 	MOVQ       b+8(FP), DI
-	MOVQ       steps+24(FP), CX
+	MOVQ       steps+16(FP), CX
 
 leading:
 	BYTE    $0xc4
@@ -481,7 +478,7 @@ leading:
 	CMOVQLT R12, CX
 	SUBQ    CX, R12
 	MOVQ    R13, SI
-	MOVB    accumulate+64(FP), AL
+	MOVB    accumulate+56(FP), AL
 	TESTB   AL, AL
 	JNE     add
 
@@ -511,24 +508,246 @@ add:
 	JNE       add
 
 next:
-	MOVQ    steps+24(FP), AX
-	IMUL3Q  $0x00001800, AX, AX
-	MOVBQZX low+16(FP), CX
-	TESTQ   CX, CX
-	JNE     forward
-	MOVQ    steps+24(FP), AX
-	SHLQ    $0x0b, AX
-
-forward:
-	ADDQ  AX, R8
-	TESTQ R12, R12
-	JG    panel
-	BYTE  $0xc4
-	BYTE  $0xe2
-	BYTE  $0x78
-	BYTE  $0x49
-	BYTE  $0xc0
+	MOVQ   steps+16(FP), AX
+	IMUL3Q $0x00001800, AX, AX
+	ADDQ   AX, R8
+	TESTQ  R12, R12
+	JG     panel
+	BYTE   $0xc4
+	BYTE   $0xe2
+	BYTE   $0x78
+	BYTE   $0x49
+	BYTE   $0xc0
 	VZEROUPPER
+	RET
+
+// func leadingPanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, panels int, accumulate bool)
+// Requires: CMOV
+TEXT ·leadingPanelsAMX(SB), NOSPLIT, $0-49
+	LEAQ tileConfigAMX<>+0(SB), AX
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x78
+	BYTE $0x49
+	BYTE $0x00
+	MOVQ a+0(FP), R15
+	MOVQ b+8(FP), BX
+	MOVQ ldc+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ steps+16(FP), R9
+	MOVQ $0x00000040, DX
+
+chunk:
+	MOVQ    $0x0000000c, R8
+	CMPQ    R9, R8
+	CMOVQLT R9, R8
+	MOVQ    R15, AX
+	MOVQ    c+24(FP), R10
+	MOVQ    panels+40(FP), R12
+
+panel:
+	MOVQ    R11, R13
+	SHLQ    $0x04, R13
+	ADDQ    R10, R13
+	MOVQ    steps+16(FP), CX
+	CMPQ    CX, R9
+	JNE     load
+	MOVBQZX accumulate+48(FP), CX
+	TESTQ   CX, CX
+	JNE     load
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc0
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc8
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xd0
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xd8
+	JMP     start
+
+load:
+	BYTE $0xc4
+	BYTE $0x82
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x84
+	BYTE $0x1a
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0x82
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x8c
+	BYTE $0x1a
+	BYTE $0x40
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0x82
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x94
+	BYTE $0x1d
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0x82
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x9c
+	BYTE $0x1d
+	BYTE $0x40
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+
+start:
+	MOVQ AX, SI
+	MOVQ BX, DI
+	MOVQ R8, CX
+
+step:
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xb4
+	BYTE $0x17
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xbc
+	BYTE $0x17
+	BYTE $0x00
+	BYTE $0x04
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xa4
+	BYTE $0x16
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x4a
+	BYTE $0x5c
+	BYTE $0xc4
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x42
+	BYTE $0x5c
+	BYTE $0xcc
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xac
+	BYTE $0x16
+	BYTE $0x00
+	BYTE $0x04
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x4a
+	BYTE $0x5c
+	BYTE $0xd5
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x42
+	BYTE $0x5c
+	BYTE $0xdd
+	ADDQ $0x00000800, SI
+	ADDQ $0x00000800, DI
+	DECQ CX
+	JNE  step
+	BYTE $0xc4
+	BYTE $0x82
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x84
+	BYTE $0x1a
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0x82
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x8c
+	BYTE $0x1a
+	BYTE $0x40
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0x82
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x94
+	BYTE $0x1d
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0x82
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x9c
+	BYTE $0x1d
+	BYTE $0x40
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	MOVQ steps+16(FP), CX
+	SHLQ $0x0b, CX
+	ADDQ CX, AX
+	MOVQ R11, CX
+	SHLQ $0x05, CX
+	ADDQ CX, R10
+	DECQ R12
+	JNE  panel
+	MOVQ R8, CX
+	SHLQ $0x0b, CX
+	ADDQ CX, R15
+	ADDQ CX, BX
+	SUBQ R8, R9
+	JG   chunk
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x78
+	BYTE $0x49
+	BYTE $0xc0
 	RET
 
 // func splitAMX(high *byte, low *byte, src *float32, row int, second int, step int, steps int) bool

@@ -9,9 +9,10 @@ import (
 // tiles are the functions of an instruction set that multiplies tiles of bfloat16, 16 rows of 32 by 32 rows of 16, with sums in
 // float32; see split.
 type tiles struct {
-	panels func(a, b *byte, low bool, steps int, c *float32, ldc, rows, cols int, accumulate bool, scratch *float32, ahead *byte)
-	split  func(high, low *byte, src *float32, row, second, step, steps int) bool
-	round  func(high *byte, src *float32, row, second, step, steps int)
+	panels        func(a, b *byte, steps int, c *float32, ldc, rows, cols int, accumulate bool, scratch *float32, ahead *byte)
+	leadingPanels func(a, b *byte, steps int, c *float32, ldc, panels int, accumulate bool)
+	split         func(high, low *byte, src *float32, row, second, step, steps int) bool
+	round         func(high *byte, src *float32, row, second, step, steps int)
 }
 
 // A float32 of 24 bits is exactly the sum of three bfloat16 of 8, so a product of matrices is one of their pieces: a₁b₁ + a₁b₂ + a₂b₁
@@ -30,6 +31,7 @@ const (
 	splitGroup = 6       // panels of B that one goroutine cuts and keeps
 	roundGroup = 20      // the same of leading pieces alone
 	splitChunk = 1       // panels of A that meet a panel of B while all are in the second-level cache
+	roundChunk = 8
 )
 
 // pieces are the panels of some lanes of an operand.
@@ -262,17 +264,48 @@ func splitPart(g *product[float32], rows, steps span) {
 
 // multiply adds the product of the pieces to some rows and columns of C.
 func (s *splitter) multiply(g *product[float32], a, b pieces, rows, cols, steps span) {
-	for i := 0; i < rows.len(); i += splitChunk * splitPanel {
-		height := min(splitChunk*splitPanel, rows.len()-i)
-		next := (i/splitPanel + splitChunk) * a.bytes()
+	chunk := splitChunk
+	if !a.low {
+		chunk = roundChunk
+	}
+	accumulate := g.accumulate || steps.lo > 0
+	for i := 0; i < rows.len(); i += chunk * splitPanel {
+		height := min(chunk*splitPanel, rows.len()-i)
 		for j := 0; j < cols.len(); j += splitPanel {
-			soon := &a.x[min(next+j/splitPanel*splitChunk*a.steps*splitAhead, len(a.x)-1)]
-			s.tiles.panels(&a.x[i/splitPanel*a.bytes()], &b.x[j/splitPanel*b.bytes()], a.low, a.steps,
-				&g.c[(rows.lo+i)*g.ldc+cols.lo+j], g.ldc, height, min(splitPanel, cols.len()-j), g.accumulate || steps.lo > 0, &s.buffer[0], soon)
+			c, width := g.c[(rows.lo+i)*g.ldc+cols.lo+j:], min(splitPanel, cols.len()-j)
+			panel := b.x[j/splitPanel*b.bytes():]
+			if !a.low {
+				s.leading(a, i/splitPanel, &panel[0], c, g.ldc, height, width, accumulate)
+				continue
+			}
+			soon := (i/splitPanel+chunk)*a.bytes() + j/splitPanel*chunk*a.steps*splitAhead
+			s.tiles.panels(&a.x[i/splitPanel*a.bytes()], &panel[0], a.steps, &c[0], g.ldc, height, width, accumulate,
+				&s.buffer[0], &a.x[min(soon, len(a.x)-1)])
 		}
 		if steps.hi == g.k {
 			g.finish(rows.lo+i, rows.lo+i+height, cols.lo, cols.hi)
 		}
+	}
+}
+
+// leading multiplies panels of leading pieces alone, from the first on, by a panel of B. Where not all of 32 rows or columns
+// are there, it does so in a place of its own.
+func (s *splitter) leading(a pieces, first int, b *byte, c []float32, ldc, rows, cols int, accumulate bool) {
+	if whole := rows / splitPanel; whole > 0 && cols == splitPanel {
+		s.tiles.leadingPanels(&a.x[first*a.bytes()], b, a.steps, &c[0], ldc, whole, accumulate)
+		first, rows = first+whole, rows-whole*splitPanel
+		c = c[min(len(c), whole*splitPanel*ldc):]
+	}
+	for ; rows > 0; first, rows = first+1, rows-splitPanel {
+		height := min(rows, splitPanel)
+		for i := range height {
+			copy(s.buffer[i*splitPanel:i*splitPanel+cols], c[i*ldc:])
+		}
+		s.tiles.leadingPanels(&a.x[first*a.bytes()], b, a.steps, &s.buffer[0], splitPanel, 1, accumulate)
+		for i := range height {
+			copy(c[i*ldc:i*ldc+cols], s.buffer[i*splitPanel:])
+		}
+		c = c[min(len(c), splitPanel*ldc):]
 	}
 }
 

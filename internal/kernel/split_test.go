@@ -95,7 +95,7 @@ func TestAProductInPiecesOfExtremeNumbers(t *testing.T) {
 
 func TestBFloat16ProductsMatchTheDefinition(t *testing.T) {
 	testOnEveryCPU(t, func(t *testing.T) {
-		for _, shape := range [][3]int{{1, 1, 1}, {5, 33, 7}, {40, 70, 100}, {33, 32, 800}, {3, 4, 0}} {
+		for _, shape := range [][3]int{{1, 1, 1}, {5, 33, 7}, {40, 70, 100}, {33, 32, 800}, {3, 4, 0}, {70, 64, 1700}} {
 			for mode := range 16 {
 				x := newMatrices[float32](shape[0], shape[1], shape[2], mode, mode%3)
 				exact := *x
@@ -154,6 +154,30 @@ func TestRoundingToBFloat16(t *testing.T) {
 						t.Fatalf("%g is rounded to %g, want %g", src[i/16*32+half*16+i%16], v, want)
 					}
 				}
+			}
+		}
+	})
+}
+
+func TestBFloat16ProductsDoNotDependOnThreadsNorOnOtherRowsAndColumns(t *testing.T) {
+	testOnEveryCPU(t, func(t *testing.T) {
+		const m, n, k = 70, 100, 1700
+		x := newMatrices[float32](m, n, k, 0, 0)
+		run := func(rows, cols int, a, b []float32) []float32 {
+			c := make([]float32, rows*cols)
+			GemmBFloat16(false, false, rows, cols, k, a, k, b, n, c, cols, false, nil)
+			return c
+		}
+		want := run(m, n, x.a, x.b)
+		onThreads(func(threads int) {
+			same(t, fmt.Sprintf("C on %d threads", threads), run(m, n, x.a, x.b), want)
+		})
+		for _, i := range []int{0, 31, 40, 69} {
+			same(t, fmt.Sprintf("row %d alone", i), run(1, n, x.a[i*k:], x.b), want[i*n:(i+1)*n])
+		}
+		for _, j := range []int{0, 17, 99} {
+			for i, v := range run(m, 1, x.a, x.b[j:]) {
+				same(t, fmt.Sprintf("column %d alone", j), []float32{v}, want[i*n+j:][:1])
 			}
 		}
 	})

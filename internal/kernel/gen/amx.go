@@ -24,6 +24,8 @@ var (
 	rbx = general{reg.RBX, 3}
 	rsi = general{reg.RSI, 6}
 	rdi = general{reg.RDI, 7}
+	r10 = general{reg.R10, 10}
+	r11 = general{reg.R11, 11}
 	r13 = general{reg.R13, 13}
 )
 
@@ -88,10 +90,9 @@ const (
 	lowBytes  = 4 * tileBytes // two tiles of the second pieces, two of the third
 )
 
-// amxTiles writes the inner kernel of the matrix product on tiles: four of them hold 32×32 elements of C, two hold pieces of A,
-// two pieces of B.
-func (g *isa) amxTiles() {
-	config := GLOBL("tileConfig"+g.name, attr.RODATA|attr.NOPTR)
+// configureTiles writes the shapes of the tiles: all have 16 rows of 64 bytes.
+func (g *isa) configureTiles() {
+	g.tileConfig = GLOBL("tileConfig"+g.name, attr.RODATA|attr.NOPTR)
 	DATA(0, U8(1)) // palette
 	for i := 1; i < 16; i++ {
 		DATA(i, U8(0))
@@ -110,11 +111,14 @@ func (g *isa) amxTiles() {
 		}
 		DATA(48+t, U8(rows))
 	}
+}
 
-	g.function("panels", "(a, b *byte, low bool, steps int, c *float32, ldc, rows, cols int, accumulate bool, scratch *float32, ahead *byte)",
+// amxTiles writes the inner kernel of the matrix product on tiles: four of them hold 32×32 elements of C, two hold pieces of A,
+// two pieces of B.
+func (g *isa) amxTiles() {
+	g.function("panels", "(a, b *byte, steps int, c *float32, ldc, rows, cols int, accumulate bool, scratch *float32, ahead *byte)",
 		`multiplies the panels a that hold some rows, each 32, by one panel b, to the first cols (1 to 32) of 32 columns of c. A
-panel has two tiles of leading pieces for each step of 32, and then, if low is set, two of second and two of third
-pieces for each. scratch has room for 32×32. Meanwhile it fetches what ahead points to into the second-level cache: 1024 bytes a step
+panel has two tiles of leading pieces for each step of 32, and then two of second and two of third pieces for each. scratch has room for 32×32. Meanwhile it fetches what ahead points to into the second-level cache: 1024 bytes a step
 of a panel.`)
 	load := func(name string, r reg.Register) { Load(Param(name), r) }
 
@@ -126,7 +130,7 @@ of a panel.`)
 	SHRQ(U8(16), reg.RAX)
 	KMOVW(reg.EAX, reg.K2)
 
-	LEAQ(config, reg.RAX)
+	LEAQ(g.tileConfig, reg.RAX)
 	tileConfigure(rax)
 	load("a", reg.R8)
 	load("ahead", reg.R9)
@@ -170,9 +174,6 @@ of a panel.`)
 	MOVQ(reg.R8, reg.RSI)
 	load("b", reg.RDI)
 	load("steps", reg.RCX)
-	MOVBQZX(NewParamAddr("low", 16), reg.RAX)
-	TESTQ(reg.RAX, reg.RAX)
-	JE(LabelRef("leading"))
 
 	// The small products first, so that they do not drown in the sum of the large ones.
 	MOVQ(reg.RCX, reg.RBX)
@@ -255,17 +256,96 @@ of a panel.`)
 	Label("next")
 	load("steps", reg.RAX)
 	IMUL3Q(U32(highBytes+lowBytes), reg.RAX, reg.RAX)
-	MOVBQZX(NewParamAddr("low", 16), reg.RCX)
-	TESTQ(reg.RCX, reg.RCX)
-	JNE(LabelRef("forward"))
-	load("steps", reg.RAX)
-	SHLQ(U8(11), reg.RAX)
-	Label("forward")
 	ADDQ(reg.RAX, reg.R8)
 	TESTQ(reg.R12, reg.R12)
 	JG(LabelRef("panel"))
 	tileRelease()
 	VZEROUPPER()
+	RET()
+}
+
+// chunkSteps is how many steps of a panel of B stay in the first-level cache.
+const chunkSteps = 12
+
+// leadingPanels is panels for leading pieces alone, whose products of tiles take less time than to bring both operands from the
+// second-level cache: some steps of B stay in the first while all panels of A pass by, and C is put back in between.
+func (g *isa) leadingPanels() {
+	g.function("leadingPanels", "(a, b *byte, steps int, c *float32, ldc, panels int, accumulate bool)",
+		`multiplies panels of A, each of 32 rows and of leading pieces alone, by one panel of B, to 32 columns of c, all whole.`)
+	load := func(name string, r reg.Register) { Load(Param(name), r) }
+	LEAQ(g.tileConfig, reg.RAX)
+	tileConfigure(rax)
+	load("a", reg.R15) // the chunk in the first panel
+	load("b", reg.RBX)
+	load("ldc", reg.R11)
+	SHLQ(U8(2), reg.R11)
+	load("steps", reg.R9) // left
+	MOVQ(U32(64), reg.RDX)
+
+	Label("chunk")
+	MOVQ(U32(chunkSteps), reg.R8)
+	CMPQ(reg.R9, reg.R8)
+	CMOVQLT(reg.R9, reg.R8)
+	MOVQ(reg.R15, reg.RAX)
+	load("c", reg.R10)
+	load("panels", reg.R12)
+
+	Label("panel")
+	MOVQ(reg.R11, reg.R13) // 16 rows on
+	SHLQ(U8(4), reg.R13)
+	ADDQ(reg.R10, reg.R13)
+	load("steps", reg.RCX)
+	CMPQ(reg.RCX, reg.R9)
+	JNE(LabelRef("load"))
+	MOVBQZX(NewParamAddr("accumulate", 48), reg.RCX)
+	TESTQ(reg.RCX, reg.RCX)
+	JNE(LabelRef("load"))
+	for t := range uint8(4) {
+		tileZero(t)
+	}
+	JMP(LabelRef("start"))
+	Label("load")
+	tileLoad(0, r10, 0, r11)
+	tileLoad(1, r10, 64, r11)
+	tileLoad(2, r13, 0, r11)
+	tileLoad(3, r13, 64, r11)
+	Label("start")
+	MOVQ(reg.RAX, reg.RSI)
+	MOVQ(reg.RBX, reg.RDI)
+	MOVQ(reg.R8, reg.RCX)
+	Label("step")
+	tileLoad(6, rdi, 0, rdx)
+	tileLoad(7, rdi, tileBytes, rdx)
+	tileLoad(4, rsi, 0, rdx)
+	tileDotBF16(0, 4, 6)
+	tileDotBF16(1, 4, 7)
+	tileLoad(5, rsi, tileBytes, rdx)
+	tileDotBF16(2, 5, 6)
+	tileDotBF16(3, 5, 7)
+	ADDQ(U32(highBytes), reg.RSI)
+	ADDQ(U32(highBytes), reg.RDI)
+	DECQ(reg.RCX)
+	JNE(LabelRef("step"))
+	tileStore(0, r10, 0, r11)
+	tileStore(1, r10, 64, r11)
+	tileStore(2, r13, 0, r11)
+	tileStore(3, r13, 64, r11)
+	load("steps", reg.RCX)
+	SHLQ(U8(11), reg.RCX)
+	ADDQ(reg.RCX, reg.RAX)
+	MOVQ(reg.R11, reg.RCX)
+	SHLQ(U8(5), reg.RCX)
+	ADDQ(reg.RCX, reg.R10)
+	DECQ(reg.R12)
+	JNE(LabelRef("panel"))
+
+	MOVQ(reg.R8, reg.RCX)
+	SHLQ(U8(11), reg.RCX)
+	ADDQ(reg.RCX, reg.R15)
+	ADDQ(reg.RCX, reg.RBX)
+	SUBQ(reg.R8, reg.R9)
+	JG(LabelRef("chunk"))
+	tileRelease()
 	RET()
 }
 

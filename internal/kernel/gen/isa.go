@@ -18,7 +18,9 @@ type isa struct {
 	height int          // rows of a tile of the matrix product
 	mask   reg.Register // of the lanes of a tail: an opmask register, or a vector of sign bits
 	consts map[uint32]Mem
-	bits   *Mem
+
+	tileConfig Mem
+	bits       *Mem
 }
 
 // Both tiles are two vectors wide.

@@ -22,7 +22,9 @@ func main() {
 	}
 	ConstraintExpr("amd64")
 	if g.name == "AMX" {
+		g.configureTiles()
 		g.amxTiles()
+		g.leadingPanels()
 		g.splits()
 	} else {
 		g.tiles()
