@@ -49,12 +49,15 @@ func Hold(format HeldFormat, transB bool, k, n int, b []float32, ldb int) *Held 
 	Parallel(panels, 1+serialWork/(32*heldCols*max(1, k)), func(lo, hi int) {
 		panel := borrow[float32](k * heldCols)
 		defer panel.giveBack()
-		for i := lo; i < hi; i++ {
-			clear(panel.x)
-			if k > 0 {
-				o.pack(panel.x, heldCols, span{i * heldCols, min((i+1)*heldCols, n)}, 0, k, span{0, k})
+		for i := lo; i < hi && k > 0; i++ {
+			x := panel.x
+			if format == HeldFloat32 {
+				x = h.floats(nil, h.panel(i))
+			} else {
+				clear(x)
 			}
-			h.put(i, panel.x)
+			o.pack(x, heldCols, span{i * heldCols, min((i+1)*heldCols, n)}, 0, k, span{0, k})
+			h.put(i, x)
 		}
 	})
 	return h
@@ -66,14 +69,9 @@ func (h *Held) panel(i int) []byte {
 	return h.data[i*size : (i+1)*size]
 }
 
-// put stores a panel.
+// put stores a panel that has to be converted.
 func (h *Held) put(i int, x []float32) {
-	if len(x) == 0 {
-		return
-	}
 	switch p := unsafe.Pointer(unsafe.SliceData(h.panel(i))); h.format {
-	case HeldFloat32:
-		copy(unsafe.Slice((*float32)(p), len(x)), x)
 	case HeldBFloat16:
 		to := unsafe.Slice((*uint16)(p), len(x))
 		for j, v := range x {
