@@ -50,14 +50,10 @@ func open(d vision.Decoder, name string) (vision.Image, error) {
 // caption goes through the pictures in batches, in order. Those that cannot
 // be read are passed over and reported at the end.
 func (s *settings) caption(ctx context.Context, m *seq2seq.VisionEncoderDecoder, o generate.Options, pictures []string, out *output) error {
-	decoder, err := s.decoder(m)
-	if err != nil {
-		return err
-	}
 	if len(pictures) == 0 {
 		return nil
 	}
-	loader, err := datasets.NewLoader(list{pictures, decoder}, datasets.LoaderOptions{
+	loader, err := datasets.NewLoader(list{pictures, s.captioner.Decoder(m)}, datasets.LoaderOptions{
 		BatchSize: s.batchSize, Caption: datasets.FirstCaption, Prepare: m.Processor.Process, MaxSkipped: len(pictures),
 	})
 	if err != nil {
@@ -109,11 +105,7 @@ func unreadable(skipped []datasets.Skipped, of int) error {
 
 // drawAttention captions one picture and draws what the model looked at.
 func (s *settings) drawAttention(ctx context.Context, m *seq2seq.VisionEncoderDecoder, o generate.Options, name string) error {
-	decoder, err := s.decoder(m)
-	if err != nil {
-		return err
-	}
-	image, err := open(decoder, name)
+	image, err := open(s.captioner.Decoder(m), name)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package main
+package captioner
 
 import (
 	"slices"
@@ -10,10 +10,10 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// defineGeneration adds a flag for each setting of generation. The function
-// that it returns lays those that were given over the own settings of a model
-// with so many positions.
-func defineGeneration(f *pflag.FlagSet) func(base generate.Options, tok *tokenizer.Tokenizer, positions int, seed uint64) (generate.Options, error) {
+// generation adds a flag for each setting of generation. The function that it
+// returns lays those that were given over the own settings of a model with so
+// many positions.
+func generation(f *pflag.FlagSet) func(base generate.Options, tok *tokenizer.Tokenizer, positions int, seed uint64) (generate.Options, error) {
 	given, early := generate.DefaultOptions(), ""
 	var prompt string
 	var badWords []string
