@@ -12,9 +12,10 @@ import (
 type element struct {
 	name  string
 	bytes int
+	ahead int // bytes to fetch ahead, found by trying
 }
 
-var elements = []element{{"Float32", 4}, {"BFloat16", 2}, {"Int8", 1}}
+var elements = []element{{"Float32", 4, 1024}, {"BFloat16", 2, 2048}, {"Int8", 1, 8192}}
 
 // held writes the products of a few rows with a panel of 32 columns.
 func (g *isa) held() {
@@ -67,12 +68,12 @@ func (g *isa) heldPanel(e element, rows int) {
 			}
 		}
 	}
-	const unroll, distance = 4, 4096
+	const unroll = 4
 	SUBQ(U8(unroll), k)
 	JL(LabelRef("rest"))
 	Label("loop")
 	for line := 0; line < unroll*row; line += 64 {
-		PREFETCHT0(Mem{Base: b, Disp: distance + line})
+		PREFETCHT0(Mem{Base: b, Disp: e.ahead + line})
 	}
 	for p := range unroll {
 		step(p)
