@@ -25,6 +25,9 @@ type Example struct {
 	// ID tells the picture from all others of its data set: its file name
 	// as the source writes it, or, for the emoji sample, its code points.
 	ID string
+	// ImageID is what COCO calls image_id and result files name pictures by:
+	// of COCO's files and Karpathy's splits (cocoid), "" of others.
+	ImageID string
 	// Captions holds at least one caption, in the order of the source.
 	Captions []string
 	// Image reads and decodes the picture. An error names its file.

@@ -3,6 +3,7 @@ package datasets
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -77,6 +78,15 @@ func (id *jsonID) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// text is the id without the quotes of a string.
+func (id jsonID) text() string {
+	var s string
+	if json.Unmarshal([]byte(id), &s) == nil {
+		return s
+	}
+	return string(id)
+}
+
 // captionFile is what has been read of a COCO or Karpathy file. COCO's
 // annotations may come before the images that they describe.
 type captionFile struct {
@@ -139,7 +149,8 @@ func (f *captionFile) image(d *json.Decoder) error {
 	var entry struct {
 		ID        jsonID `json:"id"`
 		Name      string `json:"file_name"` // COCO
-		Folder    string `json:"filepath"`  // Karpathy, from here on
+		COCO      jsonID `json:"cocoid"`    // Karpathy, from here on
+		Folder    string `json:"filepath"`
 		File      string `json:"filename"`
 		Split     string `json:"split"`
 		Sentences []struct {
@@ -171,6 +182,7 @@ func (f *captionFile) image(d *json.Decoder) error {
 	if number < 0 {
 		return nil
 	}
+	f.ids = append(f.ids, cmp.Or(entry.COCO, entry.ID).text())
 	for i, s := range entry.Sentences {
 		if err := f.caption(number, s.Raw); err != nil {
 			return fmt.Errorf("picture %s, sentences[%d]: %w", name, i, err)

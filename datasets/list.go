@@ -18,6 +18,7 @@ import (
 // memory: a list of a million captions is no more than a few slices.
 type captionList struct {
 	names    []string
+	ids      []string // COCO's, by picture; nil: there are none
 	captions []string // by picture
 	starts   []int    // [len(names)+1]: picture i has captions[starts[i]:starts[i+1]]
 }
@@ -38,8 +39,13 @@ type fileList struct {
 }
 
 func (l *fileList) Example(i int) (Example, error) {
+	id := ""
+	if l.ids != nil {
+		id = l.ids[i]
+	}
 	return Example{
 		ID:       l.names[i],
+		ImageID:  id,
 		Captions: l.of(i),
 		Image: func() (vision.Image, error) {
 			img, err := l.decoder.Open(l.path(i))
@@ -77,6 +83,7 @@ type listBuilder struct {
 	seen   map[string]bool // the splits that occur
 
 	names    []string
+	ids      []string       // COCO's, if the source has them
 	index    map[string]int // of names
 	captions []string
 	pictures []int // of each caption
@@ -142,7 +149,7 @@ func (b *listBuilder) list() (captionList, error) {
 	if len(b.names) == 0 {
 		return captionList{}, fmt.Errorf("datasets: %s: no pictures", b.source)
 	}
-	l := captionList{names: b.names, captions: make([]string, len(b.captions)), starts: make([]int, len(b.names)+1)}
+	l := captionList{names: b.names, ids: b.ids, captions: make([]string, len(b.captions)), starts: make([]int, len(b.names)+1)}
 	for _, p := range b.pictures {
 		l.starts[p+1]++
 	}

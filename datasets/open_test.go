@@ -461,3 +461,35 @@ func FuzzCaptionFiles(f *testing.F) {
 		}
 	})
 }
+
+func TestPicturesKeepTheIDsThatResultFilesNameThemBy(t *testing.T) {
+	red, blue := redAndBlue(t)
+	for _, c := range []struct {
+		file, content string
+		want          [2]string
+	}{
+		{"c.json", `{"annotations": [{"image_id": 9, "caption": "blue"}, {"image_id": 7, "caption": "red"}],
+			"images": [{"id": 7, "file_name": "a.png"}, {"id": 9, "file_name": "b.png"}]}`, [2]string{"7", "9"}},
+		{"c.json", `{"images": [{"id": "x", "file_name": "a.png"}, {"id": "y", "file_name": "b.png"}],
+			"annotations": [{"image_id": "y", "caption": "blue"}, {"image_id": "x", "caption": "red"}]}`, [2]string{"x", "y"}},
+		{"d.json", `{"images": [{"filename": "z.png", "split": "test", "cocoid": 1, "sentences": [{"raw": "z"}]},
+			{"filename": "a.png", "split": "val", "cocoid": 7, "sentences": [{"raw": "red"}]},
+			{"filename": "b.png", "split": "val", "cocoid": 9, "sentences": [{"raw": "blue"}]}]}`, [2]string{"7", "9"}},
+		{"l.csv", "image,caption\na.png,red\nb.png,blue\n", [2]string{"", ""}},
+	} {
+		dir := write(t, map[string]string{"a.png": red, "b.png": blue, c.file: c.content})
+		split := ""
+		if c.file == "d.json" {
+			split = "val"
+		}
+		d, err := Open(filepath.Join(dir, c.file), Options{Split: split})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range c.want {
+			if e, err := d.Example(i); err != nil || e.ImageID != want {
+				t.Errorf("%s: picture %s has id %q, want %q (%v)", c.content, e.ID, e.ImageID, want, err)
+			}
+		}
+	}
+}

@@ -292,13 +292,22 @@ func (m *VisionEncoderDecoder) GenerateFromPixels(ctx context.Context, pixels []
 		if err != nil {
 			return err
 		}
-		o := m.own(o, pixels)
-		sequences, err := generate.Generate(ctx, m.Decoder, layers.Source{Packed: states}, o)
-		for _, s := range sequences {
-			captions = append(captions, Caption{Text: strings.TrimSpace(m.Tokenizer.Decode(s.Tokens, true)), TokenIDs: s.Tokens, Score: s.Score})
-		}
+		captions, err = m.GenerateFromStates(ctx, pixels, states, o)
 		return err
 	})
+	return captions, err
+}
+
+// GenerateFromStates is [VisionEncoderDecoder.Generate] for pictures that are
+// encoded already, since something else needs their states too: states are
+// what Encode made of the pixels. It builds no graph only if the decoder is
+// frozen, or within [layers.WithoutGradients].
+func (m *VisionEncoderDecoder) GenerateFromStates(ctx context.Context, pixels []vision.Pixels, states layers.Packed, o generate.Options) ([]Caption, error) {
+	sequences, err := generate.Generate(ctx, m.Decoder, layers.Source{Packed: states}, m.own(o, pixels))
+	var captions []Caption
+	for _, s := range sequences {
+		captions = append(captions, Caption{Text: strings.TrimSpace(m.Tokenizer.Decode(s.Tokens, true)), TokenIDs: s.Tokens, Score: s.Score})
+	}
 	return captions, err
 }
 

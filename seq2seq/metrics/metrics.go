@@ -25,9 +25,9 @@ type Picture struct {
 // Scores are the marks of a picture or of a set of pictures. All are at least 0, and better the higher. BLEU and ROUGE are at
 // most 1, CIDEr at most 10.
 type Scores struct {
-	BLEU   [4]float64 // BLEU-1 to BLEU-4 (Papineni et al. 2002), with the closest reference's length
-	ROUGEL float64    // Lin 2004, with beta 1.2
-	CIDEr  float64    // CIDEr-D of Vedantam et al. 2015
+	BLEU   [4]float64 `json:"bleu"`    // BLEU-1 to BLEU-4 (Papineni et al. 2002), with the closest reference's length
+	ROUGEL float64    `json:"rouge_l"` // Lin 2004, with beta 1.2
+	CIDEr  float64    `json:"cider"`   // CIDEr-D of Vedantam et al. 2015
 }
 
 // Evaluate scores pictures: the whole set, and each picture in the order given. The BLEU of a set is made of the counts of
