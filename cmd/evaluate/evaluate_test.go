@@ -67,8 +67,12 @@ func readLines[T any](t *testing.T, path string) (all []T) {
 func TestAModelIsMeasuredAndTheFilesAgreeWithTheSummary(t *testing.T) {
 	dir, data, out := model(t), tiny.Data(t, 9), t.TempDir()
 	captions, pictures := filepath.Join(out, "captions.jsonl"), filepath.Join(out, "pictures.jsonl")
+	page := filepath.Join(out, "page.html")
 	args := []string{"--model", dir, "--data", data, "--batch-size", "4", "--prompt", "a red bar is"}
-	s, _ := summarised(t, append(args, "--per-caption", captions, "--per-picture", pictures)...)
+	s, _ := summarised(t, append(args, "--per-caption", captions, "--per-picture", pictures, "--html", page, "--html-pictures", "2")...)
+	if html, err := os.ReadFile(page); err != nil || strings.Count(string(html), "data:image/png") != 4 || !strings.Contains(string(html), "on "+data) {
+		t.Errorf("the page: %v\n%s", err, html)
+	}
 	if s.Pictures != 9 || s.Likelihood == nil || s.Captions != 13 || s.ImageGain == nil || math.Abs(s.Perplexity-math.Exp(s.Loss)) > 1e-9*s.Perplexity {
 		t.Fatalf("%+v", s)
 	}
@@ -171,6 +175,8 @@ func TestWrongUsageIsToldApartFromFailure(t *testing.T) {
 		{"--data D --what", 2, "--what"},
 		{"--data D --caption random", 2, "--caption"},
 		{"--data D --batch-size 0", 2, "--batch-size is 0"},
+		{"--data D --html-pictures 0", 2, "--html-pictures is 0"},
+		{"--data D --html " + gone, 1, gone},
 		{"--data D --max-skipped -1", 2, "--max-skipped"},
 		{"--data D --num-beams 2 --num-return-sequences 2", 2, "--num-return-sequences is 2"},
 		{"--data D --precision fp64", 2, "fp64"},

@@ -3,9 +3,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/ekphrasis-ml/ekphrasis/datasets"
 	_ "github.com/ekphrasis-ml/ekphrasis/datasets/emoji" // the data set of that name
@@ -40,6 +42,8 @@ type settings struct {
 	results    string
 	perCaption string
 	perPicture string
+	html       string
+	shown      int
 }
 
 func main() { cli.Main("evaluate", run) }
@@ -55,15 +59,16 @@ func run(ctx context.Context, args []string) error {
 	}
 	defer out.discard()
 	var r *evaluate.Result
+	var d datasets.Dataset
 	if s.results != "" {
-		r, err = s.scoreResults()
+		r, d, err = s.scoreResults()
 	} else {
-		r, err = s.measure(ctx, out)
+		r, d, err = s.measure(ctx, out)
 	}
 	if err != nil {
 		return err
 	}
-	if err := out.finish(r); err != nil {
+	if err := out.finish(r, d, s); err != nil {
 		return err
 	}
 	return s.print(r)
@@ -78,6 +83,8 @@ func parse(args []string) (*settings, error) {
 	f.StringVar(&s.results, "results", "", "file of captions to score instead of a model's: COCO results, or JSON lines of caption")
 	f.StringVar(&s.perCaption, "per-caption", "", "JSON lines file for the loss of each caption of the data")
 	f.StringVar(&s.perPicture, "per-picture", "", "JSON lines file for what was said of each picture, and its scores")
+	f.StringVar(&s.html, "html", "", "HTML file for the scores and the worst and the best pictures, to open in a browser")
+	f.IntVar(&s.shown, "html-pictures", 20, "worst pictures, and best ones, to show in it")
 	f.StringVar(&s.caption, "caption", "all", "captions of a picture that loss and image gain are measured on: all or first")
 	f.IntVar(&s.batchSize, "batch-size", 8, "pictures at once; the image gain swaps those of a batch")
 	f.IntVar(&s.maxSkipped, "max-skipped", 0, "unreadable pictures to pass over before giving up")
@@ -100,6 +107,8 @@ func (s *settings) check(f *pflag.FlagSet) error {
 		return cli.Usagef("--caption is %q, must be all or first", s.caption)
 	case s.batchSize < 1:
 		return cli.Usagef("--batch-size is %d, must be at least 1", s.batchSize)
+	case s.shown < 1:
+		return cli.Usagef("--html-pictures is %d, must be at least 1", s.shown)
 	case s.maxSkipped < 0:
 		return cli.Usagef("--max-skipped is %d, must not be negative", s.maxSkipped)
 	}
@@ -120,7 +129,7 @@ func (s *settings) check(f *pflag.FlagSet) error {
 // onlyResults refuses flags that mean nothing without a model.
 func onlyResults(f *pflag.FlagSet) (err error) {
 	allowed := map[string]bool{
-		"data": true, "images": true, "split": true, "results": true, "per-picture": true,
+		"data": true, "images": true, "split": true, "results": true, "per-picture": true, "html": true, "html-pictures": true,
 		"threads": true, "seed": true, "json": true,
 	}
 	f.Visit(func(g *pflag.Flag) {
@@ -143,50 +152,59 @@ func (s *settings) open(decoder vision.Decoder) (datasets.Dataset, error) {
 	return d, err
 }
 
+// title is the heading of the page.
+func (s *settings) title() string {
+	if s.results != "" {
+		return filepath.Base(s.results) + " on " + s.data
+	}
+	return cmp.Or(s.captioner.Model, "The model") + " on " + s.data
+}
+
 // measure evaluates the model that the flags name.
-func (s *settings) measure(ctx context.Context, out *outputs) (*evaluate.Result, error) {
+func (s *settings) measure(ctx context.Context, out *outputs) (*evaluate.Result, datasets.Dataset, error) {
 	m, err := s.captioner.Load(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	m.Generation.NumReturnSequences = 1 // its own settings may have more
 	o := evaluate.Options{BatchSize: s.batchSize, Caption: datasets.CaptionChoice(s.caption), MaxSkipped: s.maxSkipped}
 	if o.Generation, err = s.captioner.Generation(m, s.Seed); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	d, err := s.open(s.captioner.Decoder(m))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	m.Hold(s.captioner.Precision)
 	progress := cli.NewProgress("evaluating", "pictures", d.Len())
 	defer progress.Done()
 	o.Progress = func(n int) { progress.Add(n, "") }
 	o.EachCaption = out.caption
-	return evaluate.Model(ctx, m, d, o)
+	r, err := evaluate.Model(ctx, m, d, o)
+	return r, d, err
 }
 
 // scoreResults evaluates the captions of a file.
-func (s *settings) scoreResults() (*evaluate.Result, error) {
+func (s *settings) scoreResults() (*evaluate.Result, datasets.Dataset, error) {
 	f, err := os.Open(s.results)
 	if err != nil {
-		return nil, fmt.Errorf("--results: %w", err)
+		return nil, nil, fmt.Errorf("--results: %w", err)
 	}
 	defer f.Close()
 	said, err := evaluate.ReadResults(f)
 	if err != nil {
-		return nil, fmt.Errorf("--results %s: %w", s.results, err)
+		return nil, nil, fmt.Errorf("--results %s: %w", s.results, err)
 	}
 	d, err := s.open(vision.Decoder{})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	r, err := evaluate.Results(d, said)
 	if err != nil {
-		return nil, fmt.Errorf("--results %s: %w", s.results, err)
+		return nil, nil, fmt.Errorf("--results %s: %w", s.results, err)
 	}
 	if n := d.Len() - len(r.Pictures); n > 0 {
 		fmt.Fprintf(os.Stderr, "%d of the %d pictures of the data have no caption in %s and do not count\n", n, d.Len(), s.results)
 	}
-	return r, nil
+	return r, d, nil
 }

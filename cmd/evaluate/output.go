@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/dustin/go-humanize"
+	"github.com/ekphrasis-ml/ekphrasis/datasets"
 	"github.com/ekphrasis-ml/ekphrasis/internal/atomicfile"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq/evaluate"
 )
@@ -16,7 +17,8 @@ import (
 // begins, so that one that cannot be is known at once, and take their names
 // when all is done.
 type outputs struct {
-	captions, pictures *lines // nil: not asked for
+	captions, pictures *lines           // nil: not asked for
+	page               *atomicfile.File // the same
 }
 
 func (s *settings) create() (*outputs, error) {
@@ -34,6 +36,13 @@ func (s *settings) create() (*outputs, error) {
 			return nil, fmt.Errorf("--%s: %w", f.flag, err)
 		}
 	}
+	if s.html != "" {
+		var err error
+		if o.page, err = atomicfile.Create(s.html); err != nil {
+			o.discard()
+			return nil, fmt.Errorf("--html: %w", err)
+		}
+	}
 	return &o, nil
 }
 
@@ -45,21 +54,29 @@ func (o *outputs) caption(c evaluate.Caption) error {
 }
 
 // finish writes what is left to write.
-func (o *outputs) finish(r *evaluate.Result) error {
+func (o *outputs) finish(r *evaluate.Result, d datasets.Dataset, s *settings) error {
 	if o.captions != nil {
 		if err := o.captions.commit(); err != nil {
 			return err
 		}
 	}
-	if o.pictures == nil {
-		return nil
-	}
-	for _, p := range r.Pictures {
-		if err := o.pictures.Encode(p); err != nil {
+	if o.pictures != nil {
+		for _, p := range r.Pictures {
+			if err := o.pictures.Encode(p); err != nil {
+				return err
+			}
+		}
+		if err := o.pictures.commit(); err != nil {
 			return err
 		}
 	}
-	return o.pictures.commit()
+	if o.page == nil {
+		return nil
+	}
+	if err := r.Page(o.page, s.title(), d, s.shown); err != nil {
+		return err
+	}
+	return o.page.Commit()
 }
 
 // discard takes away what was not finished.
@@ -68,6 +85,9 @@ func (o *outputs) discard() {
 		if l != nil {
 			l.file.Discard()
 		}
+	}
+	if o.page != nil {
+		o.page.Discard()
 	}
 }
 
