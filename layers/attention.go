@@ -34,6 +34,9 @@ type AttentionOptions struct {
 	// number: an item's rows may lie anywhere, and items may share rows. Such
 	// an attention has no gradient.
 	SourceRows []int
+	// Precision may be [BFloat16] where many rows look at many, as in an
+	// encoder. Gradients are computed in float32.
+	Precision Precision
 	// Dropout is the probability of dropping an attention weight, drawn from
 	// Random; with a nil Random nothing is dropped.
 	Dropout float64
@@ -127,6 +130,7 @@ func newAttentionSpec(q, source Columns, o AttentionOptions) kernel.Attention {
 	spec := kernel.Attention{
 		Heads: o.NumHeads, HeadDim: o.Dim / o.NumHeads, Scale: o.Scale, Causal: o.Causal,
 		Query: o.Query, Source: o.Source, SourceOf: o.Of, SourceRows: o.SourceRows,
+		BFloat16: o.Precision == BFloat16,
 	}
 	if o.Scale == 0 {
 		spec.Scale = 1 / math.Sqrt(float64(spec.HeadDim))

@@ -24,6 +24,10 @@ type Attention struct {
 	// SourceRows, unless nil, are the rows of k and v that the spans of Source number. They may repeat; there is no gradient then.
 	SourceRows []int
 
+	// BFloat16 lets the products of AttentionForward be those of [GemmBFloat16] on a machine that is faster at them. Otherwise they are
+	// sums of float32, as in [GemmFew], which for so short ones takes no more time than pieces.
+	BFloat16 bool
+
 	// DropoutP, in [0, 1), is the probability of dropping a probability. The mask is a hash of (Seed, head, row of q, index within
 	// the source), so the backward pass finds the same one. 0: none.
 	DropoutP float64

@@ -407,3 +407,16 @@ func testScattered[T Float](t *testing.T, s *Attention) {
 		}()
 	}
 }
+
+func TestAttentionInBFloat16IsNearTheDefinition(t *testing.T) {
+	testOnEveryCPU(t, func(t *testing.T) {
+		rng := newRand()
+		s := &Attention{Heads: 2, HeadDim: 16, Scale: 0.25, Query: []Span{{0, 300}}, Source: []Span{{0, 300}}, BFloat16: true}
+		const width = 32
+		q, k, v := random[float64](rng, 300*width), random[float64](rng, 300*width), random[float64](rng, 300*width)
+		want, _, _, _, _ := attend(s, q, k, v, make([]float64, len(q)))
+		out := make([]float32, len(q))
+		AttentionForward(s, out, width, to[float32](q), width, to[float32](k), width, to[float32](v), width, nil)
+		near(t, "out", out, want, 0.02)
+	})
+}

@@ -151,6 +151,10 @@ func (u *attentionUnit[T]) scores(s []T, ld int, q []T, ldq int, rows []queryRow
 }
 
 func (u *attentionUnit[T]) forward(out []T, ldo int, q []T, ldq int, k []T, ldk int, v []T, ldv int, lse []T) {
+	if u.tiled() {
+		u.forwardTiled(out, ldo, q, ldq, k, ldk, v, ldv, lse)
+		return
+	}
 	height, width := tileShape[T]()
 	d, n := u.HeadDim, sees(u.rows)
 	block := attentionBlock[T](n)
@@ -172,33 +176,74 @@ func (u *attentionUnit[T]) forward(out []T, ldo int, q []T, ldq int, k []T, ldk 
 	u.blocks(n, func(rows []queryRow) {
 		m, n := len(rows), sees(rows)
 		u.scores(scores, n, q, ldq, rows, keys, gathered, packed)
-		for i, r := range rows {
-			row := scores[i*n : (i+1)*n]
-			top := maximum(row[:r.visible])
-			sums[i] = expSum(row, row[:r.visible], top)
-			clear(row[r.visible:])
-			if lse != nil {
-				lse[r.row*u.Heads+u.head] = T(float64(top) + math.Log(sums[i]))
-			}
-			if u.DropoutP > 0 {
-				drop(row[:r.visible], newMask(u.DropoutP, u.Seed, u.head, r.row))
-			}
-		}
+		u.softmax(scores, n, rows, sums[:], lse)
 		packAll(packed, operand[T]{scores, n, false}, height, m, n)
 		if direct {
 			multiplyPanel(m, d, n, packed, columns, gathered, d)
 		} else {
 			multiplyPanels(m, d, n, packed, n, values, steps, gathered, d, false)
 		}
-		for i, r := range rows {
-			row := out[r.row*ldo+u.head*d:][:d]
-			if r.visible == 0 {
-				clear(row)
-			} else {
-				scale(T(1/sums[i]), row, gathered[i*d:(i+1)*d])
-			}
-		}
+		u.scatter(out, ldo, gathered, rows, sums[:])
 	})
+}
+
+// softmax turns scores into exponentials, in sums their sum, from which dropout takes some.
+func (u *attentionUnit[T]) softmax(scores []T, ld int, rows []queryRow, sums []float64, lse []T) {
+	for i, r := range rows {
+		row := scores[i*ld : (i+1)*ld]
+		top := maximum(row[:r.visible])
+		sums[i] = expSum(row, row[:r.visible], top)
+		clear(row[r.visible:])
+		if lse != nil {
+			lse[r.row*u.Heads+u.head] = T(float64(top) + math.Log(sums[i]))
+		}
+		if u.DropoutP > 0 {
+			drop(row[:r.visible], newMask(u.DropoutP, u.Seed, u.head, r.row))
+		}
+	}
+}
+
+// scatter divides rows of x [len(rows), HeadDim] by their sums and puts them into out.
+func (u *attentionUnit[T]) scatter(out []T, ldo int, x []T, rows []queryRow, sums []float64) {
+	d := u.HeadDim
+	for i, r := range rows {
+		row := out[r.row*ldo+u.head*d:][:d]
+		if r.visible == 0 {
+			clear(row)
+		} else {
+			scale(T(1/sums[i]), row, x[i*d:(i+1)*d])
+		}
+	}
+}
+
+// tiledRows are taken at a time by forwardTiled.
+const tiledRows = 256
+
+// forwardTiled is forward with products in bfloat16.
+func (u *attentionUnit[T]) forwardTiled(out []T, ldo int, q []T, ldq int, k []T, ldk int, v []T, ldv int, lse []T) {
+	d, n := u.HeadDim, sees(u.rows)
+	sizes := []int{tiledRows * n, tiledRows * d}
+	memory := borrow[T](total(sizes...))
+	defer memory.giveBack()
+	parts := carve(memory.x, sizes...)
+	scores, gathered := parts[0], parts[1]
+	keys, values, multiply := u.operand(k, ldk, false), u.operand(v, ldv, true), GemmIn[T](true)
+	var sums [tiledRows]float64
+	for lo := 0; lo < len(u.rows); lo += tiledRows {
+		rows := u.rows[lo:min(lo+tiledRows, len(u.rows))]
+		m, n := len(rows), sees(rows)
+		u.gather(T(u.Scale), gathered, q, ldq, rows)
+		multiply(false, true, m, n, d, gathered, d, keys.x, ldk, scores, n, false, nil)
+		u.softmax(scores, n, rows, sums[:], lse)
+		multiply(false, false, m, d, n, scores, n, values.x, ldv, gathered, d, false, nil)
+		u.scatter(out, ldo, gathered, rows, sums[:])
+	}
+}
+
+// tiled reports whether products are to be in bfloat16, and there are tiles for them.
+func (u *attentionUnit[T]) tiled() bool {
+	s := vectorised[T]()
+	return u.BFloat16 && s != nil && s.tiles != nil && u.SourceRows == nil && sees(u.rows) > 0
 }
 
 func (u *attentionUnit[T]) backward(dq []T, lddq int, dk []T, lddk int, dv []T, lddv int, dout []T, lddo int, out []T, ldo int, q []T, ldq int, k []T, ldk int, v []T, ldv int, lse []T) {

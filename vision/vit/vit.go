@@ -161,7 +161,7 @@ func (l *Layer) attend(h mat.Tensor, offsets layers.Offsets, random *layers.Rand
 	spans := offsets.Spans()
 	out := layers.Attention(layers.Columns{X: q}, layers.Columns{X: k}, layers.Columns{X: v}, layers.AttentionOptions{
 		NumHeads: l.Config.NumAttentionHeads, Dim: l.Config.HiddenSize,
-		Query: spans, Source: spans,
+		Query: spans, Source: spans, Precision: l.Query.Precision,
 		Dropout: l.Config.AttentionDropout, Random: random,
 	})
 	y := l.AttentionOutput.Forward(out, layers.Identity)
