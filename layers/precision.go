@@ -37,14 +37,24 @@ func SetPrecision(model any, p Precision) {
 	if p == Int8 {
 		p = BFloat16
 	}
+	visitPrecisions(model, func(of *Precision) { *of = p })
+}
+
+// Precisions lists those of a model, in the order of its modules.
+func Precisions(model any) (all []Precision) {
+	visitPrecisions(model, func(of *Precision) { all = append(all, *of) })
+	return all
+}
+
+func visitPrecisions(model any, visit func(*Precision)) {
 	w := walk{module: func(module any) {
 		switch l := module.(type) {
 		case *Linear:
-			l.Precision = p
+			visit(&l.Precision)
 		case *Conv1D:
-			l.Precision = p
+			visit(&l.Precision)
 		case *PatchEmbedding:
-			l.Precision = p
+			visit(&l.Precision)
 		}
 	}}
 	w.value(reflect.ValueOf(model), "")

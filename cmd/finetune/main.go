@@ -71,7 +71,9 @@ func prepare(ctx context.Context, s settings) (*job, error) {
 	if err := layers.Trainable(j.model, s.trainable(j.model)...); err != nil {
 		return nil, cli.Usagef("--trainable: %w", err)
 	}
-	j.task = train.NewCaptioning(&j.model.EncoderDecoder, s.CacheBytes)
+	if j.task, err = s.newTask(j.model, j.warn); err != nil {
+		return nil, err
+	}
 	if j.data, err = s.loadData(j.model, j.task.Lacks); err != nil {
 		return nil, err
 	}
@@ -126,7 +128,13 @@ func (j *job) train(ctx context.Context) (err error) {
 	if err := j.saveModel(); err != nil {
 		return err
 	}
-	return j.conclude(ctx)
+	if err := j.conclude(ctx); err != nil {
+		return err
+	}
+	if j.EncoderCache != "" {
+		fmt.Fprintf(os.Stderr, "the encoder ran on %s pictures; %s has %s\n", comma(j.task.Encoded()), j.EncoderCache, comma(j.task.CacheLen()))
+	}
+	return j.task.CloseCache()
 }
 
 // step is called after each update.
@@ -181,6 +189,14 @@ func (j *job) saveState() error {
 
 func (j *job) saveModel() error {
 	return j.model.Save(filepath.Join(j.Out, train.ModelDir), seq2seq.SaveOptions{Warn: j.warnOnce})
+}
+
+// warn tells of what the run goes on in spite of.
+func (j *job) warn(message string) {
+	if j.progress != nil {
+		j.progress.Clear()
+	}
+	fmt.Fprintln(os.Stderr, "warning:", message)
 }
 
 // warnOnce tells a warning that comes each time the model is saved.

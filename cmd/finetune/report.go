@@ -33,6 +33,9 @@ func (j *job) describe() {
 	t := j.Training
 	fmt.Fprintf(w, "training\t%s, %s updates of %d pictures, %s at %g, %s after %d warm-up updates, gradients clipped at %g\n",
 		j.epochs(), comma(j.trainer.TotalSteps()), j.pairsPerStep(), t.Optimizer, t.LearningRate, t.LRScheduler, t.WarmupSteps, t.MaxGradNorm)
+	if j.EncoderCache != "" {
+		fmt.Fprintf(w, "encoder cache\t%s: %s pictures\n", j.EncoderCache, comma(j.task.CacheLen()))
+	}
 	fmt.Fprintf(w, "run folder\t%s\n", j.Out)
 	if n := j.trainer.StepsDone(); n > 0 {
 		fmt.Fprintf(w, "resumed\tafter update %s\n", comma(n))

@@ -42,6 +42,8 @@ type settings struct {
 	SaveTotalLimit          int     `json:"save_total_limit"`
 	Samples                 int
 	CacheBytes              int64
+	EncoderCache            string `json:"encoder_cache,omitempty"`
+	EncoderCachePrecision   string `json:"encoder_cache_precision,omitempty"`
 	Precision               string `json:"precision,omitempty"`
 	Training                train.Options
 
@@ -117,6 +119,8 @@ func (s *settings) define(f *pflag.FlagSet) {
 	f.StringVar(&s.Precision, "precision", "fp32", "of matrix products: fp32, or with more speed bf16 (sums, weights and what is saved stay float32)")
 	f.IntVar(&s.Samples, "samples", 8, "validation pictures whose captions are shown after each epoch")
 	f.Int64Var(&s.CacheBytes, "cache-bytes", 2<<30, "memory for what a frozen encoder says of each picture")
+	f.StringVar(&s.EncoderCache, "encoder-cache", "", "folder to keep what a frozen encoder says of each picture, for later runs too; several may use it at once")
+	f.StringVar(&s.EncoderCachePrecision, "encoder-cache-precision", "fp32", "of what is kept of a frozen encoder, in memory or in --encoder-cache: fp32, or in half the room bf16")
 	f.StringVar(&s.resume, "resume", "", "run folder of a stopped run to go on with, with its own settings")
 	s.Common.Add(f)
 }
@@ -169,6 +173,9 @@ func (s *settings) check() error {
 	}
 	if p, err := layers.ParsePrecision(s.Precision); err != nil || p == layers.Int8 {
 		return cli.Usagef("--precision is %q, must be fp32 or bf16", s.Precision)
+	}
+	if p, err := layers.ParsePrecision(s.EncoderCachePrecision); err != nil || p == layers.Int8 {
+		return cli.Usagef("--encoder-cache-precision is %q, must be fp32 or bf16", s.EncoderCachePrecision)
 	}
 	if err := s.Training.Check(); err != nil {
 		return cli.Usage{Err: flagOf(err)}
@@ -251,6 +258,24 @@ func (s *settings) trainable(m *seq2seq.VisionEncoderDecoder) []string {
 		patterns = append(patterns, "enc_to_dec_proj")
 	}
 	return patterns
+}
+
+// newTask makes the task of training the model, and opens the encoder's cache.
+func (s *settings) newTask(m *seq2seq.VisionEncoderDecoder, warn func(string)) (*train.Captioning[vision.Pixels], error) {
+	task := train.NewCaptioning(&m.EncoderDecoder, s.CacheBytes)
+	precision, err := layers.ParsePrecision(cmp.Or(s.EncoderCachePrecision, "fp32"))
+	if err != nil {
+		return nil, err
+	}
+	if _, trained := layers.Count(m.Encoder); trained > 0 {
+		if s.EncoderCache != "" || precision != layers.Float32 {
+			return nil, cli.Usagef("--encoder-cache and --encoder-cache-precision are for a frozen encoder; --trainable %s trains it", strings.Join(s.Trainable, ","))
+		}
+		return task, nil
+	}
+	return task, task.UseCache(train.EncoderCache[vision.Pixels]{
+		Bytes: s.CacheBytes, Precision: precision, Dir: s.EncoderCache, Digest: train.PixelsDigest, Warn: warn,
+	})
 }
 
 // parts are the training and the validation data.

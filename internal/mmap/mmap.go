@@ -2,7 +2,7 @@
 //
 // Private is for what may be changed in memory while the file stays as it is, such as a model's weights: pages come
 // from the file when they are first touched, and only what is written to takes memory of its own. The file must not
-// be overwritten in place or cut short meanwhile; replacing it by a rename is fine.
+// be overwritten in place or cut short meanwhile; replacing it by a rename is fine. Shared is for what is only read.
 package mmap
 
 import "unsafe"

@@ -103,3 +103,28 @@ func TestAnEmptyFileIsRefused(t *testing.T) {
 		t.Error("no error")
 	}
 }
+
+func TestSharedMemoryHoldsTheFile(t *testing.T) {
+	path, want := numbers(t, 5000, 3)
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	data, unmap, err := Shared(f, int64(len(want)))
+	if errors.Is(err, errors.ErrUnsupported) {
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(data) != string(want) {
+		t.Error("the memory differs from the file")
+	}
+	if err := unmap(); err != nil {
+		t.Error(err)
+	}
+	if _, _, err := Shared(f, 0); err == nil {
+		t.Error("nothing was mapped without an error")
+	}
+}

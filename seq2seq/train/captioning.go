@@ -2,8 +2,11 @@ package train
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 
+	"github.com/ekphrasis-ml/ekphrasis/internal/statestore"
 	"github.com/ekphrasis-ml/ekphrasis/internal/weights"
 	"github.com/ekphrasis-ml/ekphrasis/layers"
 	"github.com/ekphrasis-ml/ekphrasis/losses"
@@ -17,7 +20,8 @@ import (
 type Captioning[In any] struct {
 	nn.Module
 	EncoderDecoder *seq2seq.EncoderDecoder[In] `param:""`
-	states         *states                     // nil if the encoder is trained
+	states         *states[In]                 // nil if the encoder is trained
+	encoded        int
 }
 
 // NewCaptioning makes the task for a model. If its encoder is frozen, the
@@ -26,13 +30,61 @@ type Captioning[In any] struct {
 func NewCaptioning[In any](m *seq2seq.EncoderDecoder[In], cacheBytes int64) *Captioning[In] {
 	c := &Captioning[In]{EncoderDecoder: m}
 	if _, trained := layers.Count(m.Encoder); trained == 0 {
-		c.states = newStates(cacheBytes)
+		c.states = newStates(EncoderCache[In]{Bytes: cacheBytes}, nil)
 	}
 	return c
 }
 
-// Lacks reports whether an input has to be encoded: for [PictureOptions].Need.
-func (c *Captioning[In]) Lacks(k Key) bool { return c.states == nil || c.states.get(k) == nil }
+// UseCache has the states kept as a cache says, before any has been computed.
+// It is an error if the encoder is trained, since its states then change; for
+// the same reason inputs must be the same each time, so pictures that are
+// augmented are not for it. The encoder's precision must be set before.
+func (c *Captioning[In]) UseCache(cache EncoderCache[In]) error {
+	if c.states == nil {
+		return errors.New("encoder cache: the encoder is trained, so its states cannot be kept")
+	}
+	if cache.Warn == nil {
+		cache.Warn = func(string) {}
+	}
+	var store *statestore.Store
+	if cache.Dir != "" {
+		encoder, err := fingerprint(c.EncoderDecoder.Encoder)
+		if err != nil {
+			return fmt.Errorf("encoder cache: %w", err)
+		}
+		format := statestore.Format{Encoder: encoder, Dim: c.EncoderDecoder.Encoder.Dim(), BFloat16: cache.Precision == layers.BFloat16}
+		if store, err = statestore.Open(cache.Dir, format, cache.Warn); err != nil {
+			return fmt.Errorf("encoder cache: %w", err)
+		}
+	}
+	c.states = newStates(cache, store)
+	return nil
+}
+
+// CloseCache closes the folder of [Captioning.UseCache]; the task is over.
+func (c *Captioning[In]) CloseCache() error {
+	if c.states == nil || c.states.store == nil {
+		return nil
+	}
+	return c.states.store.Close()
+}
+
+// CacheLen is the number of inputs whose states are in the folder of
+// [Captioning.UseCache].
+func (c *Captioning[In]) CacheLen() int {
+	if c.states == nil || c.states.store == nil {
+		return 0
+	}
+	return c.states.store.Len()
+}
+
+// Encoded is the number of inputs that the encoder has run on so far.
+func (c *Captioning[In]) Encoded() int { return c.encoded }
+
+// Lacks reports whether an input has to be read: for [PictureOptions].Need.
+// States of an earlier run are found by the input itself, so each run reads it
+// once.
+func (c *Captioning[In]) Lacks(k Key) bool { return c.states == nil || !c.states.has(k) }
 
 // Labels is the number of tokens that a batch has to predict.
 func (c *Captioning[In]) Labels(b Batch[In]) int { return countLabels(b.Sequences) }
@@ -73,17 +125,21 @@ func (c *Captioning[In]) Loss(b Batch[In], o losses.Options, random *layers.Rand
 	return c.EncoderDecoder.Loss(layers.Source{Packed: states, Of: b.Of}, tokens, labels, o, random)
 }
 
-// encode returns the states of a batch's inputs, from memory where they are
-// kept.
+// encode returns the states of a batch's inputs, from where they are kept.
 func (c *Captioning[In]) encode(b Batch[In], random *layers.Random) (layers.Packed, error) {
 	if c.states == nil {
+		c.encoded += len(b.Keys)
 		return c.EncoderDecoder.Encode(b.Inputs, random)
 	}
 	items := make([][]float32, len(b.Keys))
 	var inputs []In
 	var missing []int
 	for i, k := range b.Keys {
-		if items[i] = c.states.get(k); items[i] == nil {
+		var err error
+		if items[i], err = c.states.get(k, b.Inputs[i]); err != nil {
+			return layers.Packed{}, err
+		}
+		if items[i] == nil {
 			inputs, missing = append(inputs, b.Inputs[i]), append(missing, i)
 		}
 	}
@@ -92,11 +148,11 @@ func (c *Captioning[In]) encode(b Batch[In], random *layers.Random) (layers.Pack
 		if err != nil {
 			return layers.Packed{}, err
 		}
+		c.encoded += len(inputs)
 		// The training step that follows needs the memory more.
 		weights.Release(c.EncoderDecoder.Encoder)
 		for n, item := range split(fresh) {
-			items[missing[n]] = item
-			c.states.put(b.Keys[missing[n]], item)
+			items[missing[n]] = c.states.put(b.Keys[missing[n]], inputs[n], item)
 		}
 	}
 	return c.EncoderDecoder.Project(pack(items, c.EncoderDecoder.Encoder.Dim())), nil
