@@ -227,6 +227,8 @@ func TestWrongUsageExitsWith2AndNamesTheFlag(t *testing.T) {
 		{"--save-steps -1", []string{"--save-steps"}},
 		{"--samples -1", []string{"--samples"}},
 		{"--cache-bytes -1", []string{"--cache-bytes"}},
+		{"--encoder-cache-precision int8", []string{"--encoder-cache-precision", "bf16"}},
+		{"--encoder-cache x --trainable *", []string{"--encoder-cache", "--trainable *"}},
 		{"--threads -1", []string{"--threads"}},
 		{"--seed -1", []string{"--seed"}},
 		{"--encoder a --decoder b", []string{"--model", "--encoder"}},
