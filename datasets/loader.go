@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"regexp"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -41,6 +43,11 @@ type LoaderOptions struct {
 	// vision.Processor's Process, most often. It is called by several
 	// goroutines at once. When nil, no picture is read.
 	Prepare func(vision.Image) (vision.Pixels, error)
+	// Augment changes pictures before Prepare, otherwise in every epoch; what
+	// it does to a picture depends on Seed, the epoch and the picture's index
+	// alone. A picture is not mirrored in an epoch one of whose captions
+	// tells left from right: see [TellsSides].
+	Augment vision.Augmentation
 	// Need tells whether the pixels of an example, by its index in the data
 	// set, are wanted: not, when the encoder's output is at hand. It is
 	// called by one goroutine, some batches ahead. When nil, all are.
@@ -125,6 +132,9 @@ func NewLoader(d Dataset, options LoaderOptions) (*Loader, error) {
 		return nil, fmt.Errorf("datasets: caption choice is %q, want %q, %q or %q",
 			options.Caption, RandomCaption, FirstCaption, AllCaptions)
 	}
+	if err := options.Augment.Check(); err != nil {
+		return nil, err
+	}
 	options.BatchSize = max(options.BatchSize, 1)
 	if options.Workers == 0 {
 		options.Workers = runtime.GOMAXPROCS(0)
@@ -208,11 +218,16 @@ type job struct {
 	batch *pendingBatch
 	item  int
 	image func() (vision.Image, error)
+
+	augment func(vision.Image) vision.Image // nil: as it is
 }
 
 func (j job) run(prepare func(vision.Image) (vision.Pixels, error)) {
 	img, err := j.image()
 	if err == nil {
+		if j.augment != nil {
+			img = j.augment(img)
+		}
 		if j.batch.Pixels[j.item], err = prepare(img); err != nil {
 			err = fmt.Errorf("%s: %w", j.batch.IDs[j.item], err)
 		}
@@ -285,18 +300,39 @@ func (l *Loader) start(epoch, number int, indices []int) (*pendingBatch, []job) 
 		}
 		p.IDs = append(p.IDs, example.ID)
 		p.References = append(p.References, example.Captions)
-		for _, c := range l.choose(epoch, index, example.Captions) {
+		chosen := l.choose(epoch, index, example.Captions)
+		for _, c := range chosen {
 			p.Captions = append(p.Captions, c)
 			p.Picture = append(p.Picture, item)
 		}
 		if l.options.Prepare != nil && (l.options.Need == nil || l.options.Need(index)) {
-			jobs = append(jobs, job{p, item, example.Image})
+			jobs = append(jobs, job{p, item, example.Image, l.augment(epoch, index, chosen)})
 		}
 	}
 	p.left.Store(int64(n))
 	p.picturesDone(n - len(jobs))
 	return p, jobs
 }
+
+// augment is what an epoch does to a picture with these captions.
+func (l *Loader) augment(epoch, index int, captions []string) func(vision.Image) vision.Image {
+	if l.options.Augment == (vision.Augmentation{}) {
+		return nil
+	}
+	keepSides := slices.ContainsFunc(captions, TellsSides)
+	return func(m vision.Image) vision.Image {
+		if m.Width == 0 || m.Height == 0 {
+			return m // Prepare says what is wrong with it
+		}
+		return l.options.Augment.Apply(m, random(l.options.Seed, augmentStream, epoch, index), keepSides)
+	}
+}
+
+var sides = regexp.MustCompile(`(?i)\b(left|right)(most|wards?)?\b`)
+
+// TellsSides reports whether a caption has left or right in it, in English, so
+// that it would be wrong of the mirrored picture. "He left" counts too.
+func TellsSides(caption string) bool { return sides.MatchString(caption) }
 
 // choose picks the captions that the epoch uses of a picture.
 func (l *Loader) choose(epoch, index int, captions []string) []string {

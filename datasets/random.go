@@ -11,6 +11,7 @@ const (
 	splitStream uint64 = 1 + iota
 	orderStream
 	captionStream
+	augmentStream
 )
 
 // random starts a stream of random numbers that depends on the seed, the use

@@ -82,13 +82,9 @@ type captioned struct {
 	example datasets.Example
 }
 
-// samples captions the first validation pictures.
+// samples captions the first validation pictures, or else training pictures.
 func (j *job) samples() ([]captioned, error) {
-	data := j.data.val
-	if data == nil {
-		data = j.data.train
-	}
-	return j.caption(context.Background(), data, j.Samples, nil)
+	return j.caption(context.Background(), j.data.shown, j.Samples, nil)
 }
 
 // caption generates for the first n pictures of data; visit, if not nil, is

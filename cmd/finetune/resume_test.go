@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -74,6 +75,39 @@ func TestResultsDoNotDependOnTheThreads(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "run")
 	finetune.Run(t, "", append(c.args, "--out", out, "--threads", "3")...).Want(t, 0)
 	c.check(t, out)
+}
+
+func TestAnAugmentedRunGoesOnToTheBit(t *testing.T) {
+	model, data := tiny.Folder(t, tiny.Options{}), tiny.Data(t, 32)
+	run := func(more ...string) string {
+		t.Helper()
+		out := filepath.Join(t.TempDir(), "run")
+		finetune.Run(t, "", quick(model, data, out, more...)...).Want(t, 0)
+		return out
+	}
+	losses := func(out string) (all []float64) {
+		for _, m := range metrics(t, out) {
+			all = append(all, *m.Loss)
+		}
+		return all
+	}
+	augment := []string{"--augment", "random_resized_crop=0.4,random_horizontal_flip,color_jitter"}
+	whole, plain := losses(run(augment...)), losses(run())
+	if slices.Equal(whole, plain) {
+		t.Error("augmentation changes nothing")
+	}
+	out := filepath.Join(t.TempDir(), "run")
+	p := finetune.Start(t, "", quick(model, data, out, augment...)...)
+	reach(t, p, out, 5)
+	if err := p.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	tiny.Finish(t, p)
+	finetune.Run(t, "", "--resume", out, "--threads", "1").Want(t, 0)
+	if got := losses(out); !slices.Equal(got, whole) {
+		t.Errorf("resumed %v, whole %v", got, whole)
+	}
+	finetune.Run(t, "", quick(model, data, out+"2", "--augment", "crop")...).Want(t, 2, "--augment", "random_resized_crop")
 }
 
 func TestAKilledRunGoesOnToTheBit(t *testing.T) {

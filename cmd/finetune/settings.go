@@ -34,6 +34,7 @@ type settings struct {
 	Trainable               []string
 	Caption                 string
 	Shuffle                 bool
+	Augment                 string  `json:"augment,omitempty"`
 	Dropout                 float64 // negative: as the model's configuration says
 	MaxLength               int
 	MaxSkipped              int
@@ -109,6 +110,7 @@ func (s *settings) define(f *pflag.FlagSet) {
 	f.StringSliceVar(&s.Trainable, "trainable", nil, "patterns of the parameters to train (default crossattention, and the projection if it is new)")
 	f.StringVar(&s.Caption, "caption", "random", "which caption of a picture: random, first or all")
 	f.BoolVar(&s.Shuffle, "shuffle", true, "go through the data in another order each epoch")
+	f.StringVar(&s.Augment, "augment", "", "change pictures at random: random_resized_crop[=least share of the area], random_horizontal_flip[=probability], color_jitter[=strength], joined by commas; the encoder then runs in each epoch")
 	f.Float64Var(&s.Dropout, "dropout", -1, "dropout of the decoder; negative: as its configuration says")
 	f.IntVar(&s.MaxLength, "max-length", 64, "most tokens of a caption, BOS and EOS included; longer ones are cut")
 	f.IntVar(&s.MaxSkipped, "max-skipped", 0, "unreadable pictures to pass over before giving up")
@@ -176,6 +178,9 @@ func (s *settings) check() error {
 	}
 	if p, err := layers.ParsePrecision(s.EncoderCachePrecision); err != nil || p == layers.Int8 {
 		return cli.Usagef("--encoder-cache-precision is %q, must be fp32 or bf16", s.EncoderCachePrecision)
+	}
+	if _, err := vision.ParseAugmentation(s.Augment); err != nil {
+		return cli.Usagef("--augment: %w", err)
 	}
 	if err := s.Training.Check(); err != nil {
 		return cli.Usage{Err: flagOf(err)}
@@ -281,6 +286,7 @@ func (s *settings) newTask(m *seq2seq.VisionEncoderDecoder, warn func(string)) (
 // parts are the training and the validation data.
 type parts struct {
 	train, val *train.PictureData // val may be nil
+	shown      *train.PictureData // whose first captions are shown
 }
 
 // validation avoids an interface that holds a nil pointer.
@@ -300,16 +306,21 @@ func (s *settings) loadData(m *seq2seq.VisionEncoderDecoder, need func(train.Key
 		BatchSize: s.BatchSize, Shuffle: s.Shuffle, Seed: s.Seed, Caption: datasets.CaptionChoice(s.Caption),
 		MaxSkipped: s.MaxSkipped, MaxLength: min(s.MaxLength, m.Decoder.MaxLength()+1), Need: need,
 	}
+	if o.Augment, err = vision.ParseAugmentation(s.Augment); err != nil {
+		return p, err
+	}
 	if p.train, err = train.Pictures(training, m.Processor, m.Tokenizer, o); err != nil {
 		return p, fmt.Errorf("--data %s: %w", s.Data, err)
 	}
+	p.shown = p.train.WithoutAugmentation()
 	if validation == nil {
 		return p, nil
 	}
-	o.Shuffle, o.Caption = false, datasets.FirstCaption
+	o.Shuffle, o.Caption, o.Augment = false, datasets.FirstCaption, vision.Augmentation{}
 	if p.val, err = train.Pictures(validation, m.Processor, m.Tokenizer, o); err != nil {
 		return p, fmt.Errorf("validation data: %w", err)
 	}
+	p.shown = p.val
 	return p, nil
 }
 

@@ -26,7 +26,7 @@ type Captioning[In any] struct {
 
 // NewCaptioning makes the task for a model. If its encoder is frozen, the
 // states of the inputs are computed once, without dropout, and kept in up to
-// cacheBytes of memory.
+// cacheBytes of memory, but for those of augmented batches.
 func NewCaptioning[In any](m *seq2seq.EncoderDecoder[In], cacheBytes int64) *Captioning[In] {
 	c := &Captioning[In]{EncoderDecoder: m}
 	if _, trained := layers.Count(m.Encoder); trained == 0 {
@@ -130,6 +130,13 @@ func (c *Captioning[In]) encode(b Batch[In], random *layers.Random) (layers.Pack
 	if c.states == nil {
 		c.encoded += len(b.Keys)
 		return c.EncoderDecoder.Encode(b.Inputs, random)
+	}
+	if b.Augmented { // what is kept would be of another picture
+		states, err := c.EncoderDecoder.Encoder.Encode(b.Inputs, nil)
+		if err != nil {
+			return layers.Packed{}, err
+		}
+		return c.EncoderDecoder.Project(states), nil
 	}
 	items := make([][]float32, len(b.Keys))
 	var inputs []In

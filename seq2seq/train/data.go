@@ -31,6 +31,7 @@ type Batch[In any] struct {
 	Captions   []string   // the text of the sequences
 	Of         []int      // for each sequence, the position of its input
 	References [][]string // all captions of each input
+	Augmented  bool       // the inputs are other ones in each epoch
 }
 
 // Key tells an input from all others of a program.
@@ -50,7 +51,9 @@ type PictureOptions struct {
 	// MaxLength is the most tokens of a sequence, BOS and EOS included;
 	// longer captions are cut and keep their EOS. 0: no limit.
 	MaxLength int
-	// Need tells whether a picture has to be read at all; nil: all have.
+	Augment   vision.Augmentation // of the pictures, anew in each epoch
+	// Need tells whether a picture has to be read at all; nil: all have, as
+	// with Augment.
 	Need func(Key) bool
 }
 
@@ -81,12 +84,24 @@ func (p *PictureData) loader() (*datasets.Loader, error) {
 	o := p.options
 	lo := datasets.LoaderOptions{
 		BatchSize: o.BatchSize, Shuffle: o.Shuffle, Seed: o.Seed, Caption: o.Caption,
-		Workers: o.Workers, MaxSkipped: o.MaxSkipped, Prepare: p.processor.Process,
+		Workers: o.Workers, MaxSkipped: o.MaxSkipped, Prepare: p.processor.Process, Augment: o.Augment,
 	}
-	if o.Need != nil {
+	if o.Need != nil && !p.augmented() {
 		lo.Need = func(index int) bool { return o.Need(Key{p, index}) }
 	}
 	return datasets.NewLoader(p.dataset, lo)
+}
+
+func (p *PictureData) augmented() bool { return p.options.Augment != (vision.Augmentation{}) }
+
+// WithoutAugmentation is the same data with its pictures as they are.
+func (p *PictureData) WithoutAugmentation() *PictureData {
+	if !p.augmented() {
+		return p
+	}
+	q := *p
+	q.options.Augment = vision.Augmentation{}
+	return &q
 }
 
 // Dataset is what the batches are made of.
@@ -153,5 +168,6 @@ func (p *PictureData) batch(b datasets.Batch) Batch[vision.Pixels] {
 	return Batch[vision.Pixels]{
 		Keys: keys, IDs: b.IDs, Inputs: b.Pixels,
 		Sequences: sequences, Captions: b.Captions, Of: b.Picture, References: b.References,
+		Augmented: p.augmented(),
 	}
 }

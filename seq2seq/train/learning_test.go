@@ -397,6 +397,52 @@ func TestKeptStatesChangeNothing(t *testing.T) {
 	}
 }
 
+// Pictures that differ each epoch are encoded each epoch, whatever is kept of
+// them as they are: here of the validation, whose data set is the same.
+func TestStatesOfAugmentedPicturesAreNotKept(t *testing.T) {
+	augment, err := vision.ParseAugmentation("random_resized_crop,random_horizontal_flip,color_jitter")
+	if err != nil {
+		t.Fatal(err)
+	}
+	history := func(cacheBytes int64, augment vision.Augmentation) (out []float64) {
+		m := tiny.Captioner(t, tiny.Options{})
+		if err := layers.Trainable(m, "crossattention"); err != nil {
+			t.Fatal(err)
+		}
+		task := train.NewCaptioning(&m.EncoderDecoder, cacheBytes)
+		data := pictures(t, m, 10, train.PictureOptions{BatchSize: 3, Shuffle: true, Augment: augment, Need: task.Lacks})
+		val := pictures(t, m, 10, train.PictureOptions{BatchSize: 3, Need: task.Lacks})
+		tr, err := train.New(task, train.Data[pixelBatch](data), train.Data[pixelBatch](val), options(3, 1e-3))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tr.Hooks.Step = func(s train.Step) error { out = append(out, s.Loss, s.GradNorm); return nil }
+		tr.Hooks.Epoch = func(e train.Epoch) error { out = append(out, e.TrainLoss, e.ValLoss); return nil }
+		mustRun(t, tr)
+		for i := range 10 {
+			if !task.Lacks(train.Key{Data: data, Index: i}) && augment != (vision.Augmentation{}) {
+				t.Errorf("states of augmented picture %d are kept", i)
+			}
+			if cacheBytes > 0 && task.Lacks(train.Key{Data: val, Index: i}) {
+				t.Errorf("states of picture %d of the validation are not kept", i)
+			}
+		}
+		for b, err := range data.WithoutAugmentation().Epoch(context.Background(), 0, 0) {
+			if err != nil || b.Augmented {
+				t.Errorf("without augmentation %v, %v", b.Augmented, err)
+			}
+		}
+		return out
+	}
+	want := history(0, augment)
+	if got := history(1<<20, augment); !slices.Equal(got, want) {
+		t.Errorf("with a cache the run is %v, without %v", got, want)
+	}
+	if plain := history(0, vision.Augmentation{}); plain[0] == want[0] {
+		t.Error("the pictures are not changed")
+	}
+}
+
 func TestAnIDOutsideTheVocabularyIsAnError(t *testing.T) {
 	m := tiny.Captioner(t, tiny.Options{})
 	task := train.NewCaptioning(&m.EncoderDecoder, 0)
