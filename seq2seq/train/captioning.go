@@ -37,8 +37,8 @@ func NewCaptioning[In any](m *seq2seq.EncoderDecoder[In], cacheBytes int64) *Cap
 
 // UseCache has the states kept as a cache says, before any has been computed.
 // It is an error if the encoder is trained, since its states then change; for
-// the same reason inputs must be the same each time, so pictures that are
-// augmented are not for it. The encoder's precision must be set before.
+// the same reason batches that are augmented are encoded each time. The
+// encoder's precision must be set before.
 func (c *Captioning[In]) UseCache(cache EncoderCache[In]) error {
 	if c.states == nil {
 		return errors.New("encoder cache: the encoder is trained, so its states cannot be kept")
@@ -132,6 +132,7 @@ func (c *Captioning[In]) encode(b Batch[In], random *layers.Random) (layers.Pack
 		return c.EncoderDecoder.Encode(b.Inputs, random)
 	}
 	if b.Augmented { // what is kept would be of another picture
+		c.encoded += len(b.Keys)
 		states, err := c.EncoderDecoder.Encoder.Encode(b.Inputs, nil)
 		if err != nil {
 			return layers.Packed{}, err
