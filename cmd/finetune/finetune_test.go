@@ -344,3 +344,16 @@ func TestALearningRateThatIsTooHighSaysSoAndLosesNothing(t *testing.T) {
 	again := finetune.Run(t, "", "--resume", out)
 	again.Want(t, 1, fmt.Sprintf("after update %d", done), fmt.Sprintf("step %d ", done+1), "not finite")
 }
+
+func TestStagesTrainOneAfterTheOther(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "run")
+	args := []string{"--model", tiny.Folder(t, tiny.Options{}), "--data", tiny.Data(t, 12), "--batch-size", "4", "--out", out}
+	finetune.Run(t, "", append(args, "--stage", "epochs=1 lr=1e-4", "--epochs", "2")...).Want(t, 2, "--epochs")
+	finetune.Run(t, "", append(args, "--stage", "lr=1e-4")...).Want(t, 2, "--stage 1: needs epochs or steps")
+	finetune.Run(t, "", append(args, "--stage", "epochs=1", "--stage", "epochs=1 train=nothing")...).Want(t, 2, "--stage 2", "nothing")
+	r := finetune.Run(t, "", append(args, "--stage", "epochs=1 lr=1e-4", "--stage", "steps=2 train=decoder.*,encoder.* lr=1e-5 lr.wte=1e-6")...)
+	r.Want(t, 0, "stage 1 of 2 from update 1: epochs=1", "stage 2 of 2 from update 4: steps=2", "lr.wte=1e-06")
+	if page := read(t, filepath.Join(out, train.ReportFile)); !strings.Contains(page, "<h2>Stages</h2>") || !strings.Contains(page, "lr.wte=1e-06") {
+		t.Error("the report does not show the stages")
+	}
+}

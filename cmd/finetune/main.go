@@ -78,9 +78,12 @@ func prepare(ctx context.Context, s settings) (*job, error) {
 		return nil, err
 	}
 	if j.trainer, err = train.New(j.task, train.Data[train.Batch[vision.Pixels]](j.data.train), j.data.validation(), s.Training); err != nil {
+		if o := (*train.OptionError)(nil); errors.As(err, &o) {
+			return nil, cli.Usage{Err: flagOf(err)}
+		}
 		return nil, err
 	}
-	j.trainer.Hooks = train.Hooks{Step: j.step, Skip: j.skip, Epoch: j.epoch}
+	j.trainer.Hooks = train.Hooks{Stage: j.stage, Step: j.step, Skip: j.skip, Epoch: j.epoch}
 	if s.resume != "" {
 		err = j.reopen()
 	} else {
@@ -135,6 +138,16 @@ func (j *job) train(ctx context.Context) (err error) {
 		fmt.Fprintf(os.Stderr, "the encoder ran on %s pictures; %s has %s\n", comma(j.task.Encoded()), j.EncoderCache, comma(j.task.CacheLen()))
 	}
 	return j.task.CloseCache()
+}
+
+// stage is called before the first update of each stage.
+func (j *job) stage(s train.StageStart) error {
+	if s.Of > 1 {
+		j.progress.Clear()
+		_, trained := layers.Count(j.model)
+		fmt.Fprintf(os.Stderr, "\nstage %d of %d from update %s: %s (%s parameters trained, %s updates)\n", s.Number, s.Of, comma(s.Step), s.Stage, comma(trained), comma(s.Steps))
+	}
+	return j.folder.Stage(s)
 }
 
 // step is called after each update.

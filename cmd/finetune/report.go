@@ -29,7 +29,14 @@ func (j *job) describe() {
 	}
 	fmt.Fprintf(w, "data\t%s: %s pictures to train on, validation: %s\n", j.Data, comma(j.data.train.Dataset().Len()), validation)
 	fmt.Fprintf(w, "model\t%s\n", j.modelName())
-	fmt.Fprintf(w, "parameters\t%s trained (%s), %s frozen\n", comma(trained), strings.Join(j.trainable(j.model), ", "), comma(total-trained))
+	patterns := j.trainable(j.model)
+	if _, _, stage := j.trainer.Stage(); len(stage.Train) > 0 {
+		patterns = stage.Train
+	}
+	fmt.Fprintf(w, "parameters\t%s trained (%s), %s frozen\n", comma(trained), strings.Join(patterns, ", "), comma(total-trained))
+	for i, s := range j.Training.Stages {
+		fmt.Fprintf(w, "stage %d\t%s\n", i+1, s)
+	}
 	t := j.Training
 	fmt.Fprintf(w, "training\t%s, %s updates of %d pictures, %s at %g, %s after %d warm-up updates, gradients clipped at %g\n",
 		j.epochs(), comma(j.trainer.TotalSteps()), j.pairsPerStep(), t.Optimizer, t.LearningRate, t.LRScheduler, t.WarmupSteps, t.MaxGradNorm)
@@ -57,6 +64,9 @@ func (j *job) modelName() string {
 
 // epochs says how often the data is gone through.
 func (j *job) epochs() string {
+	if n := len(j.Training.Stages); n > 0 {
+		return fmt.Sprintf("%d stages", n)
+	}
 	if j.Training.MaxSteps > 0 {
 		return fmt.Sprintf("at most %d epochs", j.Training.Epochs)
 	}
@@ -117,7 +127,11 @@ func (j *job) caption(ctx context.Context, data *train.PictureData, n int, visit
 }
 
 func (j *job) report(e train.Epoch, samples []captioned) {
-	fmt.Fprintf(os.Stderr, "\nepoch %d of %d: training loss %.3f", e.Epoch, j.Training.Epochs, e.TrainLoss)
+	of := fmt.Sprintf(" of %d", j.Training.Epochs)
+	if number, stages, _ := j.trainer.Stage(); len(j.Training.Stages) > 0 {
+		of = fmt.Sprintf(" (stage %d of %d)", number, stages)
+	}
+	fmt.Fprintf(os.Stderr, "\nepoch %d%s: training loss %.3f", e.Epoch, of, e.TrainLoss)
 	if !math.IsNaN(e.ValLoss) {
 		fmt.Fprintf(os.Stderr, ", validation loss %.3f", e.ValLoss)
 	}

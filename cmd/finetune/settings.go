@@ -48,7 +48,9 @@ type settings struct {
 	Precision               string `json:"precision,omitempty"`
 	Training                train.Options
 
-	resume string
+	resume     string
+	stages     []string // of the flag
+	stagesFile string
 }
 
 const about = `
@@ -76,6 +78,9 @@ func parse(args []string) (settings, error) {
 		return resumed(f, s)
 	}
 	s.Training.Seed = s.Seed
+	if err := s.readStages(f); err != nil {
+		return s, err
+	}
 	if s.Out == "" {
 		s.Out = filepath.Join("runs", time.Now().Format("2006-01-02-150405"))
 	}
@@ -93,6 +98,8 @@ func (s *settings) define(f *pflag.FlagSet) {
 	f.Float64Var(&s.ValFraction, "val-fraction", 0.05, "share of --data to validate on, if there is no --val-data")
 	f.StringVar(&s.Out, "out", "", "run folder (default runs/DATE-TIME)")
 	f.IntVar(&t.Epochs, "epochs", 12, "times to go through the data")
+	f.StringArrayVar(&s.stages, "stage", nil, `a stage of the run, once for each: "epochs=1 train=decoder.* lr=1e-5 lr.wte=1e-6"; also steps, schedule, warmup; the rest is as the other flags say`)
+	f.StringVar(&s.stagesFile, "stages", "", "file of stages, a line for each")
 	f.IntVar(&t.MaxSteps, "max-steps", 0, "stop after so many updates; 0: after the epochs")
 	f.IntVar(&s.BatchSize, "batch-size", 32, "pictures in a batch")
 	f.IntVar(&t.GradientAccumulationSteps, "gradient-accumulation-steps", t.GradientAccumulationSteps, "batches that make one update")
@@ -125,6 +132,38 @@ func (s *settings) define(f *pflag.FlagSet) {
 	f.StringVar(&s.EncoderCachePrecision, "encoder-cache-precision", "fp32", "of what is kept of a frozen encoder, in memory or in --encoder-cache: fp32, or in half the room bf16")
 	f.StringVar(&s.resume, "resume", "", "run folder of a stopped run to go on with, with its own settings")
 	s.Common.Add(f)
+}
+
+// readStages reads those of --stage or --stages.
+func (s *settings) readStages(f *pflag.FlagSet) error {
+	if len(s.stages) == 0 && s.stagesFile == "" {
+		return nil
+	}
+	if len(s.stages) > 0 && s.stagesFile != "" {
+		return cli.Usagef("--stage and --stages exclude each other")
+	}
+	if f.Changed("epochs") {
+		return cli.Usagef("--epochs is of a run without stages; give each stage its own")
+	}
+	for _, text := range s.stages {
+		stage, err := train.ParseStage(text)
+		if err != nil {
+			return cli.Usagef("--%w", err)
+		}
+		s.Training.Stages = append(s.Training.Stages, stage)
+	}
+	if s.stagesFile == "" {
+		return nil
+	}
+	file, err := os.Open(s.stagesFile)
+	if err != nil {
+		return cli.Usagef("--stages: %w", err)
+	}
+	defer file.Close()
+	if s.Training.Stages, err = train.ReadStages(file); err != nil {
+		return cli.Usagef("--stages: %s: %w", s.stagesFile, err)
+	}
+	return nil
 }
 
 // resumed returns the settings of the run to go on with.

@@ -18,6 +18,7 @@ type Report struct {
 	Steps      []Step      // in ascending order
 	Epochs     []Epoch     // in ascending order
 	Histograms []Histogram // in ascending order of step; some 50 of a tensor are enough
+	Stages     []Event     // those that have begun, by their first updates; of a run with more than one
 	Events     []Event
 	Settings   []Fact
 	Versions   []Fact

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"github.com/ekphrasis-ml/ekphrasis/internal/statestore"
 	"github.com/ekphrasis-ml/ekphrasis/internal/weights"
@@ -20,7 +21,9 @@ import (
 type Captioning[In any] struct {
 	nn.Module
 	EncoderDecoder *seq2seq.EncoderDecoder[In] `param:""`
-	states         *states[In]                 // nil if the encoder is trained
+	memory         EncoderCache[In]            // what is kept in memory alone
+	store          *statestore.Store           // of UseCache; nil: none
+	states         atomic.Pointer[states[In]]  // nil if the encoder is trained; pictures are read ahead meanwhile
 	encoded        int
 }
 
@@ -28,11 +31,19 @@ type Captioning[In any] struct {
 // states of the inputs are computed once, without dropout, and kept in up to
 // cacheBytes of memory, but for those of augmented batches.
 func NewCaptioning[In any](m *seq2seq.EncoderDecoder[In], cacheBytes int64) *Captioning[In] {
-	c := &Captioning[In]{EncoderDecoder: m}
-	if _, trained := layers.Count(m.Encoder); trained == 0 {
-		c.states = newStates(EncoderCache[In]{Bytes: cacheBytes}, nil)
-	}
+	c := &Captioning[In]{EncoderDecoder: m, memory: EncoderCache[In]{Bytes: cacheBytes}}
+	c.Retrained()
 	return c
+}
+
+// Retrained forgets what is kept of the inputs if the encoder is trained now,
+// and begins to keep it, in memory alone, if it no longer is.
+func (c *Captioning[In]) Retrained() {
+	if _, trained := layers.Count(c.EncoderDecoder.Encoder); trained > 0 {
+		c.states.Store(nil)
+	} else if c.states.Load() == nil {
+		c.states.Store(newStates(c.memory, nil))
+	}
 }
 
 // UseCache has the states kept as a cache says, before any has been computed.
@@ -40,42 +51,42 @@ func NewCaptioning[In any](m *seq2seq.EncoderDecoder[In], cacheBytes int64) *Cap
 // the same reason batches that are augmented are encoded each time. The
 // encoder's precision must be set before.
 func (c *Captioning[In]) UseCache(cache EncoderCache[In]) error {
-	if c.states == nil {
+	if c.states.Load() == nil {
 		return errors.New("encoder cache: the encoder is trained, so its states cannot be kept")
 	}
 	if cache.Warn == nil {
 		cache.Warn = func(string) {}
 	}
-	var store *statestore.Store
 	if cache.Dir != "" {
 		encoder, err := fingerprint(c.EncoderDecoder.Encoder)
 		if err != nil {
 			return fmt.Errorf("encoder cache: %w", err)
 		}
 		format := statestore.Format{Encoder: encoder, Dim: c.EncoderDecoder.Encoder.Dim(), BFloat16: cache.Precision == layers.BFloat16}
-		if store, err = statestore.Open(cache.Dir, format, cache.Warn); err != nil {
+		if c.store, err = statestore.Open(cache.Dir, format, cache.Warn); err != nil {
 			return fmt.Errorf("encoder cache: %w", err)
 		}
 	}
-	c.states = newStates(cache, store)
+	c.states.Store(newStates(cache, c.store))
+	c.memory = EncoderCache[In]{Bytes: cache.Bytes, Precision: cache.Precision, Warn: cache.Warn}
 	return nil
 }
 
 // CloseCache closes the folder of [Captioning.UseCache]; the task is over.
 func (c *Captioning[In]) CloseCache() error {
-	if c.states == nil || c.states.store == nil {
+	if c.store == nil {
 		return nil
 	}
-	return c.states.store.Close()
+	return c.store.Close()
 }
 
 // CacheLen is the number of inputs whose states are in the folder of
 // [Captioning.UseCache].
 func (c *Captioning[In]) CacheLen() int {
-	if c.states == nil || c.states.store == nil {
+	if c.store == nil {
 		return 0
 	}
-	return c.states.store.Len()
+	return c.store.Len()
 }
 
 // Encoded is the number of inputs that the encoder has run on so far.
@@ -84,7 +95,10 @@ func (c *Captioning[In]) Encoded() int { return c.encoded }
 // Lacks reports whether an input has to be read: for [PictureOptions].Need.
 // States of an earlier run are found by the input itself, so each run reads it
 // once.
-func (c *Captioning[In]) Lacks(k Key) bool { return c.states == nil || !c.states.has(k) }
+func (c *Captioning[In]) Lacks(k Key) bool {
+	kept := c.states.Load()
+	return kept == nil || !kept.has(k)
+}
 
 // Labels is the number of tokens that a batch has to predict.
 func (c *Captioning[In]) Labels(b Batch[In]) int { return countLabels(b.Sequences) }
@@ -127,7 +141,8 @@ func (c *Captioning[In]) Loss(b Batch[In], o losses.Options, random *layers.Rand
 
 // encode returns the states of a batch's inputs, from where they are kept.
 func (c *Captioning[In]) encode(b Batch[In], random *layers.Random) (layers.Packed, error) {
-	if c.states == nil {
+	kept := c.states.Load()
+	if kept == nil {
 		c.encoded += len(b.Keys)
 		return c.EncoderDecoder.Encode(b.Inputs, random)
 	}
@@ -144,7 +159,7 @@ func (c *Captioning[In]) encode(b Batch[In], random *layers.Random) (layers.Pack
 	var missing []int
 	for i, k := range b.Keys {
 		var err error
-		if items[i], err = c.states.get(k, b.Inputs[i]); err != nil {
+		if items[i], err = kept.get(k, b.Inputs[i]); err != nil {
 			return layers.Packed{}, err
 		}
 		if items[i] == nil {
@@ -160,7 +175,7 @@ func (c *Captioning[In]) encode(b Batch[In], random *layers.Random) (layers.Pack
 		// The training step that follows needs the memory more.
 		weights.Release(c.EncoderDecoder.Encoder)
 		for n, item := range split(fresh) {
-			items[missing[n]] = c.states.put(b.Keys[missing[n]], inputs[n], item)
+			items[missing[n]] = kept.put(b.Keys[missing[n]], inputs[n], item)
 		}
 	}
 	return c.EncoderDecoder.Project(pack(items, c.EncoderDecoder.Encoder.Dim())), nil

@@ -31,14 +31,14 @@ const (
 
 // Metric is a line of metrics.jsonl.
 type Metric struct {
-	Split        string   `json:"split"` // "train": an update; "guard": one that was skipped; "train_epoch", "validation": an epoch
+	Split        string   `json:"split"` // "train": an update; "guard": one that was skipped; "stage": one that begins; "train_epoch", "validation": an epoch
 	Epoch        int      `json:"epoch"`
 	Step         int      `json:"step"`
 	Loss         *float64 `json:"loss"` // null if not finite
 	GradNorm     *float64 `json:"grad_norm,omitempty"`
 	LearningRate *float64 `json:"learning_rate,omitempty"`
 	ImageGain    *float64 `json:"image_gain,omitempty"` // of the validation: see Evaluation
-	Event        string   `json:"event,omitempty"`      // what the guard saw and did
+	Event        string   `json:"event,omitempty"`      // what the guard saw and did; the stage
 	Seconds      float64  `json:"seconds,omitempty"`    // of an epoch with its validation
 }
 
@@ -116,7 +116,7 @@ func dropAfter(path string, steps, epochs int) error {
 	lines := newScanner(bytes.NewReader(data))
 	for lines.Scan() {
 		var m Metric
-		if json.Unmarshal(lines.Bytes(), &m) == nil && m.Step <= steps && (m.Split == "train" || m.Split == "guard" || m.Epoch <= epochs) {
+		if json.Unmarshal(lines.Bytes(), &m) == nil && m.Step <= steps && (m.Split == "train" || m.Split == "guard" || m.Split == "stage" || m.Epoch <= epochs) {
 			kept.Write(lines.Bytes())
 			kept.WriteByte('\n')
 		}
@@ -141,6 +141,16 @@ func (f *Folder) Step(s Step) error {
 		f.events.Scalar("train/loss", s.Step, s.Loss),
 		f.events.Scalar("train/grad_norm", s.Step, s.GradNorm),
 		f.events.Scalar("train/learning_rate", s.Step, s.LearningRate))
+}
+
+// Stage records that a stage begins, if there is more than one.
+func (f *Folder) Stage(s StageStart) error {
+	if s.Of == 1 {
+		return nil
+	}
+	return errors.Join(
+		f.write(Metric{Split: "stage", Epoch: s.Epoch, Step: s.Step, LearningRate: finite(s.LearningRate), Event: s.String()}),
+		f.events.Text("stage", s.Step, fmt.Sprintf("%d of %d: %s", s.Number, s.Of, s)))
 }
 
 // Skip records an update that the guard did not make.

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
@@ -11,6 +12,9 @@ import (
 
 // Options of a run, with Hugging Face's names and meanings.
 type Options struct {
+	// Stages of the run, in place of Epochs. None: there is one, of that many
+	// epochs and what is trained when the run is made.
+	Stages                    []Stage `json:"stages,omitempty"`
 	Epochs                    int     `json:"num_train_epochs"`
 	MaxSteps                  int     `json:"max_steps"` // stop after so many updates; 0: after the epochs
 	Optimizer                 string  `json:"optim"`     // adamw, adam or sgd
@@ -55,7 +59,7 @@ func (o Options) Check() error {
 		bad  bool
 		what string
 	}{
-		{"num_train_epochs", o.Epochs < 1, "must be at least 1"},
+		{"num_train_epochs", o.Epochs < 1 && len(o.Stages) == 0, "must be at least 1"},
 		{"max_steps", o.MaxSteps < 0, "must not be negative"},
 		{"learning_rate", !(o.LearningRate > 0) || math.IsInf(o.LearningRate, 1), "must be positive and finite"},
 		{"weight_decay", !(o.WeightDecay >= 0) || math.IsInf(o.WeightDecay, 1), "must be finite and not negative"},
@@ -74,18 +78,17 @@ func (o Options) Check() error {
 			return &OptionError{f.name, f.what}
 		}
 	}
+	for i, s := range o.Stages {
+		if err := s.check(); err != nil {
+			return &OptionError{"stage", fmt.Sprintf("%d: %v", i+1, err)}
+		}
+	}
 	return nil
 }
 
 func (o Options) loss() losses.Options { return losses.Options{LabelSmoothing: o.LabelSmoothing} }
 
-// newOptimizer makes the optimiser of all trained parameters of model.
-func (o Options) newOptimizer(params []optim.Param, steps int) (optim.Optimizer, error) {
-	schedule, err := optim.NewSchedule(o.LRScheduler, o.WarmupSteps, steps)
-	if err != nil {
-		return nil, err
-	}
-	groups := []*optim.Group{{Params: params, LearningRate: o.LearningRate, WeightDecay: o.WeightDecay, Schedule: schedule}}
+func (o Options) newOptimizer(groups []*optim.Group) (optim.Optimizer, error) {
 	switch o.Optimizer {
 	case "sgd":
 		return optim.NewSGD(groups, optim.SGDOptions{})

@@ -182,6 +182,8 @@ func (f *Folder) readMetrics(r *report.Report) error {
 			r.Steps = append(r.Steps, report.Step{Step: m.Step, Loss: value(m.Loss), GradNorm: value(m.GradNorm), LearningRate: value(m.LearningRate)})
 		case "guard":
 			r.Events = append(r.Events, report.Event{Step: m.Step, What: m.Event})
+		case "stage":
+			r.Stages = append(r.Stages, report.Event{Step: m.Step, What: m.Event})
 		case "train_epoch":
 			r.Epochs = append(r.Epochs, report.Epoch{
 				Epoch: m.Epoch, Step: m.Step, TrainLoss: value(m.Loss), ValLoss: math.NaN(),

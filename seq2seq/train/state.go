@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"sort"
 	"strings"
@@ -33,6 +35,7 @@ const (
 
 type savedState struct {
 	Options    Options        `json:"options"`
+	At         position       `json:"stage"`
 	Epoch      int            `json:"epoch"`
 	Batch      int            `json:"batch"`
 	Step       int            `json:"step"`
@@ -71,7 +74,7 @@ func (t *Trainer[B]) SaveState(dir string, keep int) error {
 		}
 	}
 	if err := hfconfig.Write(temp, stateFile, savedState{
-		Options: t.options, Epoch: t.epoch, Batch: t.batch, Step: t.step,
+		Options: t.options, At: t.at, Epoch: t.epoch, Batch: t.batch, Step: t.step,
 		LossSum: fmt.Sprintf("%x", math.Float64bits(t.lossSum)), Labels: t.labels,
 		Updates: opt.Updates, Guard: t.guard, Best: t.best,
 		Frozen: t.fingerprint(), NumBatches: t.train.NumBatches(),
@@ -125,12 +128,14 @@ func (t *Trainer[B]) LoadState(dir string) error {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
 	switch {
-	case s.Options != t.options:
+	case !reflect.DeepEqual(s.Options, t.options):
 		return fmt.Errorf("%s was saved with other options: %+v, now %+v", dir, s.Options, t.options)
 	case s.Frozen != t.fingerprint():
 		return fmt.Errorf("%s belongs to another model: the frozen weights differ", dir)
 	case s.NumBatches != t.train.NumBatches():
 		return fmt.Errorf("%s belongs to other data: %d batches an epoch, now %d", dir, s.NumBatches, t.train.NumBatches())
+	case s.At.Stage < 0 || s.At.Stage >= len(t.plans):
+		return fmt.Errorf("%s: %s: there is no stage %d", dir, stateFile, s.At.Stage)
 	}
 	var bits uint64
 	if _, err := fmt.Sscanf(s.LossSum, "%x", &bits); err != nil {
@@ -139,6 +144,16 @@ func (t *Trainer[B]) LoadState(dir string) error {
 	opt := optim.State{Steps: s.Step, Updates: s.Updates, Moments: map[string][]float32{}}
 	if _, err := fs.Stat(fsys, momentsDir); err == nil {
 		if err := readMoments(fsys, opt.Moments); err != nil {
+			return fmt.Errorf("%s: %w", dir, err)
+		}
+	}
+	if s.At != t.at {
+		for i := range s.At.Stage { // the model is told of all that were trained
+			if err := t.enter(position{Stage: i}); err != nil {
+				return fmt.Errorf("%s: %w", dir, err)
+			}
+		}
+		if err := t.enter(s.At); err != nil {
 			return fmt.Errorf("%s: %w", dir, err)
 		}
 	}
@@ -155,21 +170,33 @@ func (t *Trainer[B]) LoadState(dir string) error {
 	return nil
 }
 
+// trainedWeights are those that any stage trains.
 func (t *Trainer[B]) trainedWeights() []checkpoint.Param {
 	var params []layers.Parameter
+	names := t.everTrained()
 	for _, p := range layers.Parameters(t.Model) {
-		if p.Value.RequiresGrad() {
+		if names[p.Name] {
 			params = append(params, p)
 		}
 	}
 	return weights.Params(params)
 }
 
-// fingerprint is the hash of the names and elements of all frozen parameters.
+func (t *Trainer[B]) everTrained() map[string]bool {
+	names := map[string]bool{}
+	for _, p := range t.plans {
+		maps.Copy(names, p.trains())
+	}
+	return names
+}
+
+// fingerprint is the hash of the names and elements of all parameters that no
+// stage trains.
 func (t *Trainer[B]) fingerprint() string {
 	h := sha256.New()
+	names := t.everTrained()
 	for _, p := range layers.Parameters(t.Model) {
-		if !p.Value.RequiresGrad() {
+		if !names[p.Name] {
 			h.Write([]byte(p.Name))
 			data := weights.Params([]layers.Parameter{p})[0].Data
 			hashFloats(h, data)

@@ -22,12 +22,13 @@ var ErrNotFinite = errors.New("is not finite: lower the learning rate, or clip g
 // Step is what happened in one update.
 type Step struct {
 	Epoch        int     // from 1
+	Stage        int     // from 1
 	Step         int     // updates so far, from 1
 	TotalSteps   int     // of the whole run
 	Loss         float64 // mean over the labelled tokens
 	GradNorm     float64 // before clipping
-	LearningRate float64
-	Labels       int // labelled tokens in this update
+	LearningRate float64 // of the first group of the optimiser
+	Labels       int     // labelled tokens in this update
 	Duration     time.Duration
 }
 
@@ -46,9 +47,10 @@ type Epoch struct {
 
 // Hooks are called by a run; an error stops it. Nil ones are left out.
 type Hooks struct {
-	Step  func(Step) error  // after each update
-	Skip  func(Skip) error  // after each update that the guard did not make
-	Epoch func(Epoch) error // after each epoch and its validation
+	Stage func(StageStart) error // before the first update of each stage
+	Step  func(Step) error       // after each update
+	Skip  func(Skip) error       // after each update that the guard did not make
+	Epoch func(Epoch) error      // after each epoch and its validation
 	// Validating is told how many batches of the validation data are done.
 	Validating func(done, total int)
 }
@@ -74,12 +76,14 @@ type Trainer[B any] struct {
 
 	train, val Data[B]
 	options    Options
+	plans      []*plan
 	params     []optim.Param
 	random     *layers.Random
 	recycler   layers.Recycler
 	totalSteps int
 
 	// Where the run is: kept in its state.
+	at                 position
 	epoch, batch, step int     // epochs and, within this one, batches done; updates
 	lossSum            float64 // of this epoch, over its labels
 	labels             int
@@ -88,26 +92,25 @@ type Trainer[B any] struct {
 }
 
 // New returns a trainer for those parameters of model that require a
-// gradient; see [layers.Trainable]. val may be nil.
+// gradient (see [layers.Trainable]), or that o.Stages name: those of the first
+// stage then require one, and no others. val may be nil.
 func New[B any](model Model[B], train, val Data[B], o Options) (*Trainer[B], error) {
 	if err := o.Check(); err != nil {
 		return nil, err
 	}
-	t := &Trainer[B]{Model: model, train: train, val: val, options: o, params: trained(model), random: layers.NewRandom(o.Seed)}
-	if len(t.params) == 0 {
-		return nil, errors.New("no parameter is trained: all are frozen")
-	}
-	perEpoch := (train.NumBatches() + o.GradientAccumulationSteps - 1) / o.GradientAccumulationSteps
-	t.totalSteps = o.Epochs * perEpoch
-	if o.MaxSteps > 0 {
-		t.totalSteps = min(t.totalSteps, o.MaxSteps)
-	}
 	if val == nil && o.EarlyStoppingPatience > 0 {
 		return nil, &OptionError{"early_stopping_patience", "needs validation data"}
 	}
+	t := &Trainer[B]{Model: model, train: train, val: val, options: o, random: layers.NewRandom(o.Seed)}
 	var err error
-	t.Optimizer, err = o.newOptimizer(t.params, t.totalSteps)
-	return t, err
+	perEpoch := (train.NumBatches() + o.GradientAccumulationSteps - 1) / o.GradientAccumulationSteps
+	if t.plans, err = o.plans(model, perEpoch); err != nil {
+		return nil, err
+	}
+	for _, p := range t.plans {
+		t.totalSteps += p.steps
+	}
+	return t, t.enter(position{})
 }
 
 // TotalSteps is the number of updates of the whole run.
@@ -124,7 +127,17 @@ func (t *Trainer[B]) EpochsDone() int { return t.epoch }
 // that wraps [ErrNotFinite] or [ErrHuge], before the weights are touched, when the
 // loss or a gradient is bad more often in a row than [GuardOptions] allow.
 func (t *Trainer[B]) Run(ctx context.Context) error {
-	for t.epoch < t.options.Epochs && !t.best.exhausted(t.epoch, t.options.EarlyStoppingPatience) && (t.step < t.totalSteps || t.batch > 0) {
+	told := -1 // the last stage that the hooks know of
+	for !t.best.exhausted(t.epoch, t.options.EarlyStoppingPatience) {
+		if more, err := t.next(); err != nil || !more {
+			return err
+		}
+		if told != t.at.Stage && t.epoch == t.at.Epoch && t.step == t.at.Step {
+			if err := t.begin(); err != nil {
+				return err
+			}
+		}
+		told = t.at.Stage
 		start := time.Now()
 		if err := t.runEpoch(ctx); err != nil {
 			return err
@@ -140,7 +153,7 @@ func (t *Trainer[B]) Run(ctx context.Context) error {
 			}
 			// Updates are being skipped, and it is the weights that are at fault.
 			if t.guard.InRow > 0 && v.Loss-v.Loss != 0 {
-				return fmt.Errorf("step %d (learning rate %.3g): %d updates in a row were skipped, and validation loss %w", t.step+1, t.options.LearningRate, t.guard.InRow, ErrNotFinite)
+				return fmt.Errorf("step %d (learning rate %.3g): %d updates in a row were skipped, and validation loss %w", t.step+1, t.plans[t.at.Stage].LearningRate, t.guard.InRow, ErrNotFinite)
 			}
 			e.ValLoss, e.ImageGain = v.Loss, v.ImageGain
 			e.Best = t.best.update(e.ValLoss, e.Epoch)
@@ -157,7 +170,7 @@ func (t *Trainer[B]) Run(ctx context.Context) error {
 }
 
 func (t *Trainer[B]) runEpoch(ctx context.Context) error {
-	if t.step == t.totalSteps {
+	if t.step >= t.stageEnd() {
 		return nil // stopped after the last update: what is left is to validate
 	}
 	var parts []B // of one update
@@ -178,7 +191,7 @@ func (t *Trainer[B]) runEpoch(ctx context.Context) error {
 			return err
 		}
 		parts = parts[:0]
-		if t.step == t.totalSteps {
+		if t.step >= t.stageEnd() {
 			break
 		}
 	}
@@ -189,7 +202,7 @@ func (t *Trainer[B]) runEpoch(ctx context.Context) error {
 // as one big batch.
 func (t *Trainer[B]) update(parts []B) error {
 	start := time.Now()
-	s := Step{Epoch: t.epoch + 1, Step: t.step + 1, TotalSteps: t.totalSteps, LearningRate: t.Optimizer.Groups()[0].Rate(t.step)}
+	s := Step{Epoch: t.epoch + 1, Stage: t.at.Stage + 1, Step: t.step + 1, TotalSteps: t.totalSteps, LearningRate: t.Optimizer.Groups()[0].Rate(t.step)}
 	parts = slices.DeleteFunc(parts, func(b B) bool { return t.Model.Labels(b) == 0 })
 	if len(parts) == 0 {
 		return nil
