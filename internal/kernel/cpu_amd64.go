@@ -11,12 +11,15 @@ func available() []*simd {
 	var all []*simd
 	if sys.X86.HasAVX2 && sys.X86.HasFMA && sys.X86.HasBMI2 {
 		if sys.X86.HasAVX512F && sys.X86.HasAVX512DQ && sys.X86.HasAVX512BW && sys.X86.HasAVX512VL {
+			plain, amx := avx512, avx512
 			if sys.X86.HasAMXTile && sys.X86.HasAMXBF16 && allowTiles() {
-				amx := avx512
 				amx.name, amx.tiles = "amx", &tiles{panels: panelsAMX, leadingPanels: leadingPanelsAMX, split: splitAMX, round: roundAMX}
 				all = append(all, &amx)
 			}
-			all = append(all, &avx512)
+			if sys.X86.HasAVX512BF16 {
+				plain.tiles = &tiles{leadingPanels: dotPanelsAMX, round: roundAMX}
+			}
+			all = append(all, &plain)
 		}
 		all = append(all, &avx2)
 	}

@@ -21,7 +21,7 @@ type Epilogue[T Float] struct {
 // [GemmFew].
 func Gemm[T Float](transA, transB bool, m, n, k int, a []T, lda int, b []T, ldb int, c []T, ldc int, accumulate bool, e *Epilogue[T]) {
 	g := newProduct(transA, transB, m, n, k, a, lda, b, ldb, c, ldc, accumulate, e)
-	if s := vectorised[T](); s != nil && s.tiles != nil && m*n*k > 0 {
+	if vectorised[T]().pieces() && m*n*k > 0 {
 		split(any(&g).(*product[float32]))
 	} else {
 		g.plain()

@@ -162,7 +162,7 @@ func TestGemmDoesNotDependOnThreadsNorOnOtherRowsAndColumns(t *testing.T) {
 func TestGemmHasTheSameBitsOnAllInstructionSets(t *testing.T) {
 	var first []float32
 	onEveryCPU(func(name string) {
-		if cpu == nil || cpu.tiles != nil {
+		if cpu == nil || cpu.pieces() {
 			return // no fused multiply-add, or products in pieces
 		}
 		x := newMatrices[float32](33, 70, 300, 2, 0)

@@ -16,6 +16,11 @@ func panelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, cols 
 //go:noescape
 func leadingPanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, panels int, accumulate bool)
 
+// dotPanelsAMX is leadingPanels with dot products of pairs in place of tiles.
+//
+//go:noescape
+func dotPanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, panels int, accumulate bool)
+
 // splitAMX fills one tile of each step with the leading pieces of 16 rows of 32, at high, and two, 2048 bytes apart,
 // with the second and the third, at low. The first 16 of a row are at src, the others second bytes later; the next row is row bytes
 // after, the next step's step bytes. It reports whether there is a number that cannot be cut: a NaN, an infinity, or what would round to one.

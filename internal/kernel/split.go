@@ -7,13 +7,16 @@ import (
 )
 
 // tiles are the functions of an instruction set that multiplies tiles of bfloat16, 16 rows of 32 by 32 rows of 16, with sums in
-// float32; see split.
+// float32; see split. Where it does not do so fast enough for float32 in pieces, panels and split are nil.
 type tiles struct {
 	panels        func(a, b *byte, steps int, c *float32, ldc, rows, cols int, accumulate bool, scratch *float32, ahead *byte)
 	leadingPanels func(a, b *byte, steps int, c *float32, ldc, panels int, accumulate bool)
 	split         func(high, low *byte, src *float32, row, second, step, steps int) bool
 	round         func(high *byte, src *float32, row, second, step, steps int)
 }
+
+// pieces reports whether float32 is best multiplied in pieces.
+func (s *simd) pieces() bool { return s != nil && s.tiles != nil && s.tiles.panels != nil }
 
 // A float32 of 24 bits is exactly the sum of three bfloat16 of 8, so a product of matrices is one of their pieces: a₁b₁ + a₁b₂ + a₂b₁
 // + a₂b₂ + a₁b₃ + a₃b₁, where what is left out is below the rounding of float32. Six products of tiles take less time than one

@@ -349,6 +349,82 @@ func (g *isa) leadingPanels() {
 	RET()
 }
 
+// dotBF16 is VDPBF16PS: c += a·b for 16 pairs of bfloat16, all in registers of 64 bytes given by number.
+func dotBF16(c, a, b uint8) {
+	emit(0x62,
+		(^c>>3&1)<<7|(^b>>4&1)<<6|(^b>>3&1)<<5|(^c>>4&1)<<4|2, // map 0F38
+		(^a&15)<<3|1<<2|2, // W0, prefix F3
+		0x40|(^a>>4&1)<<3, // 512 bits
+		0x52, 0xc0|(c&7)<<3|b&7)
+}
+
+// leadingPanelsWithoutTiles does on AVX-512's bfloat16 what leadingPanels does on tiles, eight rows of C at a time.
+func (g *isa) leadingPanelsWithoutTiles() {
+	g.function("dotPanels", "(a, b *byte, steps int, c *float32, ldc, panels int, accumulate bool)",
+		"is leadingPanels with dot products of pairs in place of tiles.")
+	load := func(name string, r reg.Register) { Load(Param(name), r) }
+	const rows = 8
+	zmm := []reg.Register{reg.Z0, reg.Z1, reg.Z2, reg.Z3, reg.Z4, reg.Z5, reg.Z6, reg.Z7, reg.Z8, reg.Z9, reg.Z10, reg.Z11, reg.Z12, reg.Z13, reg.Z14, reg.Z15,
+		reg.Z16, reg.Z17, reg.Z18, reg.Z19}
+	load("a", reg.R8)
+	load("c", reg.R10)
+	load("ldc", reg.R11)
+	SHLQ(U8(2), reg.R11)
+	load("panels", reg.R12)
+	Label("panel")
+	MOVQ(U32(0), reg.R9) // of 4 groups of rows: two in each tile
+	Label("group")
+	MOVBQZX(NewParamAddr("accumulate", 48), reg.RCX)
+	TESTQ(reg.RCX, reg.RCX)
+	JNE(LabelRef("load"))
+	for i := range 2 * rows {
+		VPXORD(zmm[i], zmm[i], zmm[i])
+	}
+	JMP(LabelRef("start"))
+	Label("load")
+	MOVQ(reg.R10, reg.RSI)
+	for i := range rows {
+		VMOVUPS(Mem{Base: reg.RSI}, zmm[2*i])
+		VMOVUPS(Mem{Base: reg.RSI, Disp: 64}, zmm[2*i+1])
+		ADDQ(reg.R11, reg.RSI)
+	}
+	Label("start")
+	MOVQ(reg.R9, reg.RSI)
+	SHLQ(U8(9), reg.RSI) // 8 rows of 64 bytes
+	ADDQ(reg.R8, reg.RSI)
+	load("b", reg.RDI)
+	load("steps", reg.RCX)
+	Label("step")
+	for p := range 16 {
+		VMOVUPS(Mem{Base: reg.RDI, Disp: 64 * p}, reg.Z16)
+		VMOVUPS(Mem{Base: reg.RDI, Disp: tileBytes + 64*p}, reg.Z17)
+		for i := range rows {
+			x := 18 + i%2
+			VPBROADCASTD(Mem{Base: reg.RSI, Disp: 64*i + 4*p}, zmm[x])
+			dotBF16(uint8(2*i), 16, uint8(x))
+			dotBF16(uint8(2*i+1), 17, uint8(x))
+		}
+	}
+	ADDQ(U32(highBytes), reg.RSI)
+	ADDQ(U32(highBytes), reg.RDI)
+	DECQ(reg.RCX)
+	JNE(LabelRef("step"))
+	for i := range rows {
+		VMOVUPS(zmm[2*i], Mem{Base: reg.R10})
+		VMOVUPS(zmm[2*i+1], Mem{Base: reg.R10, Disp: 64})
+		ADDQ(reg.R11, reg.R10)
+	}
+	INCQ(reg.R9)
+	CMPQ(reg.R9, U8(4))
+	JNE(LabelRef("group"))
+	load("steps", reg.RCX)
+	SHLQ(U8(11), reg.RCX)
+	ADDQ(reg.RCX, reg.R8)
+	DECQ(reg.R12)
+	JNE(LabelRef("panel"))
+	g.end()
+}
+
 // splits writes what makes panels of float32.
 func (g *isa) splits() {
 	g.split()

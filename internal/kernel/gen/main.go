@@ -25,6 +25,7 @@ func main() {
 		g.configureTiles()
 		g.amxTiles()
 		g.leadingPanels()
+		g.leadingPanelsWithoutTiles()
 		g.splits()
 	} else {
 		g.tiles()
