@@ -1,8 +1,13 @@
 package vision
 
-import "fmt"
+import (
+	"fmt"
+	"image"
+	"image/color"
+)
 
-// Image is an 8-bit RGB picture in row-major order.
+// Image is an 8-bit RGB picture in row-major order. It is an [image.Image] too,
+// so that image/png and others can write it.
 type Image struct {
 	Width, Height int
 	Pix           []uint8 // red, green, blue of each pixel: [Height, Width, 3]
@@ -14,6 +19,21 @@ func NewImage(width, height int) Image {
 		panic(fmt.Sprintf("vision: NewImage(%d, %d): negative size", width, height))
 	}
 	return Image{Width: width, Height: height, Pix: make([]uint8, 3*width*height)}
+}
+
+// ColorModel is that of opaque colours.
+func (m Image) ColorModel() color.Model { return color.RGBAModel }
+
+// Bounds begin at 0, 0.
+func (m Image) Bounds() image.Rectangle { return image.Rect(0, 0, m.Width, m.Height) }
+
+// At is the colour in column x of row y, transparent outside the picture.
+func (m Image) At(x, y int) color.Color {
+	if !(image.Point{X: x, Y: y}).In(m.Bounds()) {
+		return color.RGBA{}
+	}
+	p := m.row(y)[3*x:]
+	return color.RGBA{p[0], p[1], p[2], 255}
 }
 
 // row returns the 3*Width values of row y.

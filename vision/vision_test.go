@@ -9,6 +9,7 @@ import (
 	"image"
 	"image/color"
 	"image/jpeg"
+	"image/png"
 	"io"
 	"io/fs"
 	"math"
@@ -601,4 +602,25 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("a picture of %dx%d with %d values", img.Width, img.Height, len(img.Pix))
 		}
 	})
+}
+
+func TestAPictureCanBeWrittenByOthers(t *testing.T) {
+	m := vision.NewImage(3, 2)
+	for i := range m.Pix {
+		m.Pix[i] = uint8(10 * i)
+	}
+	var file bytes.Buffer
+	if err := png.Encode(&file, m); err != nil {
+		t.Fatal(err)
+	}
+	back, err := vision.Decode(&file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if back.Width != 3 || back.Height != 2 || !slices.Equal(back.Pix, m.Pix) {
+		t.Errorf("%v came back as %v", m, back)
+	}
+	if c := m.At(3, 0); c != (color.RGBA{}) {
+		t.Errorf("outside the picture there is %v", c)
+	}
 }

@@ -42,7 +42,7 @@ func Draw(picture vision.Image, words []Word, rows, cols int) (image.Image, erro
 	scale := float64(side) / float64(max(picture.Width, picture.Height))
 	w, h := max(1, int(float64(picture.Width)*scale)), max(1, int(float64(picture.Height)*scale))
 	plain := image.NewRGBA(image.Rect(0, 0, w, h))
-	draw.CatmullRom.Scale(plain, plain.Bounds(), toRGBA(picture), image.Rect(0, 0, picture.Width, picture.Height), draw.Src, nil)
+	draw.CatmullRom.Scale(plain, plain.Bounds(), picture, picture.Bounds(), draw.Src, nil)
 
 	n := len(words) + 1
 	across := min(n, perRow)
@@ -125,15 +125,6 @@ func bilinear(heat []float32, rows, cols int, y, x float64) float64 {
 	fy, fx := y-float64(y0), x-float64(x0)
 	at := func(r, c int) float64 { return float64(heat[r*cols+c]) }
 	return (at(y0, x0)*(1-fx)+at(y0, x1)*fx)*(1-fy) + (at(y1, x0)*(1-fx)+at(y1, x1)*fx)*fy
-}
-
-func toRGBA(p vision.Image) *image.RGBA {
-	out := image.NewRGBA(image.Rect(0, 0, p.Width, p.Height))
-	for i := range p.Width * p.Height {
-		copy(out.Pix[4*i:], p.Pix[3*i:3*i+3])
-		out.Pix[4*i+3] = 255
-	}
-	return out
 }
 
 func newFace() (font.Face, error) {

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"html/template"
-	"image"
 	"image/png"
 	"io"
 	"strings"
@@ -137,13 +136,8 @@ func thumbnail(d datasets.Dataset, index int) template.URL {
 	if long := max(m.Width, m.Height); long > thumbnailSide {
 		m = m.Resize(max(m.Width*thumbnailSide/long, 1), max(m.Height*thumbnailSide/long, 1), vision.Bicubic)
 	}
-	out := image.NewNRGBA(image.Rect(0, 0, m.Width, m.Height))
-	for i := range m.Width * m.Height {
-		copy(out.Pix[4*i:], m.Pix[3*i:3*i+3])
-		out.Pix[4*i+3] = 255
-	}
 	var data bytes.Buffer
-	if err := png.Encode(&data, out); err != nil {
+	if err := png.Encode(&data, m); err != nil {
 		return ""
 	}
 	return template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(data.Bytes()))

@@ -102,12 +102,7 @@ func thumbnail(m vision.Image) image.Image {
 		side := func(n int) int { return max(n*thumbnailSide/long, 1) }
 		m = m.Resize(side(m.Width), side(m.Height), vision.Bicubic)
 	}
-	out := image.NewNRGBA(image.Rect(0, 0, m.Width, m.Height))
-	for i := range m.Width * m.Height {
-		copy(out.Pix[4*i:], m.Pix[3*i:3*i+3])
-		out.Pix[4*i+3] = 255
-	}
-	return out
+	return m
 }
 
 // keepPicture writes a picture under a name made of its content, so that it is
