@@ -40,7 +40,9 @@ type simd struct {
 
 	adam func(w, grad, m, v *float32, n int, k *[8]float32)
 
-	held [heldFormats][]heldKernel // for the numbers of rows of heldRows
+	held     [HeldInt8][]heldKernel // for 1, 2, 4, … rows
+	heldInt8 []int8Kernel
+	ahead    [heldFormats]int // bytes for these to fetch ahead, found by trying
 
 	tiles *tiles // nil where there are none
 }

@@ -3,6 +3,7 @@ package kernel
 import sys "golang.org/x/sys/cpu"
 
 //go:generate go -C gen run . -isa amx -out ../kernel_amx_amd64.s -stubs ../kernel_amx_amd64.go -pkg kernel
+//go:generate go -C gen run . -isa vnni -out ../kernel_vnni_amd64.s -stubs ../kernel_vnni_amd64.go -pkg kernel
 //go:generate go -C gen run . -isa avx512 -out ../kernel_avx512_amd64.s -stubs ../kernel_avx512_amd64.go -pkg kernel
 //go:generate go -C gen run . -isa avx2 -out ../kernel_avx2_amd64.s -stubs ../kernel_avx2_amd64.go -pkg kernel
 
@@ -11,8 +12,13 @@ func available() []*simd {
 	var all []*simd
 	if sys.X86.HasAVX2 && sys.X86.HasFMA && sys.X86.HasBMI2 {
 		if sys.X86.HasAVX512F && sys.X86.HasAVX512DQ && sys.X86.HasAVX512BW && sys.X86.HasAVX512VL {
-			plain, amx := avx512, avx512
+			plain := avx512
+			if sys.X86.HasAVX512VNNI {
+				plain.heldInt8 = []int8Kernel{heldInt81VNNI, heldInt82VNNI, heldInt84VNNI}
+			}
+			amx := plain
 			if sys.X86.HasAMXTile && sys.X86.HasAMXBF16 && allowTiles() {
+				amx.ahead = [heldFormats]int{1024, 2048, 8192}
 				amx.name, amx.tiles = "amx", &tiles{panels: panelsAMX, leadingPanels: leadingPanelsAMX, split: splitAMX, round: roundAMX}
 				all = append(all, &amx)
 			}
@@ -58,11 +64,12 @@ var avx512 = simd{
 	layerNormBackward: layerNormBackwardAVX512,
 	layerNormScales:   layerNormScalesAVX512,
 	adam:              adamAVX512,
-	held: [heldFormats][]heldKernel{
+	held: [HeldInt8][]heldKernel{
 		{heldFloat321AVX512, heldFloat322AVX512, heldFloat324AVX512, heldFloat328AVX512},
 		{heldBFloat161AVX512, heldBFloat162AVX512, heldBFloat164AVX512, heldBFloat168AVX512},
-		{heldInt81AVX512, heldInt82AVX512, heldInt84AVX512, heldInt88AVX512},
 	},
+	heldInt8: []int8Kernel{heldInt81AVX2},
+	ahead:    [heldFormats]int{256, 256, 256},
 }
 
 var avx2 = simd{
@@ -96,7 +103,7 @@ var avx2 = simd{
 	layerNormBackward: layerNormBackwardAVX2,
 	layerNormScales:   layerNormScalesAVX2,
 	adam:              adamAVX2,
-	held: [heldFormats][]heldKernel{
-		{heldFloat321AVX2, heldFloat322AVX2}, {heldBFloat161AVX2, heldBFloat162AVX2}, {heldInt81AVX2, heldInt82AVX2},
-	},
+	held:              [HeldInt8][]heldKernel{{heldFloat321AVX2, heldFloat322AVX2}, {heldBFloat161AVX2, heldBFloat162AVX2}},
+	heldInt8:          []int8Kernel{heldInt81AVX2},
+	ahead:             [heldFormats]int{256, 256, 256},
 }

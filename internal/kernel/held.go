@@ -14,7 +14,7 @@ type HeldFormat int
 const (
 	HeldFloat32  HeldFormat = iota
 	HeldBFloat16            // rounded to nearest, ties to even
-	HeldInt8                // of each column, 127 steps either way to its largest element, rounded to nearest
+	HeldInt8                // of each column, 127 steps either way to its largest element, rounded to nearest; see heldint8.go
 	heldFormats
 )
 
@@ -25,21 +25,21 @@ func (f HeldFormat) bytes() int { return [heldFormats]int{4, 2, 1}[f] }
 type Held struct {
 	k, n   int
 	format HeldFormat
-	data   []byte    // panels of [k][32] elements
+	data   []byte    // panels of [k][32] elements; of HeldInt8 [k/4][32][4]
 	scale  []float32 // of each column, for HeldInt8
 }
 
 const heldCols = 32
 
-// heldKernel multiplies a few rows with a panel; see heldFloat321AVX512.
-type heldKernel func(k int, a *float32, b *byte, c *float32, ldc, cols int, scale *float32)
+// heldKernel multiplies a few rows with a panel of float32 or bfloat16; see heldFloat321AVX512.
+type heldKernel func(k int, a *float32, b *byte, c *float32, ldc, cols, ahead int)
 
 // Hold copies op(B), k×n, which is b transposed if transB is set. It panics if the slice is too short.
 func Hold(format HeldFormat, transB bool, k, n int, b []float32, ldb int) *Held {
 	checkMatrix("B", b, ldb, k, n, transB)
 	h := &Held{k: k, n: n, format: format}
 	panels := divide(n, heldCols)
-	size := panels * k * heldCols * format.bytes()
+	size := panels * h.panelBytes()
 	memory := make([]byte, size+63)
 	h.data = memory[-uintptr(unsafe.Pointer(unsafe.SliceData(memory)))&63:][:size]
 	if format == HeldInt8 {
@@ -65,8 +65,16 @@ func Hold(format HeldFormat, transB bool, k, n int, b []float32, ldb int) *Held 
 
 // panel are the bytes of a panel.
 func (h *Held) panel(i int) []byte {
-	size := h.k * heldCols * h.format.bytes()
+	size := h.panelBytes()
 	return h.data[i*size : (i+1)*size]
+}
+
+func (h *Held) panelBytes() int {
+	k := h.k
+	if h.format == HeldInt8 {
+		k = roundUp(k, int8Steps)
+	}
+	return k * heldCols * h.format.bytes()
 }
 
 // put stores a panel that has to be converted.
@@ -78,38 +86,17 @@ func (h *Held) put(i int, x []float32) {
 			to[j] = uint16(math.Float32bits(roundBFloat16(v)) >> 16)
 		}
 	case HeldInt8:
-		h.quantize(unsafe.Slice((*int8)(p), len(x)), x, h.scale[i*heldCols:(i+1)*heldCols])
+		quantizeColumns(h.panel(i), x, h.scale[i*heldCols:(i+1)*heldCols])
 	}
 }
 
-// quantize divides each column by 1/127 of its largest element.
-func (h *Held) quantize(to []int8, x, scale []float32) {
-	for j, v := range x {
-		scale[j%heldCols] = max(scale[j%heldCols], float32(math.Abs(float64(v))))
-	}
-	var inverse [heldCols]float32
-	for j := range scale {
-		if scale[j] > 0 {
-			inverse[j] = 127 / scale[j]
-		}
-		scale[j] /= 127
-	}
-	for j, v := range x {
-		to[j] = int8(math.RoundToEven(float64(v * inverse[j%heldCols])))
-	}
-}
-
-// floats are the elements of a panel as they take part in products, before the columns' scales: in x if they have to be converted.
+// floats are the elements of a panel of float32 or bfloat16: in x if they have to be converted.
 func (h *Held) floats(x []float32, panel []byte) []float32 {
 	n := h.k * heldCols
 	switch p := unsafe.Pointer(unsafe.SliceData(panel)); h.format {
 	case HeldBFloat16:
 		for j, v := range unsafe.Slice((*uint16)(p), n) {
 			x[j] = math.Float32frombits(uint32(v) << 16)
-		}
-	case HeldInt8:
-		for j, v := range unsafe.Slice((*int8)(p), n) {
-			x[j] = float32(v)
 		}
 	default:
 		return unsafe.Slice((*float32)(p), n)
@@ -123,17 +110,19 @@ func (h *Held) Column(dst []float32, j int) {
 	if j < 0 || j >= h.n {
 		panic(fmt.Sprintf("kernel: column %d of a held matrix with %d", j, h.n))
 	}
-	first := h.panel(j / heldCols)
-	at := j % heldCols * h.format.bytes()
+	var scale float32
+	if h.format == HeldInt8 {
+		scale = h.scale[j]
+	}
+	panel, j := h.panel(j/heldCols), j%heldCols
 	for p := range dst[:h.k] {
-		element := unsafe.Pointer(&first[p*heldCols*h.format.bytes()+at])
 		switch h.format {
 		case HeldBFloat16:
-			dst[p] = math.Float32frombits(uint32(*(*uint16)(element)) << 16)
+			dst[p] = math.Float32frombits(uint32(*(*uint16)(unsafe.Pointer(&panel[2*(p*heldCols+j)]))) << 16)
 		case HeldInt8:
-			dst[p] = float32(*(*int8)(element)) * h.scale[j]
+			dst[p] = float32(int(panel[int8At(p, j)])-int8Zero) * scale
 		default:
-			dst[p] = *(*float32)(element)
+			dst[p] = *(*float32)(unsafe.Pointer(&panel[4*(p*heldCols+j)]))
 		}
 	}
 }
@@ -141,43 +130,72 @@ func (h *Held) Column(dst []float32, j int) {
 // Bytes is the memory that the matrix takes.
 func (h *Held) Bytes() int { return len(h.data) + 4*len(h.scale) }
 
-// Multiply computes C = A·op(B) and applies e if it is not nil, as [GemmFew] with the elements that are held: for
-// [HeldInt8] the sums are multiplied by the column's scale at the end. Those of float32 and bfloat16 have the same bits. What a
-// row gets does not depend on the rows beside it.
+// Multiply computes C = A·op(B) and applies e if it is not nil, as [GemmFew] with the elements that are held. Those of float32 and
+// bfloat16 have the same bits. For [HeldInt8] a row of A is rounded to 32512 steps either way to its largest element, and the
+// sums are exact; if the row has a NaN or an infinity, all that comes of it is NaN. What a row gets does not depend on the rows beside it.
 func (h *Held) Multiply(m int, a []float32, lda int, c []float32, ldc int, e *Epilogue[float32]) {
 	g := newProduct(false, false, m, h.n, 0, a, lda, nil, h.n, c, ldc, false, e)
 	checkMatrix("A", a, lda, m, h.k, false)
 	if m == 0 || h.n == 0 {
 		return
 	}
-	groups := heldGroups(m)
-	packed := borrow[float32](m * h.k)
-	defer packed.giveBack()
-	i, rest := 0, packed.x
-	for _, rows := range groups {
-		if h.k > 0 {
-			packGeneric(rest, rows, a[i*lda:], lda, 1, rows, h.k)
-		}
-		i, rest = i+rows, rest[rows*h.k:]
+	groups := h.groups(m)
+	var left heldLeft
+	if h.format == HeldInt8 {
+		left = quantizeRows(groups, h.k, a, lda)
+	} else {
+		left = packRows(groups, h.k, a, lda)
 	}
+	defer left.giveBack()
 	Parallel(divide(h.n, heldCols), 1+serialWork/(m*heldCols*max(1, h.k)), func(lo, hi int) {
 		var x scratch[float32]
-		if cpu == nil {
+		if cpu == nil && h.format != HeldInt8 {
 			x = borrow[float32](h.k * heldCols)
 			defer x.giveBack()
 		}
 		for p := lo; p < hi; p++ {
-			h.multiplyPanel(p, groups, packed.x, x.x, c, ldc)
+			if h.format == HeldInt8 {
+				h.multiplyInt8(p, groups, left, c, ldc)
+			} else {
+				h.multiplyPanel(p, groups, left.x, x.x, c, ldc)
+			}
 		}
 		g.finish(0, m, lo*heldCols, min(hi*heldCols, h.n))
 	})
 }
 
-// heldGroups divides rows into groups for which there are kernels.
-func heldGroups(m int) (groups []int) {
+// heldLeft are the rows of A in groups, in the order in which the kernels read them: of each step, that of each row.
+type heldLeft struct {
+	scratch[float32]
+	digits []uint32 // the same memory, for HeldInt8
+	rows   []int8Row
+}
+
+func packRows(groups []int, k int, a []float32, lda int) heldLeft {
+	m := 0
+	for _, rows := range groups {
+		m += rows
+	}
+	packed := borrow[float32](m * k)
+	i, rest := 0, packed.x
+	for _, rows := range groups {
+		if k > 0 {
+			packGeneric(rest, rows, a[i*lda:], lda, 1, rows, k)
+		}
+		i, rest = i+rows, rest[rows*k:]
+	}
+	return heldLeft{scratch: packed}
+}
+
+// groups divides rows into groups for which there are kernels.
+func (h *Held) groups(m int) (groups []int) {
 	kernels := 1
-	if cpu != nil {
-		kernels = len(cpu.held[0])
+	switch {
+	case cpu == nil:
+	case h.format == HeldInt8:
+		kernels = len(cpu.heldInt8)
+	default:
+		kernels = len(cpu.held[h.format])
 	}
 	for rows := 1 << (kernels - 1); m > 0; rows /= 2 {
 		for ; m >= rows; m -= rows {
@@ -190,10 +208,6 @@ func heldGroups(m int) (groups []int) {
 // multiplyPanel multiplies all groups of rows with a panel, which the first brings into the cache.
 func (h *Held) multiplyPanel(p int, groups []int, a, scratch, c []float32, ldc int) {
 	panel, cols := h.panel(p), min(heldCols, h.n-p*heldCols)
-	var scale []float32
-	if h.scale != nil {
-		scale = h.scale[p*heldCols:]
-	}
 	var b []float32
 	if cpu == nil {
 		b = h.floats(scratch, panel)
@@ -201,16 +215,16 @@ func (h *Held) multiplyPanel(p int, groups []int, a, scratch, c []float32, ldc i
 	for _, rows := range groups {
 		if cpu != nil && h.k > 0 {
 			f := cpu.held[h.format][bits.TrailingZeros(uint(rows))]
-			f(h.k, single(a), unsafe.SliceData(panel), single(c[p*heldCols:]), ldc, cols, unsafe.SliceData(scale))
+			f(h.k, single(a), unsafe.SliceData(panel), single(c[p*heldCols:]), ldc, cols, cpu.ahead[h.format])
 		} else {
-			heldGeneric(rows, h.k, a, b, c[p*heldCols:], ldc, cols, scale)
+			heldGeneric(rows, h.k, a, b, c[p*heldCols:], ldc, cols)
 		}
 		a = a[rows*h.k:]
 		c = c[min(len(c), rows*ldc):]
 	}
 }
 
-func heldGeneric(rows, k int, a, b, c []float32, ldc, cols int, scale []float32) {
+func heldGeneric(rows, k int, a, b, c []float32, ldc, cols int) {
 	for i := range rows {
 		var sum [heldCols]float32
 		for p := range k {
@@ -219,11 +233,6 @@ func heldGeneric(rows, k int, a, b, c []float32, ldc, cols int, scale []float32)
 				sum[j] += x * y
 			}
 		}
-		for j := range cols {
-			if scale != nil {
-				sum[j] *= scale[j]
-			}
-			c[i*ldc+j] = sum[j]
-		}
+		copy(c[i*ldc:i*ldc+cols], sum[:])
 	}
 }

@@ -26,6 +26,21 @@ func stored(format HeldFormat, x []float32, k, n int) []float32 {
 	return y
 }
 
+// rounded are the rows of A as they take part in products with int8.
+func rounded(a []float32, m, k int) []float64 {
+	y := make([]float64, m*k)
+	for i := range m {
+		row, top := a[i*k:(i+1)*k], float32(0)
+		for _, v := range row {
+			top = max(top, float32(math.Abs(float64(v))))
+		}
+		for p, v := range row {
+			y[i*k+p] = math.RoundToEven(float64(v*(int8Digits/top))) * float64(top/int8Digits)
+		}
+	}
+	return y
+}
+
 func TestHeldProductsAreThoseOfTheStoredElements(t *testing.T) {
 	testOnEveryCPU(t, func(t *testing.T) {
 		for format := range heldFormats {
@@ -42,13 +57,15 @@ func TestHeldProductsAreThoseOfTheStoredElements(t *testing.T) {
 				want, got, again := make([]float32, m*n), make([]float32, m*n+3*m), make([]float32, m*n)
 				e := &Epilogue[float32]{Bias: x.bias, Activation: GELU}
 				GemmFew(false, false, m, n, k, x.a, k, b, n, want, n, false, e)
+				exact := make([]float64, m*n) // for int8, whose sums are
+				GemmFew(false, false, m, n, k, rounded(x.a, m, k), k, double(b), n, exact, n, false, &Epilogue[float64]{Bias: double(x.bias), Activation: GELU})
 				h := Hold(format, false, k, n, x.b, n)
 				h.Multiply(m, x.a, k, got, n+3, e)
 				what := fmt.Sprintf("format %d, %s", format, x.shape())
 				for i := range m {
 					row := got[i*(n+3):][:n]
-					if format == HeldInt8 { // the scale is taken out of the sum
-						near(t, what, row, double(want[i*n:(i+1)*n]), 1e-5)
+					if format == HeldInt8 {
+						near(t, what, row, exact[i*n:(i+1)*n], 1e-6)
 					} else if cpu != nil {
 						same(t, what, row, want[i*n:(i+1)*n])
 					} else {
@@ -90,6 +107,50 @@ func TestHeldProductsDoNotDependOnThreadsNorOnOtherRows(t *testing.T) {
 					h.Multiply(rows, x.a[i*k:], k, got, n, nil)
 					same(t, fmt.Sprintf("%d rows from %d", rows, i), got, want[i*n:(i+rows)*n])
 				}
+			}
+		}
+	})
+}
+
+func TestProductsOfInt8HaveTheSameBitsOnEveryCPU(t *testing.T) {
+	const m, n, k = 7, 100, 3075
+	x := newMatrices[float32](m, n, k, 0, 0)
+	for i := range x.b {
+		x.b[i] = float32(math.Copysign(1, float64(x.b[i]))) // the largest sums there are
+	}
+	for i := range k {
+		x.a[i] = 3e38
+		x.a[k+i] = -3e-29
+		x.a[2*k+i] = 1e-40
+	}
+	h := Hold(HeldInt8, false, k, n, x.b, n)
+	want := make([]float32, m*n)
+	onEveryCPU(func(name string) {
+		got := make([]float32, m*n)
+		h.Multiply(m, x.a, k, got, n, nil)
+		if want[0] == 0 {
+			want = got
+		}
+		same(t, name, got, want)
+	})
+	exact := make([]float64, m*n)
+	GemmFew(false, false, m, n, k, rounded(x.a, m, k), k, double(x.b), n, exact, n, false, nil)
+	near(t, "ordinary rows", want[3*n:], exact[3*n:], 1e-6)
+	for j, v := range want[2*n : 3*n] {
+		if v != 0 {
+			t.Fatalf("a row of 1e-40 gives %v in column %d", v, j)
+		}
+	}
+}
+
+func TestInt8MakesAllOfARowNaNWhereOneElementIsNotFinite(t *testing.T) {
+	testOnEveryCPU(t, func(t *testing.T) {
+		x := newMatrices[float32](3, 40, 50, 0, 0)
+		x.a[7], x.a[2*50+49] = float32(math.NaN()), float32(math.Inf(-1))
+		Hold(HeldInt8, false, 50, 40, x.b, 40).Multiply(3, x.a, 50, x.c, 40, nil)
+		for i, v := range x.c[:3*40] {
+			if nan := v != v; nan != (i/40 != 1) {
+				t.Fatalf("row %d, column %d is %v", i/40, i%40, v)
 			}
 		}
 	})

@@ -57,40 +57,36 @@ func packCopyAVX2(dst *float32, width int, src *float32, ld int, lanes int, k in
 func packTransposeAVX2(dst *float32, width int, src *float32, ld int, lanes int, k int)
 
 // heldFloat321AVX2 sets the first cols (1 to 32) columns of 1 rows of c to the product of a, in which element i of step p is
-// a[1*p+i], and of k rows of 32 at b; where scale is not nil, column j times scale[j].
+// a[1*p+i], and of k rows of 32 at b. It fetches b so many bytes ahead.
 //
 //go:noescape
-func heldFloat321AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, scale *float32)
+func heldFloat321AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldFloat322AVX2 sets the first cols (1 to 32) columns of 2 rows of c to the product of a, in which element i of step p is
-// a[2*p+i], and of k rows of 32 at b; where scale is not nil, column j times scale[j].
+// a[2*p+i], and of k rows of 32 at b. It fetches b so many bytes ahead.
 //
 //go:noescape
-func heldFloat322AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, scale *float32)
+func heldFloat322AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldBFloat161AVX2 sets the first cols (1 to 32) columns of 1 rows of c to the product of a, in which element i of step p is
-// a[1*p+i], and of k rows of 32 at b; where scale is not nil, column j times scale[j].
+// a[1*p+i], and of k rows of 32 at b. It fetches b so many bytes ahead.
 //
 //go:noescape
-func heldBFloat161AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, scale *float32)
+func heldBFloat161AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldBFloat162AVX2 sets the first cols (1 to 32) columns of 2 rows of c to the product of a, in which element i of step p is
-// a[2*p+i], and of k rows of 32 at b; where scale is not nil, column j times scale[j].
+// a[2*p+i], and of k rows of 32 at b. It fetches b so many bytes ahead.
 //
 //go:noescape
-func heldBFloat162AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, scale *float32)
+func heldBFloat162AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, ahead int)
 
-// heldInt81AVX2 sets the first cols (1 to 32) columns of 1 rows of c to the product of a, in which element i of step p is
-// a[1*p+i], and of k rows of 32 at b; where scale is not nil, column j times scale[j].
+// heldInt81AVX2 sets the first cols (1 to 32) columns of 1 rows of c to the product of a, in which block p of row i has its
+// first digits at a[2*(1*p+i)] and its second ones after them, and of so many blocks of 32 columns at b, each of
+// four bytes without a sign. Sums begin with those of rows; column j is multiplied by scale[j], row i by its step.
+// It fetches b so many bytes ahead.
 //
 //go:noescape
-func heldInt81AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, scale *float32)
-
-// heldInt82AVX2 sets the first cols (1 to 32) columns of 2 rows of c to the product of a, in which element i of step p is
-// a[2*p+i], and of k rows of 32 at b; where scale is not nil, column j times scale[j].
-//
-//go:noescape
-func heldInt82AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, scale *float32)
+func heldInt81AVX2(blocks int, a *uint32, b *byte, c *float32, ldc int, cols int, scale *float32, rows *int32, ahead int)
 
 // addAVX2 sets dst = a + b.
 //

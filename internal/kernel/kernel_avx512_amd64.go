@@ -113,76 +113,52 @@ func packCopyAVX512(dst *float32, width int, src *float32, ld int, lanes int, k 
 func packTransposeAVX512(dst *float32, width int, src *float32, ld int, lanes int, k int)
 
 // heldFloat321AVX512 sets the first cols (1 to 32) columns of 1 rows of c to the product of a, in which element i of step p is
-// a[1*p+i], and of k rows of 32 at b; where scale is not nil, column j times scale[j].
+// a[1*p+i], and of k rows of 32 at b. It fetches b so many bytes ahead.
 //
 //go:noescape
-func heldFloat321AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, scale *float32)
+func heldFloat321AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldFloat322AVX512 sets the first cols (1 to 32) columns of 2 rows of c to the product of a, in which element i of step p is
-// a[2*p+i], and of k rows of 32 at b; where scale is not nil, column j times scale[j].
+// a[2*p+i], and of k rows of 32 at b. It fetches b so many bytes ahead.
 //
 //go:noescape
-func heldFloat322AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, scale *float32)
+func heldFloat322AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldFloat324AVX512 sets the first cols (1 to 32) columns of 4 rows of c to the product of a, in which element i of step p is
-// a[4*p+i], and of k rows of 32 at b; where scale is not nil, column j times scale[j].
+// a[4*p+i], and of k rows of 32 at b. It fetches b so many bytes ahead.
 //
 //go:noescape
-func heldFloat324AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, scale *float32)
+func heldFloat324AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldFloat328AVX512 sets the first cols (1 to 32) columns of 8 rows of c to the product of a, in which element i of step p is
-// a[8*p+i], and of k rows of 32 at b; where scale is not nil, column j times scale[j].
+// a[8*p+i], and of k rows of 32 at b. It fetches b so many bytes ahead.
 //
 //go:noescape
-func heldFloat328AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, scale *float32)
+func heldFloat328AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldBFloat161AVX512 sets the first cols (1 to 32) columns of 1 rows of c to the product of a, in which element i of step p is
-// a[1*p+i], and of k rows of 32 at b; where scale is not nil, column j times scale[j].
+// a[1*p+i], and of k rows of 32 at b. It fetches b so many bytes ahead.
 //
 //go:noescape
-func heldBFloat161AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, scale *float32)
+func heldBFloat161AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldBFloat162AVX512 sets the first cols (1 to 32) columns of 2 rows of c to the product of a, in which element i of step p is
-// a[2*p+i], and of k rows of 32 at b; where scale is not nil, column j times scale[j].
+// a[2*p+i], and of k rows of 32 at b. It fetches b so many bytes ahead.
 //
 //go:noescape
-func heldBFloat162AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, scale *float32)
+func heldBFloat162AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldBFloat164AVX512 sets the first cols (1 to 32) columns of 4 rows of c to the product of a, in which element i of step p is
-// a[4*p+i], and of k rows of 32 at b; where scale is not nil, column j times scale[j].
+// a[4*p+i], and of k rows of 32 at b. It fetches b so many bytes ahead.
 //
 //go:noescape
-func heldBFloat164AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, scale *float32)
+func heldBFloat164AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldBFloat168AVX512 sets the first cols (1 to 32) columns of 8 rows of c to the product of a, in which element i of step p is
-// a[8*p+i], and of k rows of 32 at b; where scale is not nil, column j times scale[j].
+// a[8*p+i], and of k rows of 32 at b. It fetches b so many bytes ahead.
 //
 //go:noescape
-func heldBFloat168AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, scale *float32)
-
-// heldInt81AVX512 sets the first cols (1 to 32) columns of 1 rows of c to the product of a, in which element i of step p is
-// a[1*p+i], and of k rows of 32 at b; where scale is not nil, column j times scale[j].
-//
-//go:noescape
-func heldInt81AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, scale *float32)
-
-// heldInt82AVX512 sets the first cols (1 to 32) columns of 2 rows of c to the product of a, in which element i of step p is
-// a[2*p+i], and of k rows of 32 at b; where scale is not nil, column j times scale[j].
-//
-//go:noescape
-func heldInt82AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, scale *float32)
-
-// heldInt84AVX512 sets the first cols (1 to 32) columns of 4 rows of c to the product of a, in which element i of step p is
-// a[4*p+i], and of k rows of 32 at b; where scale is not nil, column j times scale[j].
-//
-//go:noescape
-func heldInt84AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, scale *float32)
-
-// heldInt88AVX512 sets the first cols (1 to 32) columns of 8 rows of c to the product of a, in which element i of step p is
-// a[8*p+i], and of k rows of 32 at b; where scale is not nil, column j times scale[j].
-//
-//go:noescape
-func heldInt88AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, scale *float32)
+func heldBFloat168AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // addAVX512 sets dst = a + b.
 //

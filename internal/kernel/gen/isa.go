@@ -27,7 +27,8 @@ type isa struct {
 var isas = map[string]*isa{
 	"avx2":   {name: "AVX2", lanes: 8, height: 6, consts: map[uint32]Mem{}},
 	"avx512": {name: "AVX512", lanes: 16, height: 14, consts: map[uint32]Mem{}},
-	"amx":    {name: "AMX", lanes: 16, consts: map[uint32]Mem{}}, // what it adds to AVX-512
+	"vnni":   {name: "VNNI", lanes: 16, consts: map[uint32]Mem{}}, // what it adds to AVX-512
+	"amx":    {name: "AMX", lanes: 16, consts: map[uint32]Mem{}},  // what it adds to AVX-512
 }
 
 func (g *isa) wide() bool { return g.lanes == 16 }

@@ -14,23 +14,31 @@ import (
 )
 
 func main() {
-	name := flag.String("isa", "avx512", "avx2, avx512 or amx")
+	name := flag.String("isa", "avx512", "avx2, avx512, vnni or amx")
 	flag.Parse()
 	g, ok := isas[*name]
 	if !ok {
 		log.Fatalf("gen: no instruction set %q", *name)
 	}
 	ConstraintExpr("amd64")
-	if g.name == "AMX" {
+	switch g.name {
+	case "VNNI":
+		for _, rows := range []int{1, 2, 4} {
+			g.heldInt8(rows)
+		}
+	case "AMX":
 		g.configureTiles()
 		g.amxTiles()
 		g.leadingPanels()
 		g.leadingPanelsWithoutTiles()
 		g.splits()
-	} else {
+	default:
 		g.tiles()
 		g.packs()
 		g.held()
+		if !g.wide() {
+			g.heldInt8(1)
+		}
 		g.vectors()
 		g.activations()
 		g.softmax()
