@@ -19,6 +19,12 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	// What the chapters use, so that go test runs them again when it changes.
+	_ "github.com/ekphrasis-ml/ekphrasis/internal/figure"
+	_ "github.com/ekphrasis-ml/ekphrasis/seq2seq/evaluate"
+	_ "github.com/ekphrasis-ml/ekphrasis/seq2seq/sample"
+	_ "github.com/ekphrasis-ml/ekphrasis/seq2seq/train"
 )
 
 var update = flag.Bool("update", false, "write what the chapters print and draw into their folders")
@@ -76,7 +82,8 @@ func run(t *testing.T, chapter string) map[string][]byte {
 		t.Fatalf("go build: %v\n%s", err, text)
 	}
 	program := exec.Command(binary, "-out", out)
-	program.Dir = filepath.Join("..", "..") // the top of the repository
+	program.Dir = filepath.Join("..", "..")                                         // the top of the repository
+	program.Env = append(os.Environ(), "EKPHRASIS_CPU="+os.Getenv("EKPHRASIS_CPU")) // named, so that go test knows of it
 	var stdout, stderr bytes.Buffer
 	program.Stdout, program.Stderr = &stdout, &stderr
 	if err := program.Run(); err != nil {

@@ -10,7 +10,7 @@
 // Lengths are CSS pixels, from the top left corner. What something looks like
 // is said by classes, several of them apart by a space:
 //
-//   - of a text: "dim", "name" (bold), "title", "code"; and "middle" or "end"
+//   - of a text: "dim", "name" (bold), "title", "code", "on" (a dark area); and "middle" or "end"
 //     for where x is in it;
 //   - of an area: a colour, "panel", "box" (with a border) or "shade" (darker);
 //   - of a line: "grid", "axis", or "line" and a colour, and with "dashed".
@@ -36,6 +36,7 @@ type Figure struct {
 	width, height int
 	label         string
 	body          strings.Builder
+	pictures      []string // that were drawn, as paths
 }
 
 // New returns an empty figure. The label is for who cannot see it: what is
@@ -63,6 +64,7 @@ const style = `
   .pixels { shape-rendering: crispEdges }
   text.dim { fill: var(--dim); font-size: 11px } text.name { font-weight: 600 } text.title { font-size: 15px; font-weight: 600 }
   text.code { font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: 11px }
+  text.on { fill: #ffffff }
   text.middle { text-anchor: middle } text.end { text-anchor: end }
 `
 

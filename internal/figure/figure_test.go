@@ -42,6 +42,19 @@ func TestHeatIsThickerForGreaterNumbers(t *testing.T) {
 	}
 }
 
+func TestAVeilIsThinnerForGreaterNumbers(t *testing.T) {
+	f := New(10, 10, "")
+	f.Veil(0, 0, 5, 1, 3, []float32{0, 1, 2}, 0)
+	for _, want := range []string{`fill-opacity="1.00" d="M0 0h5v5H0z"`, `fill-opacity="0.50" d="M5 0h5v5H5z"`} {
+		if !strings.Contains(f.String(), want) {
+			t.Errorf("no %s in\n%s", want, f)
+		}
+	}
+	if strings.Contains(f.String(), "M10 0") {
+		t.Errorf("the greatest number is covered:\n%s", f)
+	}
+}
+
 func TestAPictureIsRunsOfItsColours(t *testing.T) {
 	img := image.NewRGBA(image.Rect(3, 3, 6, 4))
 	for x, c := range []color.RGBA{{255, 0, 0, 255}, {255, 1, 0, 255}, {0, 0, 255, 255}} {
@@ -49,7 +62,11 @@ func TestAPictureIsRunsOfItsColours(t *testing.T) {
 	}
 	f := New(30, 10, "")
 	f.Picture(0, 0, 10, img)
-	for _, want := range []string{`fill="#ff0000" d="M0 0h20v10H0z"`, `fill="#0000ff" d="M20 0h10v10H20z"`} {
+	f.Picture(0, 50, 5, img)
+	for _, want := range []string{
+		`<g transform="translate(0 0) scale(10)"><g id="picture0"`, `fill="#ff0000" d="M0 0h2v1H0z"`, `fill="#0000ff" d="M2 0h1v1H2z"`,
+		`<use href="#picture0" transform="translate(0 50) scale(5)"/>`,
+	} {
 		if !strings.Contains(f.String(), want) {
 			t.Errorf("no %s in\n%s", want, f)
 		}

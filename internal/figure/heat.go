@@ -16,6 +16,34 @@ const shades = 20
 // number of the given most, or more, has the whole colour; most = 0 stands for
 // the greatest number.
 func (f *Figure) Heat(x, y, cell float64, rows, cols int, values []float32, most float64) {
+	f.Rect("panel", x, y, cell*float64(cols), cell*float64(rows))
+	paths := shaded(x, y, cell, rows, cols, values, most)
+	for _, shade := range slices.Sorted(maps.Keys(paths)) {
+		if class := "blue"; shade != 0 {
+			if shade < 0 {
+				class = "orange"
+			}
+			f.element("path", class+" pixels", "fill-opacity", opacity(shade), "d", paths[shade].String())
+		}
+	}
+}
+
+// Veil covers what is below, such as a picture, with a matrix of squares: the
+// greater the number, the more is seen. A number of the given most, or more,
+// covers nothing; most = 0 stands for the greatest number.
+func (f *Figure) Veil(x, y, cell float64, rows, cols int, values []float32, most float64) {
+	paths := shaded(x, y, cell, rows, cols, values, most)
+	for _, shade := range slices.Sorted(maps.Keys(paths)) {
+		if cover := shades - max(shade, 0); cover > 0 {
+			f.element("path", "page pixels", "fill-opacity", opacity(cover), "d", paths[shade].String())
+		}
+	}
+}
+
+func opacity(shade int) string { return fmt.Sprintf("%.2f", math.Abs(float64(shade))/shades) }
+
+// shaded lists the paths of the squares by their shade, -shades to shades.
+func shaded(x, y, cell float64, rows, cols int, values []float32, most float64) map[int]*strings.Builder {
 	if len(values) != rows*cols {
 		panic(fmt.Sprintf("figure: %d values for %d×%d cells", len(values), rows, cols))
 	}
@@ -24,25 +52,18 @@ func (f *Figure) Heat(x, y, cell float64, rows, cols int, values []float32, most
 			most = max(most, math.Abs(float64(v)))
 		}
 	}
-	f.Rect("panel", x, y, cell*float64(cols), cell*float64(rows))
-	paths := map[int]*strings.Builder{} // of the cells of one shade
+	paths := map[int]*strings.Builder{}
 	for i, v := range values {
-		shade := int(math.Round(min(max(float64(v)/most, -1), 1) * shades))
-		if shade == 0 || v != v {
-			continue
+		shade := 0
+		if v == v && most > 0 {
+			shade = int(math.Round(min(max(float64(v)/most, -1), 1) * shades))
 		}
 		if paths[shade] == nil {
 			paths[shade] = new(strings.Builder)
 		}
 		square(paths[shade], x+cell*float64(i%cols), y+cell*float64(i/cols), cell, cell)
 	}
-	for _, shade := range slices.Sorted(maps.Keys(paths)) {
-		class, opacity := "blue", float64(shade)/shades
-		if shade < 0 {
-			class, opacity = "orange", -opacity
-		}
-		f.element("path", class+" pixels", "fill-opacity", fmt.Sprintf("%.2f", opacity), "d", paths[shade].String())
-	}
+	return paths
 }
 
 // square adds a rectangle to a path.
