@@ -51,6 +51,38 @@ type Packed struct {
 	Offsets Offsets
 }
 
+// Join puts packed batches of equal width one after the other, without a
+// graph. The parts are given up: their memory is used for other results.
+func Join(parts ...Packed) Packed {
+	if len(parts) == 1 {
+		return parts[0]
+	}
+	all := Packed{Offsets: make(Offsets, 1)}
+	dim := 0
+	for _, p := range parts {
+		rows := all.Offsets.Rows()
+		for _, end := range p.Offsets[1:] {
+			all.Offsets = append(all.Offsets, rows+end)
+		}
+		_, dim = dims(p.States)
+	}
+	if isFloat64(parts[0].States) {
+		all.States = stack[float64](parts, all.Offsets.Rows(), dim)
+	} else {
+		all.States = stack[float32](parts, all.Offsets.Rows(), dim)
+	}
+	return all
+}
+
+func stack[T kernel.Float](parts []Packed, rows, dim int) mat.Tensor {
+	y := buffer[T](rows * dim)[:0]
+	for _, p := range parts {
+		y = append(y, values[T](p.States)...)
+		drop(p.States)
+	}
+	return matrix(y, rows, dim)
+}
+
 // Tokens is a batch of token-id sequences of different lengths.
 type Tokens struct {
 	IDs     []int // [rows]

@@ -54,20 +54,28 @@ func (e *Embeddings) special() []*nn.Param {
 	return []*nn.Param{e.ClassToken, e.DistillationToken}
 }
 
-// forward returns the embedded patches of all pictures, [N, D].
-func (e *Embeddings) forward(pictures []vision.Pixels) (mat.Tensor, layers.Offsets, error) {
+// check returns an error that names a picture that is no picture for the model.
+func (e *Embeddings) check(pictures []vision.Pixels) error {
 	c := e.Config
-	pixels := make([]layers.Pixels, len(pictures))
 	for i, p := range pictures {
 		rows, cols := c.grid(p.Height, p.Width)
 		switch {
 		case rows < 1 || cols < 1:
-			return nil, nil, fmt.Errorf("vit: picture %d is %d×%d pixels (height×width), smaller than a patch of %d×%d",
+			return fmt.Errorf("vit: picture %d is %d×%d pixels (height×width), smaller than a patch of %d×%d",
 				i, p.Height, p.Width, c.PatchSize.Height, c.PatchSize.Width)
 		case len(p.Data) != c.NumChannels*p.Height*p.Width:
-			return nil, nil, fmt.Errorf("vit: picture %d has %d values; %d channels of %d×%d pixels are %d",
+			return fmt.Errorf("vit: picture %d has %d values; %d channels of %d×%d pixels are %d",
 				i, len(p.Data), c.NumChannels, p.Height, p.Width, c.NumChannels*p.Height*p.Width)
 		}
+	}
+	return nil
+}
+
+// forward returns the embedded patches of all pictures, [N, D], which have
+// been checked.
+func (e *Embeddings) forward(pictures []vision.Pixels) (mat.Tensor, layers.Offsets, error) {
+	pixels := make([]layers.Pixels, len(pictures))
+	for i, p := range pictures {
 		pixels[i] = layers.Pixels(p)
 	}
 	x, patches := e.Projection.Forward(pixels)

@@ -95,9 +95,60 @@ func (m *Model) initialize(random *layers.Random) {
 // Dim is the width of the states.
 func (m *Model) Dim() int { return m.Config.HiddenSize }
 
+// partRows bounds the rows of the pictures that go through the model at once when no gradient is asked for: 8 pictures of 224
+// pixels in patches of 16. More are no faster, and memory would grow with them.
+const partRows = 1600
+
 // Encode returns the states of each picture, [N, D]. random is the stream
 // for dropout, nil in evaluation.
+//
+// Without dropout and gradients, large batches are encoded in parts, so that only
+// pixels and states grow with the batch; the states keep their bits.
 func (m *Model) Encode(pictures []vision.Pixels, random *layers.Random) (layers.Packed, error) {
+	if err := m.Embeddings.check(pictures); err != nil {
+		return layers.Packed{}, err
+	}
+	if _, trained := layers.Count(m); trained > 0 || random != nil {
+		return m.encode(pictures, random)
+	}
+	var parts []layers.Packed
+	for _, n := range m.parts(pictures) {
+		part, err := m.encode(pictures[:n], nil)
+		if err != nil {
+			return layers.Packed{}, err
+		}
+		parts, pictures = append(parts, part), pictures[n:]
+	}
+	return layers.Join(parts...), nil
+}
+
+// parts divides pictures, in order, into as few parts as partRows lets, of
+// about as many rows each.
+func (m *Model) parts(pictures []vision.Pixels) (lengths []int) {
+	total := 0
+	for _, p := range pictures {
+		total += m.rows(p)
+	}
+	want := max(1, (total+partRows-1)/partRows)
+	before, length := 0, 0
+	for _, p := range pictures {
+		// A new part, unless the picture's middle lies in this one.
+		if middle := before + m.rows(p)/2; length > 0 && middle*want >= (len(lengths)+1)*total {
+			lengths, length = append(lengths, length), 0
+		}
+		before, length = before+m.rows(p), length+1
+	}
+	return append(lengths, length)
+}
+
+// rows of a picture's states.
+func (m *Model) rows(p vision.Pixels) int {
+	special, rows, cols := m.Grid(p.Height, p.Width)
+	return special + rows*cols
+}
+
+// encode takes the pictures through the model at once.
+func (m *Model) encode(pictures []vision.Pixels, random *layers.Random) (layers.Packed, error) {
 	x, offsets, err := m.Embeddings.forward(pictures)
 	if err != nil {
 		return layers.Packed{}, err
@@ -116,6 +167,9 @@ func (m *Model) Encode(pictures []vision.Pixels, random *layers.Random) (layers.
 // HiddenStates returns what enters the first layer and what leaves each, all
 // [N, D], before the final layer norm.
 func (m *Model) HiddenStates(pictures []vision.Pixels) ([]mat.Tensor, error) {
+	if err := m.Embeddings.check(pictures); err != nil {
+		return nil, err
+	}
 	x, offsets, err := m.Embeddings.forward(pictures)
 	if err != nil {
 		return nil, err
