@@ -1,7 +1,9 @@
 package figure
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"strconv"
 )
 
@@ -22,7 +24,7 @@ type Axis struct {
 
 // Series is a line through points of a chart.
 type Series struct {
-	Name  string // written beside its last point
+	Name  string // written beside its last point, or beside the chart if that is near
 	Class string // colour, and "dashed"
 	X, Y  []float64
 	Dots  bool // a dot at each point
@@ -63,7 +65,12 @@ func (a Axis) ticks() []float64 {
 }
 
 // tickText writes a round number.
-func tickText(v float64) string { return strconv.FormatFloat(v, 'g', 4, 64) }
+func tickText(v float64) string {
+	if v == 0 {
+		return "0" // never -0
+	}
+	return strconv.FormatFloat(v, 'g', 4, 64)
+}
 
 // Chart draws the axes and the series of a chart. What lies outside the axes
 // is drawn at their ends; numbers that are not finite are left out.
@@ -83,6 +90,7 @@ func (f *Figure) Chart(c Chart, series ...Series) {
 	f.Text("dim end", c.X+c.Width, c.Y+c.Height+32, c.Horizontal.Label)
 	f.Text("name", c.X, c.Y-22, c.Title)
 	f.Text("dim", c.X, c.Y-7, c.Vertical.Label)
+	var names []label
 	for _, s := range series {
 		var px, py []float64
 		for i := range s.X {
@@ -95,9 +103,38 @@ func (f *Figure) Chart(c Chart, series ...Series) {
 				f.Circle(s.Class, at[0], at[1], 3)
 			}
 		}
-		if len(px) > 0 {
-			f.Polyline("line "+s.Class, px, py)
-			f.Text(s.Class, px[len(px)-1]+7, py[len(py)-1]+4, s.Name)
+		if len(px) == 0 {
+			continue
+		}
+		f.Polyline("line "+s.Class, px, py)
+		if s.Name != "" {
+			l := label{s.Class, px[len(px)-1], py[len(py)-1] + 4, s.Name}
+			if l.x > c.X+0.9*c.Width {
+				l.x = c.X + c.Width
+			}
+			names = append(names, l)
+		}
+	}
+	spread(names)
+	for _, l := range names {
+		f.Text(l.class, l.x+7, l.y, l.name)
+	}
+}
+
+// label is the name of a series and where it ends.
+type label struct {
+	class string
+	x, y  float64
+	name  string
+}
+
+// spread moves labels that end in one place apart, so that each has its line.
+func spread(labels []label) {
+	const line = 14
+	slices.SortStableFunc(labels, func(a, b label) int { return cmp.Or(cmp.Compare(a.x, b.x), cmp.Compare(a.y, b.y)) })
+	for i := 1; i < len(labels); i++ {
+		if above := labels[i-1]; above.x == labels[i].x {
+			labels[i].y = max(labels[i].y, above.y+line)
 		}
 	}
 }

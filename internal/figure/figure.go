@@ -13,7 +13,8 @@
 //   - of a text: "dim", "name" (bold), "title", "code", "on" (a dark area); and "middle" or "end"
 //     for where x is in it;
 //   - of an area: a colour, "panel", "box" (with a border) or "shade" (darker);
-//   - of a line: "grid", "axis", or "line" and a colour, and with "dashed".
+//   - of a line: "grid", "axis", or "line" and a colour, and with "thin" or "dashed";
+//   - of all of them: "faint".
 //
 // Colours are "blue", "orange", "green", "red", "purple" and "grey".
 //
@@ -27,6 +28,7 @@ import (
 	"fmt"
 	"html"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -45,34 +47,84 @@ func New(width, height int, label string) *Figure {
 	return &Figure{width: width, height: height, label: label}
 }
 
-const style = `
+const colours = `
   :root { --ink: #1f2328; --dim: #656d76; --page: #ffffff; --panel: #f6f8fa; --grid: #d0d7de; --axis: #656d76;
     --blue: #0969da; --orange: #bc4c00; --green: #1a7f37; --red: #cf222e; --purple: #8250df; --grey: #8c959f }
   @media (prefers-color-scheme: dark) {
     :root { --ink: #e6edf3; --dim: #9198a1; --page: #0d1117; --panel: #161b22; --grid: #30363d; --axis: #9198a1;
       --blue: #4493f8; --orange: #f0883e; --green: #3fb950; --red: #f85149; --purple: #a371f7; --grey: #6e7681 }
   }
+`
+
+const rules = `
   text { font: 12px -apple-system, "Segoe UI", "Helvetica Neue", Arial, sans-serif; fill: var(--ink) }
-  .blue { fill: var(--blue) } .orange { fill: var(--orange) } .green { fill: var(--green) }
-  .red { fill: var(--red) } .purple { fill: var(--purple) } .grey { fill: var(--grey) }
-  .page { fill: var(--page) } .panel { fill: var(--panel) } .box { fill: var(--panel); stroke: var(--grid) } .shade { fill: var(--grid) }
-  .line { fill: none; stroke-width: 2; stroke-linejoin: round } .dashed { stroke-dasharray: 4 3 }
-  .line.blue { stroke: var(--blue) } .line.orange { stroke: var(--orange) } .line.green { stroke: var(--green) }
-  .line.red { stroke: var(--red) } .line.purple { stroke: var(--purple) } .line.grey { stroke: var(--grey) }
-  .grid { fill: none; stroke: var(--grid) } .axis { fill: none; stroke: var(--axis) }
+  .blue { fill: var(--blue) }
+  .orange { fill: var(--orange) }
+  .green { fill: var(--green) }
+  .red { fill: var(--red) }
+  .purple { fill: var(--purple) }
+  .grey { fill: var(--grey) }
+  .page { fill: var(--page) }
+  .panel { fill: var(--panel) }
+  .box { fill: var(--panel); stroke: var(--grid) }
+  .shade { fill: var(--grid) }
+  .line { fill: none; stroke-width: 2; stroke-linejoin: round }
+  .thin { stroke-width: 1 }
+  .faint { opacity: 0.4 }
+  .dashed { stroke-dasharray: 4 3 }
+  .line.blue { stroke: var(--blue) }
+  .line.orange { stroke: var(--orange) }
+  .line.green { stroke: var(--green) }
+  .line.red { stroke: var(--red) }
+  .line.purple { stroke: var(--purple) }
+  .line.grey { stroke: var(--grey) }
+  .grid { fill: none; stroke: var(--grid) }
+  .axis { fill: none; stroke: var(--axis) }
   .head { fill: var(--axis) }
   .pixels { shape-rendering: crispEdges }
-  text.dim { fill: var(--dim); font-size: 11px } text.name { font-weight: 600 } text.title { font-size: 15px; font-weight: 600 }
+  text.dim { fill: var(--dim); font-size: 11px }
+  text.name { font-weight: 600 }
+  text.title { font-size: 15px; font-weight: 600 }
   text.code { font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: 11px }
   text.on { fill: #ffffff }
-  text.middle { text-anchor: middle } text.end { text-anchor: end }
+  text.middle { text-anchor: middle }
+  text.end { text-anchor: end }
 `
+
+var (
+	rule      = regexp.MustCompile(`(?m)^  ([^{]+)\{.*\n`)
+	classes   = regexp.MustCompile(`class="([^"]*)"`)
+	className = regexp.MustCompile(`\.([a-z]+)`)
+)
+
+// style is what a body needs of the rules: those of other classes are left
+// out, so that a new class changes only the figures that have it.
+func style(body string) string {
+	used := map[string]bool{}
+	for _, m := range classes.FindAllStringSubmatch(body, -1) {
+		for class := range strings.FieldsSeq(m[1]) {
+			used[class] = true
+		}
+	}
+	out := colours
+	for _, m := range rule.FindAllStringSubmatch(rules, -1) {
+		needed := true
+		for _, c := range className.FindAllStringSubmatch(m[1], -1) {
+			needed = needed && used[c[1]]
+		}
+		if needed {
+			out += m[0]
+		}
+	}
+	return out
+}
 
 // String is the SVG file.
 func (f *Figure) String() string {
+	body := fmt.Sprintf("<rect class=\"page\" width=\"%d\" height=\"%d\" rx=\"8\"/>\n%s", f.width, f.height, f.body.String())
 	return fmt.Sprintf("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %[1]d %[2]d\" width=\"%[1]d\" height=\"%[2]d\" role=\"img\" aria-label=\"%[3]s\">\n"+
-		"<style>%[4]s</style>\n<rect class=\"page\" width=\"%[1]d\" height=\"%[2]d\" rx=\"8\"/>\n%[5]s</svg>\n",
-		f.width, f.height, html.EscapeString(f.label), style, f.body.String())
+		"<style>%[4]s</style>\n%[5]s</svg>\n",
+		f.width, f.height, html.EscapeString(f.label), style(body), body)
 }
 
 // WriteFile writes the SVG file.

@@ -91,3 +91,33 @@ func TestTicksAreRoundNumbers(t *testing.T) {
 		}
 	}
 }
+
+func TestNamesOfSeriesDoNotLieOnEachOther(t *testing.T) {
+	f := New(100, 100, "")
+	f.Chart(Chart{Width: 100, Height: 100, Horizontal: Axis{To: 1}, Vertical: Axis{To: 1}},
+		Series{Name: "lower", X: []float64{0, 1}, Y: []float64{0, 0.5}},
+		Series{X: []float64{0, 1}, Y: []float64{0, 0.52}},
+		Series{Name: "upper", X: []float64{0, 0.95}, Y: []float64{0, 0.55}},
+		Series{Name: "before", X: []float64{0, 0.5}, Y: []float64{0, 0.5}})
+	for _, want := range []string{`x="107" y="49" xml:space="preserve">upper`, `x="107" y="63" xml:space="preserve">lower`, `x="57" y="54" xml:space="preserve">before`} {
+		if !strings.Contains(f.String(), want) {
+			t.Errorf("no %s in\n%s", want, f)
+		}
+	}
+}
+
+func TestTheTickOfZeroHasNoSign(t *testing.T) {
+	if got := tickText(Axis{From: 0, To: 1}.ticks()[0]); got != "0" {
+		t.Errorf("0 is written as %s", got)
+	}
+}
+
+func TestAFigureHasTheRulesOfItsClassesOnly(t *testing.T) {
+	f := New(10, 10, "")
+	f.Line("line blue", 0, 0, 1, 1)
+	for rule, want := range map[string]bool{".line.blue {": true, "text {": true, "  .page {": true, ".line.red {": false, ".thin {": false} {
+		if strings.Contains(f.String(), rule) != want {
+			t.Errorf("%s: %v, want %v, in\n%s", rule, !want, want, f)
+		}
+	}
+}
