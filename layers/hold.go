@@ -80,6 +80,16 @@ func (h *held) Data() float.Slice {
 	return float.Make(out...)
 }
 
+// MultiplyT sets y [rows, rows of the weight] to x wᵀ for x [rows, columns of
+// the weight]. It reports false, and does nothing, if the weight is held for
+// other products.
+func (h *held) MultiplyT(rows int, x, y []float32) bool {
+	if h.transposed {
+		h.Multiply(rows, x, h.cols, y, h.rows, nil)
+	}
+	return h.transposed
+}
+
 // columns of the matrix that is held, which is the transpose where transposed.
 func (h *held) columns() int {
 	if h.transposed {

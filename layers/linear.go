@@ -126,7 +126,7 @@ func (f *affineOp[T]) Forward() (mat.Tensor, error) {
 		recycle(f.pre)
 		e.Pre = f.pre
 	}
-	if f.few {
+	if f.few || heldBy(f.w) != nil { // what is held is not unpacked for a product
 		few(f.rows, values[T](f.x), f.w, f.transposed, y, &e)
 		return matrix(y, f.rows, f.out), nil
 	}

@@ -115,7 +115,12 @@ func (f *linearCrossEntropy[T]) Operands() []mat.Tensor { return []mat.Tensor{f.
 
 func (f *linearCrossEntropy[T]) Forward() (mat.Tensor, error) {
 	dim, vocabulary := f.x.Shape()[1], f.w.Shape()[0]
-	x, w := mat.Data[T](f.x.Value()), mat.Data[T](f.w.Value())
+	x := mat.Data[T](f.x.Value())
+	var w []T // unless the products that are needed are its own
+	multiply := f.heldProduct()
+	if multiply == nil {
+		w = mat.Data[T](f.w.Value())
+	}
 	f.value, f.perRow = 0, make([]float64, len(f.labels))
 	if f.wantX {
 		f.dx = make([]T, len(x))
@@ -135,7 +140,11 @@ func (f *linearCrossEntropy[T]) Forward() (mat.Tensor, error) {
 			copy(hidden[i*dim:(i+1)*dim], x[r*dim:])
 			labels[i] = f.labels[r]
 		}
-		kernel.GemmIn[T](f.o.BFloat16)(false, true, n, vocabulary, dim, hidden, dim, w, dim, logits, vocabulary, false, nil)
+		if multiply == nil {
+			kernel.GemmIn[T](f.o.BFloat16)(false, true, n, vocabulary, dim, hidden, dim, w, dim, logits, vocabulary, false, nil)
+		} else {
+			multiply(n, hidden[:n*dim], logits)
+		}
 		kernel.CrossEntropy(logits[:n*vocabulary], n, vocabulary, labels[:n], f.o.LabelSmoothing, loss, f.wantX || f.wantW, scale)
 		for i, r := range rows {
 			f.perRow[r] = loss[i]
@@ -153,6 +162,18 @@ func (f *linearCrossEntropy[T]) Forward() (mat.Tensor, error) {
 	}
 	f.value /= float64(f.o.Normalizer)
 	return mat.Scalar(T(f.value)), nil
+}
+
+// heldProduct returns the head's own way to multiply, which needs no copy of
+// its elements, if it has one and nobody asks for a gradient: layers.Hold.
+func (f *linearCrossEntropy[T]) heldProduct() func(rows int, hidden, logits []T) {
+	h, ok := f.w.Value().(interface {
+		MultiplyT(rows int, x, y []T) bool
+	})
+	if !ok || f.wantX || f.wantW || !h.MultiplyT(0, nil, nil) {
+		return nil
+	}
+	return func(rows int, hidden, logits []T) { h.MultiplyT(rows, hidden, logits) }
 }
 
 // hiddenGradient sets out to the product of the gradients of logits and w. A

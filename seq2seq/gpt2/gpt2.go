@@ -111,8 +111,8 @@ func (m *Model) SetDropout(p float64) {
 
 // Hold brings the weights that decoding with a cache reads for every token
 // into the order in which it reads them, in the given precision; the results
-// of [layers.Float32] keep their bits. The model can then no longer be
-// trained, and other uses of it are slow.
+// of [layers.Float32] keep their bits. A loss takes them as they are. The model
+// can then no longer be trained.
 func (m *Model) Hold(p layers.Precision) {
 	for _, b := range m.Transformer.Blocks {
 		b.Attn.CAttn.Hold(p)
