@@ -16,6 +16,8 @@ type Linear struct {
 	Bias   *nn.Param `param:"bias,vector"` // [out], or nil
 
 	Precision Precision // of its products
+
+	panels *panels // see Pack
 }
 
 // NewLinear returns a layer of zeros from in to out columns.
@@ -29,7 +31,7 @@ func NewLinear[T float.DType](in, out int, bias bool) *Linear {
 
 // Forward takes x [rows, in] to [rows, out].
 func (l *Linear) Forward(x mat.Tensor, act Activation) mat.Tensor {
-	return affine(x, affineOptions{w: l.Weight, b: optional(l.Bias), transposed: true, act: act, precision: l.Precision})
+	return affine(x, affineOptions{w: l.Weight, b: optional(l.Bias), transposed: true, act: act, precision: l.Precision, panels: l.panels})
 }
 
 // Conv1D is GPT-2's linear layer, whose weight is stored transposed:
@@ -40,6 +42,8 @@ type Conv1D struct {
 	Bias   *nn.Param `param:"bias,vector"` // [out]
 
 	Precision Precision // of its products
+
+	panels *panels // see Pack
 }
 
 // NewConv1D returns a layer of zeros from in to out columns.
@@ -49,7 +53,7 @@ func NewConv1D[T float.DType](in, out int) *Conv1D {
 
 // Forward takes x [rows, in] to [rows, out].
 func (l *Conv1D) Forward(x mat.Tensor, act Activation) mat.Tensor {
-	return affine(x, affineOptions{w: l.Weight, b: optional(l.Bias), act: act, precision: l.Precision})
+	return affine(x, affineOptions{w: l.Weight, b: optional(l.Bias), act: act, precision: l.Precision, panels: l.panels})
 }
 
 // Few is the layer for a few rows at a time, as in decoding with a cache:
@@ -92,6 +96,7 @@ type affineOptions struct {
 	few        bool       // see Conv1D.Few
 	act        Activation
 	precision  Precision
+	panels     *panels
 }
 
 type affineOp[T kernel.Float] struct {
@@ -130,10 +135,21 @@ func (f *affineOp[T]) Forward() (mat.Tensor, error) {
 		few(f.rows, values[T](f.x), f.w, f.transposed, y, &e)
 		return matrix(y, f.rows, f.out), nil
 	}
-	multiply := kernel.GemmIn[T](f.precision == BFloat16)
-	multiply(false, f.transposed, f.rows, f.out, f.in,
-		values[T](f.x), f.in, values[T](f.w), f.ldw(), y, f.out, false, &e)
+	f.multiply(false, f.transposed, f.out, values[T](f.x), f.in, y, &e)
 	return matrix(y, f.rows, f.out), nil
+}
+
+// multiply sets y [rows, cols] to the product of x [rows, in] and the weight,
+// transposed or not.
+func (f *affineOp[T]) multiply(backward, transposed bool, cols int, x []T, in int, y []T, e *kernel.Epilogue[T]) {
+	bfloat16 := f.precision == BFloat16
+	if p := f.panels.of(f.w, backward, transposed, bfloat16); p != nil {
+		e, _ := any(e).(*kernel.Epilogue[float32])
+		p.Multiply(f.rows, any(x).([]float32), in, any(y).([]float32), cols, e)
+		return
+	}
+	multiply := kernel.GemmIn[T](bfloat16)
+	multiply(false, transposed, f.rows, cols, in, x, in, values[T](f.w), f.ldw(), y, cols, false, e)
 }
 
 // few multiplies rows of x with a weight as [Conv1D.Few] does.
@@ -159,7 +175,7 @@ func (f *affineOp[T]) ldw() int {
 }
 
 func (f *affineOp[T]) Backward(gy mat.Tensor) error {
-	g, multiply := values[T](gy), kernel.GemmIn[T](f.precision == BFloat16)
+	g := values[T](gy)
 	if f.act != Identity {
 		d := buffer[T](len(g))
 		defer giveBack(d)
@@ -169,12 +185,11 @@ func (f *affineOp[T]) Backward(gy mat.Tensor) error {
 	var dx, dw, db []T
 	if wants(f.x) {
 		dx = buffer[T](f.x.Size())
-		multiply(false, !f.transposed, f.rows, f.in, f.out,
-			g, f.out, values[T](f.w), f.ldw(), dx, f.in, false, nil)
+		f.multiply(true, !f.transposed, f.in, g, f.out, dx, nil)
 	}
 	if wants(f.w) {
 		dw = buffer[T](f.w.Size())
-		x := values[T](f.x)
+		x, multiply := values[T](f.x), kernel.GemmIn[T](f.precision == BFloat16)
 		if f.transposed { // dW [out, in] = gᵀ x
 			multiply(true, false, f.out, f.in, f.rows, g, f.out, x, f.in, dw, f.in, false, nil)
 		} else { // dW [in, out] = xᵀ g

@@ -54,9 +54,11 @@ func (m *EncoderDecoder[In]) SetPrecision(p layers.Precision) {
 
 // Hold prepares a frozen model for generation in the given precision, if its
 // decoder has a method Hold: see gpt2.Model.Hold. The encoder multiplies in
-// [layers.BFloat16] unless the precision is [layers.Float32].
+// [layers.BFloat16] unless the precision is [layers.Float32], with its weights
+// as [layers.Pack] keeps them.
 func (m *EncoderDecoder[In]) Hold(p layers.Precision) {
 	m.SetPrecision(p)
+	layers.Pack(m.Encoder)
 	if d, ok := m.Decoder.(interface{ Hold(layers.Precision) }); ok {
 		d.Hold(p)
 	}

@@ -110,8 +110,8 @@ func (j job) prepare(ctx context.Context) (func() (answer, error), error) {
 	return nil, fmt.Errorf("there is no kind of job %q", j.Kind)
 }
 
-// setPrecision does what the commands' --precision does: to generate, weights
-// are held in it, and to encode and train, only products are made in it.
+// setPrecision does what the commands' --precision does: to caption pictures,
+// weights are held in it, and to train, only products are made in it.
 func (j job) setPrecision(m *seq2seq.VisionEncoderDecoder) error {
 	p, err := layers.ParsePrecision(j.Precision)
 	if err != nil {
@@ -120,6 +120,9 @@ func (j job) setPrecision(m *seq2seq.VisionEncoderDecoder) error {
 	switch j.Kind {
 	case "generate", throughput:
 		m.Hold(p)
+	case "encode":
+		m.SetPrecision(p)
+		layers.Pack(m.Encoder)
 	default:
 		m.SetPrecision(p)
 	}

@@ -131,8 +131,9 @@ type product[T Float] struct {
 	ldc        int
 	accumulate bool
 	e          *Epilogue[T]
-	rounded    bool // A and B to bfloat16, by split
-	rows, cols int  // of a tile
+	rounded    bool    // A and B to bfloat16, by split
+	packed     *Packed // B, if it is
+	rows, cols int     // of a tile
 }
 
 // An operand is seen as lanes of k steps: the rows of op(A), the columns of op(B). Panels of as many lanes as a tile is high
@@ -214,13 +215,22 @@ func (g *product[T]) many() {
 	steps := min(g.k, maxDepth)
 	cols := roundUp(min(g.n, maxPacked/steps), g.cols)
 	rows := roundUp(min(g.m, maxPacked/steps), g.rows)
-	packedA, packedB := borrow[T](rows*steps), borrow[T](cols*steps)
+	packedA := borrow[T](rows * steps)
 	defer packedA.giveBack()
-	defer packedB.giveBack()
+	var packedB scratch[T]
+	if g.packed == nil {
+		packedB = borrow[T](cols * steps)
+		defer packedB.giveBack()
+	}
 	for p := 0; p < g.k; p += steps {
+		to := min(p+steps, g.k)
 		for j := 0; j < g.n; j += cols {
+			b := packedB.x
+			if g.packed != nil {
+				b = any(g.packed.data).([]T)[roundUp(g.n, g.cols)*p+j*(to-p):]
+			}
 			for i := 0; i < g.m; i += rows {
-				g.part(span{i, min(i+rows, g.m)}, span{j, min(j+cols, g.n)}, span{p, min(p+steps, g.k)}, packedA.x, packedB.x, i == 0)
+				g.part(span{i, min(i+rows, g.m)}, span{j, min(j+cols, g.n)}, span{p, to}, packedA.x, b, i == 0 && g.packed == nil)
 			}
 		}
 	}

@@ -206,12 +206,19 @@ func borrowSplitter() *splitter {
 
 // split multiplies in pieces, or in the leading ones alone.
 func split(g *product[float32]) {
-	for p := 0; p < g.k; {
-		depth := roundUp(divide(g.k-p, divide(g.k-p, splitDepth)), splitStep)
-		steps := span{p, min(p+depth, g.k)}
+	eachDepth(g.k, func(steps span) {
 		for i := 0; i < g.m; i += splitRows {
 			splitPart(g, span{i, min(i+splitRows, g.m)}, steps)
 		}
+	})
+}
+
+// eachDepth calls f for each stretch of steps that are one running sum.
+func eachDepth(k int, f func(steps span)) {
+	for p := 0; p < k; {
+		depth := roundUp(divide(k-p, divide(k-p, splitDepth)), splitStep)
+		steps := span{p, min(p+depth, k)}
+		f(steps)
 		p = steps.hi
 	}
 }
@@ -245,9 +252,16 @@ func splitPart(g *product[float32], rows, steps span) {
 			return
 		}
 		cols := span{(t - tasksA) * group, min((t-tasksA+1)*group, g.n)}
-		b := newPieces(cols.len(), steps.len(), !g.rounded)
-		defer b.back()
-		bad := s.cut(b, 0, true, g.b, cols, steps)
+		var b pieces
+		bad := false
+		if g.packed != nil {
+			b = g.packed.stretch(steps)
+			b.x = b.x[cols.lo/splitPanel*b.bytes():]
+		} else {
+			b = newPieces(cols.len(), steps.len(), !g.rounded)
+			defer b.back()
+			bad = s.cut(b, 0, true, g.b, cols, steps)
+		}
 		cutting.wait()
 		if bad || wild.Load() {
 			g.unsplit(rows, cols, steps)

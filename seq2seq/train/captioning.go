@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -29,8 +30,15 @@ type Captioning[In any] struct {
 
 // NewCaptioning makes the task for a model. If its encoder is frozen, the
 // states of the inputs are computed once, without dropout, and kept in up to
-// cacheBytes of memory, but for those of augmented batches.
+// cacheBytes of memory, but for those of augmented batches. Of a decoder that
+// multiplies in bfloat16 the frozen weights are packed, see [layers.Pack], and
+// must not be changed from now on.
 func NewCaptioning[In any](m *seq2seq.EncoderDecoder[In], cacheBytes int64) *Captioning[In] {
+	// In float32 it saves three hundredths of a step, and takes as much memory
+	// again as the weights.
+	if slices.Contains(layers.Precisions(m.Decoder), layers.BFloat16) {
+		layers.Pack(m.Decoder)
+	}
 	c := &Captioning[In]{EncoderDecoder: m, memory: EncoderCache[In]{Bytes: cacheBytes}}
 	c.Retrained()
 	return c

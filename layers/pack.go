@@ -1,0 +1,77 @@
+package layers
+
+import (
+	"reflect"
+	"sync"
+
+	"github.com/ekphrasis-ml/ekphrasis/internal/kernel"
+	"github.com/ekphrasis-ml/ekphrasis/internal/mmap"
+	"github.com/nlpodyssey/spago/mat"
+)
+
+// Pack lets the [Linear] and [Conv1D] layers of a model keep their frozen
+// float32 weights in the order in which products with many rows read them,
+// once for the forward and once for the backward pass, from the second time
+// that it is needed on. The results keep their bits, and take less time.
+// Weights that are read from a mapped file leave memory then. As long as a
+// weight is frozen, its elements must not be changed; once it is trained, what
+// was kept of it is dropped.
+func Pack(model any) {
+	w := walk{module: func(module any) {
+		switch l := module.(type) {
+		case *Linear:
+			l.panels = &panels{}
+		case *Conv1D:
+			l.panels = &panels{}
+		}
+	}}
+	w.value(reflect.ValueOf(model), "")
+}
+
+// panels are what is kept of a weight.
+type panels struct {
+	mu    sync.Mutex
+	sides [2]side // of the forward and of the backward pass
+}
+
+// side is a weight as the right operand of one of a layer's products.
+type side struct {
+	first    *float32 // of the elements that it was made of
+	bfloat16 bool
+	uses     int
+	packed   *kernel.Packed // nil: not yet, or it is of no use
+}
+
+// of returns the weight w, transposed or not, for one of the passes; nil if
+// the product is to be made of w itself.
+func (p *panels) of(w mat.Tensor, backward, transposed, bfloat16 bool) *kernel.Packed {
+	if p == nil {
+		return nil
+	}
+	s := &p.sides[0]
+	if backward {
+		s = &p.sides[1]
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m, ok := w.Value().(*mat.Dense[float32])
+	if !ok || m.Size() == 0 || w.RequiresGrad() {
+		*s = side{}
+		return nil
+	}
+	data := mat.Data[float32](m)
+	if s.first != &data[0] || s.bfloat16 != bfloat16 {
+		*s = side{first: &data[0], bfloat16: bfloat16}
+	}
+	if s.uses++; s.uses == 2 {
+		k, n := dims(m)
+		ld := n
+		if transposed {
+			k, n = n, k
+		}
+		if s.packed = kernel.Pack(bfloat16, transposed, k, n, data, ld); s.packed != nil {
+			mmap.Release(data)
+		}
+	}
+	return s.packed
+}

@@ -1,0 +1,82 @@
+package layers_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/ekphrasis-ml/ekphrasis/layers"
+	"github.com/nlpodyssey/spago/ag"
+	"github.com/nlpodyssey/spago/mat"
+)
+
+// forwardAndBack runs both layers forward and back, and returns the result and the
+// gradient of x.
+func forwardAndBack(t *testing.T, first *layers.Linear, second *layers.Conv1D, x []float32, rows int) (y, dx []float32) {
+	t.Helper()
+	gelu, err := layers.ParseActivation("gelu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := mat.NewDense[float32](mat.WithShape(rows, len(x)/rows), mat.WithBacking(slices.Clone(x)), mat.WithGrad(true))
+	out := second.Forward(first.Forward(in, gelu), layers.Identity)
+	y = slices.Clone(mat.Data[float32](out.Value()))
+	out.AccGrad(mat.NewDense[float32](mat.WithShape(out.Shape()...), mat.WithBacking(slices.Clone(y))))
+	if err := ag.Backward(out); err != nil {
+		t.Fatal(err)
+	}
+	return y, slices.Clone(mat.Data[float32](in.Grad().(mat.Matrix)))
+}
+
+func TestPackedLayersComputeTheSameBits(t *testing.T) {
+	const rows, in, hidden = 70, 48, 130
+	for _, precision := range []layers.Precision{layers.Float32, layers.BFloat16} {
+		random := layers.NewRandom(1)
+		first, second := layers.NewLinear[float32](in, hidden, true), layers.NewConv1D[float32](hidden, in)
+		x := make([]float32, rows*in)
+		for i := range x {
+			x[i] = float32(i%11)/5 - 1
+		}
+		for _, w := range []any{first, second} {
+			for _, p := range layers.Parameters(w) {
+				layers.InitNormal(p.Value, 0.2, random)
+				p.Value.SetRequiresGrad(false)
+			}
+			layers.SetPrecision(w, precision)
+		}
+		want, wantGradient := forwardAndBack(t, first, second, x, rows)
+		layers.Pack(first)
+		layers.Pack(second)
+		check := func(what string) {
+			t.Helper()
+			if y, dx := forwardAndBack(t, first, second, x, rows); !slices.Equal(y, want) || !slices.Equal(dx, wantGradient) {
+				t.Errorf("%v: %s: other bits", precision, what)
+			}
+		}
+		for range 3 {
+			check("packed")
+		}
+
+		// A weight that is trained, and frozen again, is used as it is now.
+		first.Weight.SetRequiresGrad(true)
+		w := mat.Data[float32](first.Weight.Value())
+		before := w[3]
+		w[3] += 0.5
+		trained, _ := forwardAndBack(t, first, second, x, rows)
+		if slices.Equal(trained, want) {
+			t.Fatal("the change of a weight changes nothing")
+		}
+		first.Weight.SetRequiresGrad(false)
+		for range 3 {
+			if y, _ := forwardAndBack(t, first, second, x, rows); !slices.Equal(y, trained) {
+				t.Errorf("%v: a weight that was trained is not used as it is", precision)
+			}
+		}
+		w[3] = before
+
+		// So is another in its place.
+		first.Weight.ReplaceValue(mat.NewDense[float32](mat.WithShape(hidden, in), mat.WithBacking(slices.Clone(w))))
+		for range 3 {
+			check("replaced")
+		}
+	}
+}
