@@ -13,7 +13,7 @@ import (
 // losses are those of a run, in order.
 func losses(t *testing.T, run string) (out []float64) {
 	t.Helper()
-	for _, m := range metrics(t, run) {
+	for _, m := range metricsOf(t, run) {
 		out = append(out, *m.Loss)
 	}
 	return out

@@ -30,8 +30,8 @@ func quick(model, data, out string, more ...string) []string {
 		"--epochs", "3", "--batch-size", "8", "--warmup-steps", "2", "--val-fraction", "0.03", "--max-length", "16"}, more...)
 }
 
-// metrics reads the lines of a run, which must all be well formed.
-func metrics(t *testing.T, run string) []train.Metric {
+// metricsOf reads the lines of a run, which must all be well formed.
+func metricsOf(t *testing.T, run string) []train.Metric {
 	t.Helper()
 	f, err := os.Open(filepath.Join(run, train.MetricsFile))
 	if err != nil {
@@ -84,7 +84,7 @@ func TestARunSaysWhatItDoesAndWritesItsFolder(t *testing.T) {
 
 	var steps, epochs, validated []int
 	var sum, labels float64
-	for _, m := range metrics(t, out) {
+	for _, m := range metricsOf(t, out) {
 		if m.Loss == nil || !(*m.Loss > 0) {
 			t.Errorf("a line without loss: %+v", m)
 		}
@@ -189,7 +189,7 @@ func TestAViTAndAGPT2AreJoinedAndTheProjectionTrained(t *testing.T) {
 	if _, err := seq2seq.Load(context.Background(), filepath.Join(out, train.ModelDir), nil); err != nil {
 		t.Error(err)
 	}
-	if m := metrics(t, out); len(m) != 3 || m[1].Step != 2 || m[2].Split != "train_epoch" {
+	if m := metricsOf(t, out); len(m) != 3 || m[1].Step != 2 || m[2].Split != "train_epoch" {
 		t.Errorf("metrics %+v", m)
 	}
 }
@@ -319,7 +319,7 @@ func TestAnUnreadablePictureStopsTheRunOrIsPassedOver(t *testing.T) {
 	out = filepath.Join(t.TempDir(), "run")
 	r := finetune.Run(t, "", quick(model, data, out, "--max-skipped", "1")...)
 	r.Want(t, 0, "1 pictures could not be read", bad)
-	if m := metrics(t, out); len(m) != 18 {
+	if m := metricsOf(t, out); len(m) != 18 {
 		t.Errorf("%d lines, want those of 12 updates and 3 epochs", len(m))
 	}
 }
@@ -330,7 +330,7 @@ func TestALearningRateThatIsTooHighSaysSoAndLosesNothing(t *testing.T) {
 		"--learning-rate", "1e12", "--warmup-steps", "0", "--lr-scheduler", "constant", "--trainable", "*", "--save-steps", "1")...)
 	r.Want(t, 1, "step ", "learning rate 1e+12", "not finite", "lower the learning rate")
 	done, skipped := 0, 0
-	for _, m := range metrics(t, out) {
+	for _, m := range metricsOf(t, out) {
 		switch m.Split {
 		case "train":
 			done = m.Step

@@ -47,8 +47,9 @@ type job struct {
 	progress *cli.Progress
 	out      io.Writer // tables, or JSON lines with --json
 	warned   bool
-	saved    time.Time // when a state last was
-	reported int       // updates when the last epoch was reported
+	said     []captioned // of all validation pictures after the last epoch, if CIDEr is measured
+	saved    time.Time   // when a state last was
+	reported int         // updates when the last epoch was reported
 }
 
 // prepare loads the model and the data, says what will be done, and opens the
@@ -83,6 +84,9 @@ func prepare(ctx context.Context, s settings) (*job, error) {
 		}
 		return nil, err
 	}
+	if err := j.judge(); err != nil {
+		return nil, err
+	}
 	j.trainer.Hooks = train.Hooks{Stage: j.stage, Step: j.step, Skip: j.skip, Epoch: j.epoch}
 	if s.resume != "" {
 		err = j.reopen()
@@ -98,7 +102,7 @@ func prepare(ctx context.Context, s settings) (*job, error) {
 
 // reopen goes on with the newest state of a run folder.
 func (j *job) reopen() error {
-	states, err := train.States(filepath.Join(j.Out, train.StateDir))
+	states, err := train.States(j.stateDir())
 	if err != nil {
 		return err
 	}
@@ -124,6 +128,9 @@ func (j *job) train(ctx context.Context) (err error) {
 			return errors.Join(err, saveErr)
 		}
 		return fmt.Errorf("stopped after step %d; go on with: finetune --resume %s", j.trainer.StepsDone(), j.Out)
+	}
+	if err == nil {
+		err = j.loadBest()
 	}
 	if err != nil {
 		return err
@@ -189,15 +196,19 @@ func (j *job) epoch(e train.Epoch) error {
 	if err := j.record(e, samples); err != nil {
 		return err
 	}
-	if err := j.saveModel(); err != nil {
-		return err
+	if !j.LoadBestModelAtEnd || e.Best {
+		if err := j.saveModel(); err != nil {
+			return err
+		}
 	}
 	return j.saveState()
 }
 
+func (j *job) stateDir() string { return filepath.Join(j.Out, train.StateDir) }
+
 func (j *job) saveState() error {
 	j.saved = time.Now()
-	return j.trainer.SaveState(filepath.Join(j.Out, train.StateDir), max(j.SaveTotalLimit, 1))
+	return j.trainer.SaveState(j.stateDir(), max(j.SaveTotalLimit, 1))
 }
 
 func (j *job) saveModel() error {

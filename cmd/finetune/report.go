@@ -94,6 +94,9 @@ type captioned struct {
 
 // samples captions the first validation pictures, or else training pictures.
 func (j *job) samples() ([]captioned, error) {
+	if len(j.said) > 0 { // they are there already
+		return j.said[:min(j.Samples, len(j.said))], nil
+	}
 	return j.caption(context.Background(), j.data.shown, j.Samples, nil)
 }
 
@@ -135,8 +138,14 @@ func (j *job) report(e train.Epoch, samples []captioned) {
 	if !math.IsNaN(e.ValLoss) {
 		fmt.Fprintf(os.Stderr, ", validation loss %.3f", e.ValLoss)
 	}
+	if e.Score != nil {
+		fmt.Fprintf(os.Stderr, ", CIDEr %.3f", *e.Score)
+	}
 	if e.ImageGain != nil {
 		fmt.Fprintf(os.Stderr, ", image gain %.3f", *e.ImageGain)
+	}
+	if e.Best {
+		fmt.Fprint(os.Stderr, ", the best so far")
 	}
 	fmt.Fprintf(os.Stderr, "  (%.1f s, %.0f pairs/s)\n", e.Duration.Seconds(), float64(j.pairsAfter(e.Step)-j.pairsAfter(j.reported))/e.Duration.Seconds())
 	j.reported = e.Step
@@ -146,7 +155,7 @@ func (j *job) report(e train.Epoch, samples []captioned) {
 		fmt.Fprintf(w, "  %s\t%s\t%s\n", shorten(s.Image, 28), shorten(s.Actual, 48), shorten(s.Generated, 48))
 	}
 	w.Flush()
-	_ = j.printJSON(map[string]any{"epoch": e.Epoch, "step": e.Step, "train_loss": e.TrainLoss, "validation_loss": nullable(e.ValLoss), "image_gain": e.ImageGain, "samples": samples})
+	_ = j.printJSON(map[string]any{"epoch": e.Epoch, "step": e.Step, "train_loss": e.TrainLoss, "validation_loss": nullable(e.ValLoss), "image_gain": e.ImageGain, "cider": e.Score, "best": e.Best, "samples": samples})
 }
 
 func nullable(x float64) any {
@@ -181,7 +190,7 @@ func (j *job) record(e train.Epoch, samples []captioned) error {
 
 // conclude says what came of it and what to do next.
 func (j *job) conclude(ctx context.Context) error {
-	result := map[string]any{"run": j.Out, "steps": j.trainer.StepsDone()}
+	result := map[string]any{"run": j.Out, "steps": j.reported}
 	if j.Data == "emoji" && j.data.val != nil {
 		name, tone, both, n, err := j.scoreEmoji(ctx)
 		if err != nil {

@@ -86,7 +86,7 @@ func TestAnAugmentedRunGoesOnToTheBit(t *testing.T) {
 		return out
 	}
 	losses := func(out string) (all []float64) {
-		for _, m := range metrics(t, out) {
+		for _, m := range metricsOf(t, out) {
 			all = append(all, *m.Loss)
 		}
 		return all

@@ -41,6 +41,7 @@ type settings struct {
 	SaveSteps               int
 	SaveMinutes             float64 `json:"save_minutes,omitempty"`
 	SaveTotalLimit          int     `json:"save_total_limit"`
+	LoadBestModelAtEnd      bool    `json:"load_best_model_at_end,omitempty"`
 	Samples                 int
 	CacheBytes              int64
 	EncoderCache            string `json:"encoder_cache,omitempty"`
@@ -123,8 +124,10 @@ func (s *settings) define(f *pflag.FlagSet) {
 	f.IntVar(&s.MaxSkipped, "max-skipped", 0, "unreadable pictures to pass over before giving up")
 	f.IntVar(&s.SaveSteps, "save-steps", 0, "updates between two saved states, besides those after each epoch")
 	f.Float64Var(&s.SaveMinutes, "save-minutes", 0, "minutes between two saved states, besides those after each epoch; 0: no others")
-	f.IntVar(&s.SaveTotalLimit, "save-total-limit", 2, "newest states to keep")
-	f.IntVar(&t.EarlyStoppingPatience, "early-stopping-patience", 0, "end when validation loss has not fallen for so many epochs; 0: do not")
+	f.IntVar(&s.SaveTotalLimit, "save-total-limit", 2, "newest states to keep; that of the best epoch stays besides")
+	f.StringVar(&t.MetricForBestModel, "metric-for-best-model", "loss", "which epoch is the best: loss, the least of the validation data, or cider, the highest of captions generated for all of it")
+	f.BoolVar(&s.LoadBestModelAtEnd, "load-best-model-at-end", false, "keep the model of the best epoch, not that of the last; also with --resume of a run that is done")
+	f.IntVar(&t.EarlyStoppingPatience, "early-stopping-patience", 0, "end when for so many epochs none has been the best; 0: do not")
 	f.StringVar(&s.Precision, "precision", "fp32", "of matrix products: fp32, or with more speed bf16 (sums, weights and what is saved stay float32)")
 	f.IntVar(&s.Samples, "samples", 8, "validation pictures whose captions are shown after each epoch")
 	f.Int64Var(&s.CacheBytes, "cache-bytes", 2<<30, "memory for what a frozen encoder says of each picture")
@@ -170,7 +173,7 @@ func (s *settings) readStages(f *pflag.FlagSet) error {
 func resumed(f *pflag.FlagSet, now settings) (settings, error) {
 	var extra []string
 	f.Visit(func(g *pflag.Flag) {
-		if g.Name != "resume" && g.Name != "threads" && g.Name != "json" {
+		if !slices.Contains([]string{"resume", "threads", "json", "load-best-model-at-end"}, g.Name) {
 			extra = append(extra, "--"+g.Name)
 		}
 	})
@@ -182,6 +185,9 @@ func resumed(f *pflag.FlagSet, now settings) (settings, error) {
 		return s, cli.Usagef("--resume: %w", err)
 	}
 	s.Threads, s.JSON, s.Out, s.resume = now.Threads, now.JSON, now.resume, now.resume
+	if f.Changed("load-best-model-at-end") {
+		s.LoadBestModelAtEnd = now.LoadBestModelAtEnd
+	}
 	return s, nil
 }
 
@@ -208,6 +214,9 @@ func (s *settings) check() error {
 	}
 	if s.SaveTotalLimit < 1 {
 		return cli.Usagef("--save-total-limit is %d, must be at least 1", s.SaveTotalLimit)
+	}
+	if m := s.Training.MetricForBestModel; m != "loss" && m != "cider" {
+		return cli.Usagef("--metric-for-best-model is %q, must be loss or cider", m)
 	}
 	if !(s.SaveMinutes >= 0) {
 		return cli.Usagef("--save-minutes is %v, must not be negative", s.SaveMinutes)

@@ -92,6 +92,9 @@ func tiles(r Report) []Fact {
 	if last.ValLoss-last.ValLoss == 0 {
 		out = append(out, Fact{"Validation loss", number(last.ValLoss)})
 	}
+	if last.Score != nil {
+		out = append(out, Fact{r.Metric, number(*last.Score)})
+	}
 	if last.ImageGain != nil {
 		out = append(out, Fact{"Image gain", number(*last.ImageGain)})
 	}
@@ -194,12 +197,19 @@ func (v view) HasGain() bool {
 	return slices.ContainsFunc(v.Epochs, func(e Epoch) bool { return e.ImageGain != nil })
 }
 
-// Best is the epoch with the least validation loss, 0 if there is none.
+// Best is the epoch with the highest score, or where there are no scores the
+// least validation loss; 0 if there is none.
 func (v view) Best() int {
-	best, least := 0, math.Inf(1)
+	best, most := 0, math.Inf(-1)
 	for _, e := range v.Epochs {
-		if e.ValLoss < least {
-			best, least = e.Epoch, e.ValLoss
+		value := -e.ValLoss
+		if v.Metric != "" {
+			if value = math.NaN(); e.Score != nil {
+				value = *e.Score
+			}
+		}
+		if value > most {
+			best, most = e.Epoch, value
 		}
 	}
 	return best

@@ -17,6 +17,7 @@ type Report struct {
 	Written    time.Time
 	Steps      []Step      // in ascending order
 	Epochs     []Epoch     // in ascending order
+	Metric     string      // what the epochs' Score is; "": they have none
 	Histograms []Histogram // in ascending order of step; some 50 of a tensor are enough
 	Stages     []Event     // those that have begun, by their first updates; of a run with more than one
 	Events     []Event
@@ -34,6 +35,7 @@ type Step struct {
 type Epoch struct {
 	Epoch, Step        int // from 1; updates so far
 	TrainLoss, ValLoss float64
+	Score              *float64      // the more the better; nil: none
 	ImageGain          *float64      // validation loss with the pictures of others minus ValLoss; nil: unknown
 	Duration           time.Duration // 0: unknown
 	Samples            []Sample

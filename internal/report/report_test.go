@@ -574,3 +574,16 @@ func TestThePageShowsTheImageGainWhereItIsKnown(t *testing.T) {
 		}
 	}
 }
+
+func TestTheBestEpochIsThatWithTheHighestScoreWhereThereAreScores(t *testing.T) {
+	score := func(x float64) *float64 { return &x }
+	_, root, _ := write(t, Report{Metric: "cider", Epochs: []Epoch{
+		{Epoch: 1, Step: 4, TrainLoss: 3, ValLoss: 3, Score: score(0.5)},
+		{Epoch: 2, Step: 8, TrainLoss: 2, ValLoss: 4, Score: score(0.75)},
+		{Epoch: 3, Step: 12, TrainLoss: 1, ValLoss: 5},
+	}})
+	s := spaced(byID(root, "epochs"))
+	if !strings.Contains(s, "Validation loss cider") || !strings.Contains(s, "2 8 2.000 4.000 0.750 best") || !strings.Contains(s, "3 12 1.000 5.000 –") || strings.Count(s, "best") != 1 {
+		t.Errorf("the table of epochs is %q", s)
+	}
+}

@@ -3,6 +3,10 @@ package train_test
 import (
 	"context"
 	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/ekphrasis-ml/ekphrasis/internal/tiny"
@@ -65,5 +69,99 @@ func TestStoppingEarlyNeedsValidationData(t *testing.T) {
 	var option *train.OptionError
 	if !errors.As(err, &option) || option.Option != "early_stopping_patience" {
 		t.Errorf("error %v", err)
+	}
+}
+
+// scored trains for seven epochs that are as good as scores say.
+func scored(t *testing.T, scores []float64, patience int) (*trainer, *[]train.Epoch) {
+	t.Helper()
+	m := tiny.Captioner(t, tiny.Options{})
+	must(t, layers.Trainable(m, "crossattention"))
+	o := options(7, 1e-3)
+	o.MetricForBestModel, o.EarlyStoppingPatience = "applause", patience
+	tr := newTrainer(t, m, pictures(t, m, 8, train.PictureOptions{BatchSize: 4}), nil, o)
+	tr.Score = func(context.Context) (float64, error) { return scores[tr.EpochsDone()], nil }
+	epochs := new([]train.Epoch)
+	tr.Hooks.Epoch = func(e train.Epoch) error { *epochs = append(*epochs, e); return nil }
+	return tr, epochs
+}
+
+var applause = []float64{math.NaN(), 2, 1, 5, 5, 4, 3}
+
+func TestTheBestEpochIsThatWithTheHighestScore(t *testing.T) {
+	tr, epochs := scored(t, applause, 0)
+	mustRun(t, tr)
+	for i, e := range *epochs {
+		if want := i == 1 || i == 3; e.Best != want || e.Metric != "applause" || *e.Score != applause[i] && i > 0 {
+			t.Errorf("epoch %d: %+v, want best %v", e.Epoch, e, want)
+		}
+	}
+	if epoch, value := tr.Best(); epoch != 4 || value != 5 {
+		t.Errorf("the best is epoch %d with %v", epoch, value)
+	}
+	tr, epochs = scored(t, applause, 2)
+	mustRun(t, tr)
+	if len(*epochs) != 6 {
+		t.Errorf("%d epochs, want 6: the best and two that were not", len(*epochs))
+	}
+	tr, _ = scored(t, applause, 0)
+	tr.Score = nil
+	var option *train.OptionError
+	if err := tr.Run(context.Background()); !errors.As(err, &option) || option.Option != "metric_for_best_model" {
+		t.Errorf("without a score: error %v", err)
+	}
+}
+
+func TestTheStateOfTheBestEpochStaysAndHasItsWeights(t *testing.T) {
+	for _, stop := range []int{0, 3, 5} { // epochs before the run is resumed
+		dir := t.TempDir()
+		var want map[string][]float32
+		hook := func(tr *trainer) func(train.Epoch) error {
+			return func(e train.Epoch) error {
+				if e.Best {
+					want = weightsOf(tr.Model)
+				}
+				must(t, tr.SaveState(dir, 1))
+				if e.Epoch == stop {
+					return errStop
+				}
+				return nil
+			}
+		}
+		tr, _ := scored(t, applause, 0)
+		if _, err := tr.BestState(dir); err == nil {
+			t.Error("a run that has not begun has a best state")
+		}
+		tr.Hooks.Epoch = hook(tr)
+		if err := tr.Run(context.Background()); stop > 0 {
+			if !errors.Is(err, errStop) {
+				t.Fatal(err)
+			}
+			states, err := train.States(dir)
+			must(t, err)
+			tr, _ = scored(t, applause, 0)
+			must(t, tr.LoadState(states[len(states)-1]))
+			tr.Hooks.Epoch = hook(tr)
+			mustRun(t, tr)
+		} else {
+			must(t, err)
+		}
+		states, err := train.States(dir)
+		must(t, err)
+		best, err := tr.BestState(dir)
+		must(t, err)
+		if len(states) != 2 || states[0] != best || filepath.Base(best) != "state-0000008-0004" {
+			t.Errorf("states %v, the best is %s", states, best)
+		}
+		must(t, tr.LoadState(best))
+		for name, w := range weightsOf(tr.Model) {
+			if !sameBits(w, want[name]) {
+				t.Errorf("%s is not as it was after the best epoch", name)
+			}
+		}
+		must(t, os.RemoveAll(best))
+		if _, err := tr.BestState(dir); err == nil || !strings.Contains(err.Error(), best) {
+			t.Errorf("a best state that is gone: error %v", err)
+		}
 	}
 }

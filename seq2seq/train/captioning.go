@@ -26,6 +26,7 @@ type Captioning[In any] struct {
 	store          *statestore.Store           // of UseCache; nil: none
 	states         atomic.Pointer[states[In]]  // nil if the encoder is trained; pictures are read ahead meanwhile
 	encoded        int
+	retrained      bool // the encoder was trained since the task was made
 }
 
 // NewCaptioning makes the task for a model. If its encoder is frozen, the
@@ -44,12 +45,13 @@ func NewCaptioning[In any](m *seq2seq.EncoderDecoder[In], cacheBytes int64) *Cap
 	return c
 }
 
-// Retrained forgets what is kept of the inputs if the encoder is trained now,
-// and begins to keep it, in memory alone, if it no longer is.
+// Retrained forgets what is kept of the inputs if the encoder is trained now or
+// was at some time, and begins to keep it, in memory alone, if it no longer is.
 func (c *Captioning[In]) Retrained() {
 	if _, trained := layers.Count(c.EncoderDecoder.Encoder); trained > 0 {
 		c.states.Store(nil)
-	} else if c.states.Load() == nil {
+		c.retrained = true
+	} else if c.states.Load() == nil || c.retrained {
 		c.states.Store(newStates(c.memory, nil))
 	}
 }

@@ -38,8 +38,10 @@ type Metric struct {
 	GradNorm     *float64 `json:"grad_norm,omitempty"`
 	LearningRate *float64 `json:"learning_rate,omitempty"`
 	ImageGain    *float64 `json:"image_gain,omitempty"` // of the validation: see Evaluation
-	Event        string   `json:"event,omitempty"`      // what the guard saw and did; the stage
-	Seconds      float64  `json:"seconds,omitempty"`    // of an epoch with its validation
+	Metric       string   `json:"metric,omitempty"`     // of the validation: what Score is
+	Score        *float64 `json:"score,omitempty"`
+	Event        string   `json:"event,omitempty"`   // what the guard saw and did; the stage
+	Seconds      float64  `json:"seconds,omitempty"` // of an epoch with its validation
 }
 
 // Folder keeps the files of a run: metrics.jsonl, samples.jsonl, histograms,
@@ -165,10 +167,14 @@ func (f *Folder) Epoch(e Epoch) error {
 	err := errors.Join(
 		f.write(Metric{Split: "train_epoch", Epoch: e.Epoch, Step: e.Step, Loss: finite(e.TrainLoss), Seconds: e.Duration.Seconds()}),
 		f.events.Scalar("epoch/train_loss", e.Step, e.TrainLoss))
-	if math.IsNaN(e.ValLoss) {
+	if math.IsNaN(e.ValLoss) && e.Score == nil {
 		return err
 	}
 	validation := Metric{Split: "validation", Epoch: e.Epoch, Step: e.Step, Loss: finite(e.ValLoss)}
+	if e.Score != nil {
+		validation.Metric, validation.Score = e.Metric, finite(*e.Score)
+		err = errors.Join(err, f.events.Scalar("epoch/"+e.Metric, e.Step, *e.Score))
+	}
 	if e.ImageGain != nil {
 		validation.ImageGain = finite(*e.ImageGain)
 		err = errors.Join(err, f.events.Scalar("epoch/image_gain", e.Step, *e.ImageGain))

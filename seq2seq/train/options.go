@@ -25,8 +25,12 @@ type Options struct {
 	MaxGradNorm               float64 `json:"max_grad_norm"` // 0: gradients are not clipped
 	GradientAccumulationSteps int     `json:"gradient_accumulation_steps"`
 	LabelSmoothing            float64 `json:"label_smoothing_factor"`
+	// MetricForBestModel says which epoch is the best: "" or "loss", that with
+	// the least validation loss; any other name, such as "cider", that with the
+	// highest [Trainer].Score.
+	MetricForBestModel string `json:"metric_for_best_model,omitempty"`
 	// EarlyStoppingPatience ends the run when so many epochs in a row have not
-	// lowered the least validation loss; 0: never.
+	// been the best so far; 0: never.
 	EarlyStoppingPatience int          `json:"early_stopping_patience,omitempty"`
 	Guard                 GuardOptions `json:"guard,omitzero"`
 	Seed                  uint64       `json:"seed"` // of dropout; the data has its own
@@ -85,6 +89,9 @@ func (o Options) Check() error {
 	}
 	return nil
 }
+
+// byLoss tells whether the best epoch is that with the least loss.
+func (o Options) byLoss() bool { return o.MetricForBestModel == "" || o.MetricForBestModel == "loss" }
 
 func (o Options) loss() losses.Options { return losses.Options{LabelSmoothing: o.LabelSmoothing} }
 

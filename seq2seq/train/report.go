@@ -2,6 +2,7 @@ package train
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -186,7 +187,8 @@ func (f *Folder) readMetrics(r *report.Report) error {
 			})
 		case "validation":
 			if e := epochOf(r, m.Epoch); e != nil {
-				e.ValLoss, e.ImageGain = value(m.Loss), m.ImageGain
+				e.ValLoss, e.ImageGain, e.Score = value(m.Loss), m.ImageGain, m.Score
+				r.Metric = cmp.Or(m.Metric, r.Metric)
 			}
 		}
 	}

@@ -302,7 +302,8 @@ type position struct {
 }
 
 // Stager is a [Model] that wants to know when other parameters are trained
-// than before.
+// than before: when a stage begins, and before a state of another stage is
+// loaded.
 type Stager interface{ Retrained() }
 
 // enter begins a stage, or goes back to where one began.

@@ -48,11 +48,13 @@ type savedState struct {
 	NumBatches int            `json:"num_batches"`
 }
 
+func stateName(step, epoch int) string { return fmt.Sprintf("%s%07d-%04d", statePrefix, step, epoch) }
+
 // SaveState writes the state of the run to a new folder inside dir, and
-// removes all but the newest keep ones. The folder appears under its name only
+// removes all but the newest keep ones and that of the best epoch. The folder appears under its name only
 // when it is complete, so a run can be killed at any moment.
 func (t *Trainer[B]) SaveState(dir string, keep int) error {
-	final := filepath.Join(dir, fmt.Sprintf("%s%07d-%04d", statePrefix, t.step, t.epoch))
+	final := filepath.Join(dir, stateName(t.step, t.epoch))
 	if _, err := os.Stat(final); err == nil {
 		return nil // nothing was done since it was saved
 	}
@@ -88,7 +90,11 @@ func (t *Trainer[B]) SaveState(dir string, keep int) error {
 	if err != nil {
 		return err
 	}
+	best := stateName(t.best.Step, t.best.Epoch)
 	for _, old := range all[:max(0, len(all)-keep)] {
+		if t.best.Epoch > 0 && filepath.Base(old) == best {
+			continue
+		}
 		if err := os.RemoveAll(old); err != nil {
 			return err
 		}

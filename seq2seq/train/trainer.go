@@ -40,8 +40,10 @@ type Epoch struct {
 	// ValLoss is the mean over all labelled tokens of the validation data,
 	// without dropout or label smoothing; NaN if there is none.
 	ValLoss   float64
-	Best      bool     // ValLoss is the least so far
 	ImageGain *float64 // of the validation data: see [Evaluation]
+	Metric    string   // what Score is, such as "cider"
+	Score     *float64 // see [Trainer].Score; nil if there is none
+	Best      bool     // it is the best so far: see [Options].MetricForBestModel
 	Duration  time.Duration
 }
 
@@ -73,6 +75,9 @@ type Trainer[B any] struct {
 	Model     Model[B]
 	Optimizer optim.Optimizer
 	Hooks     Hooks
+	// Score says how good the model is after an epoch, the more the better, for
+	// an [Options].MetricForBestModel other than the loss.
+	Score func(context.Context) (float64, error)
 
 	train, val Data[B]
 	options    Options
@@ -98,7 +103,7 @@ func New[B any](model Model[B], train, val Data[B], o Options) (*Trainer[B], err
 	if err := o.Check(); err != nil {
 		return nil, err
 	}
-	if val == nil && o.EarlyStoppingPatience > 0 {
+	if val == nil && o.EarlyStoppingPatience > 0 && o.byLoss() {
 		return nil, &OptionError{"early_stopping_patience", "needs validation data"}
 	}
 	t := &Trainer[B]{Model: model, train: train, val: val, options: o, random: layers.NewRandom(o.Seed)}
@@ -127,6 +132,9 @@ func (t *Trainer[B]) EpochsDone() int { return t.epoch }
 // that wraps [ErrNotFinite] or [ErrHuge], before the weights are touched, when the
 // loss or a gradient is bad more often in a row than [GuardOptions] allow.
 func (t *Trainer[B]) Run(ctx context.Context) error {
+	if !t.options.byLoss() && t.Score == nil {
+		return &OptionError{"metric_for_best_model", fmt.Sprintf("is %q, which needs a Score", t.options.MetricForBestModel)}
+	}
 	told := -1 // the last stage that the hooks know of
 	for !t.best.exhausted(t.epoch, t.options.EarlyStoppingPatience) {
 		if more, err := t.next(); err != nil || !more {
@@ -156,7 +164,9 @@ func (t *Trainer[B]) Run(ctx context.Context) error {
 				return fmt.Errorf("step %d (learning rate %.3g): %d updates in a row were skipped, and validation loss %w", t.step+1, t.plans[t.at.Stage].LearningRate, t.guard.InRow, ErrNotFinite)
 			}
 			e.ValLoss, e.ImageGain = v.Loss, v.ImageGain
-			e.Best = t.best.update(e.ValLoss, e.Epoch)
+		}
+		if err := t.judge(ctx, &e); err != nil {
+			return err
 		}
 		t.epoch, t.batch, t.lossSum, t.labels = t.epoch+1, 0, 0, 0
 		e.Duration = time.Since(start)
