@@ -39,6 +39,19 @@ func TestGradientsOfLinearLayers(t *testing.T) {
 	})
 }
 
+func TestGradientsOfLayersThatAddToAResidual(t *testing.T) {
+	operands := []gradcheck.Operand{gradcheck.Matrix("residual", 3, 4), gradcheck.Matrix("x", 3, 5), gradcheck.Matrix("weight", 5, 4), gradcheck.Matrix("bias", 4, 1)}
+	for _, dropout := range []float64{0, 0.3} {
+		gradcheck.Run(t, operands, func(x []mat.Tensor) mat.Tensor {
+			return layers.AddTo(x[0], x[1], &layers.Conv1D{Weight: param(x[2]), Bias: param(x[3])}, dropout, layers.NewRandom(1))
+		})
+	}
+	operands[2] = gradcheck.Matrix("weight", 4, 5)
+	gradcheck.Run(t, operands, func(x []mat.Tensor) mat.Tensor {
+		return layers.AddTo(x[0], x[1], &layers.Linear{Weight: param(x[2]), Bias: param(x[3])}, 0, nil)
+	})
+}
+
 func TestGradientsOfLayerNorm(t *testing.T) {
 	gradcheck.Run(t, []gradcheck.Operand{gradcheck.Matrix("x", 3, 5), gradcheck.Matrix("weight", 5, 1), gradcheck.Matrix("bias", 5, 1)}, func(x []mat.Tensor) mat.Tensor {
 		l := layers.LayerNorm{Weight: param(x[1]), Bias: param(x[2]), Eps: 1e-5}
@@ -85,7 +98,7 @@ func TestGradientsOfMLP(t *testing.T) {
 	gradcheck.Run(t, ops, func(x []mat.Tensor) mat.Tensor {
 		up := &layers.Linear{Weight: param(x[1]), Bias: param(x[2])}
 		down := &layers.Conv1D{Weight: param(x[3]), Bias: param(x[4])}
-		return layers.MLP(x[0], up, down, kernel.GELU, 0.2, layers.NewRandom(1))
+		return layers.MLP(x[0], x[0], up, down, kernel.GELU, 0.2, layers.NewRandom(1))
 	})
 }
 

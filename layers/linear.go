@@ -31,7 +31,17 @@ func NewLinear[T float.DType](in, out int, bias bool) *Linear {
 
 // Forward takes x [rows, in] to [rows, out].
 func (l *Linear) Forward(x mat.Tensor, act Activation) mat.Tensor {
-	return affine(x, affineOptions{w: l.Weight, b: optional(l.Bias), transposed: true, act: act, precision: l.Precision, panels: l.panels})
+	o := l.options()
+	o.act = act
+	return affine(x, o)
+}
+
+func (l *Linear) forwardOnto(residual, x mat.Tensor) mat.Tensor {
+	return affineOnto(residual, x, l.options())
+}
+
+func (l *Linear) options() affineOptions {
+	return affineOptions{w: l.Weight, b: optional(l.Bias), transposed: true, precision: l.Precision, panels: l.panels}
 }
 
 // Conv1D is GPT-2's linear layer, whose weight is stored transposed:
@@ -53,7 +63,17 @@ func NewConv1D[T float.DType](in, out int) *Conv1D {
 
 // Forward takes x [rows, in] to [rows, out].
 func (l *Conv1D) Forward(x mat.Tensor, act Activation) mat.Tensor {
-	return affine(x, affineOptions{w: l.Weight, b: optional(l.Bias), act: act, precision: l.Precision, panels: l.panels})
+	o := l.options()
+	o.act = act
+	return affine(x, o)
+}
+
+func (l *Conv1D) forwardOnto(residual, x mat.Tensor) mat.Tensor {
+	return affineOnto(residual, x, l.options())
+}
+
+func (l *Conv1D) options() affineOptions {
+	return affineOptions{w: l.Weight, b: optional(l.Bias), precision: l.Precision, panels: l.panels}
 }
 
 // Few is the layer for a few rows at a time, as in decoding with a cache:
@@ -66,6 +86,10 @@ type fewRows struct{ *Conv1D }
 
 func (l fewRows) Forward(x mat.Tensor, act Activation) mat.Tensor {
 	return affine(x, affineOptions{w: l.Weight, b: optional(l.Bias), few: true, act: act})
+}
+
+func (l fewRows) forwardOnto(residual, x mat.Tensor) mat.Tensor {
+	return affineOnto(residual, x, affineOptions{w: l.Weight, b: optional(l.Bias), few: true})
 }
 
 // MatMulT is x Wᵀ for x [rows, in] and w [out, in]: a linear layer without
@@ -89,12 +113,43 @@ func affine(x mat.Tensor, o affineOptions) mat.Tensor {
 	return apply(newAffine[float32](x, o))
 }
 
-// affineOptions say that the product is act(x·op(w) + b).
+// affineOnto adds a residual to the product, in the same operator.
+func affineOnto(residual, x mat.Tensor, o affineOptions) mat.Tensor {
+	o.residual = residual
+	if isFloat64(x) {
+		return apply(newOnto(newAffine[float64](x, o)))
+	}
+	return apply(newOnto(newAffine[float32](x, o)))
+}
+
+// ontoOp is an affineOp whose last act is to pass the gradient of its result
+// on to the residual as it is.
+type ontoOp[T kernel.Float] struct{ *affineOp[T] }
+
+func newOnto[T kernel.Float](f *affineOp[T]) ontoOp[T] {
+	if rows, cols := dims(f.residual); rows != f.rows || cols != f.out {
+		panic(fmt.Sprintf("layers: linear: the residual is %v, the result %d×%d", f.residual.Shape(), f.rows, f.out))
+	}
+	return ontoOp[T]{f}
+}
+
+func (f ontoOp[T]) passes() {}
+
+func (f ontoOp[T]) Backward(gy mat.Tensor) error {
+	if err := f.affineOp.Backward(gy); err != nil {
+		return err
+	}
+	pass[T](gy, f.residual)
+	return nil
+}
+
+// affineOptions say that the product is act(x·op(w) + b), plus a residual.
 type affineOptions struct {
 	w, b       mat.Tensor // b may be nil
 	transposed bool       // op(w) is wᵀ
 	few        bool       // see Conv1D.Few
 	act        Activation
+	residual   mat.Tensor // or nil
 	precision  Precision
 	panels     *panels
 }
@@ -121,11 +176,11 @@ func newAffine[T kernel.Float](x mat.Tensor, o affineOptions) *affineOp[T] {
 	return f
 }
 
-func (f *affineOp[T]) Operands() []mat.Tensor { return operands(f.x, f.w, f.b) }
+func (f *affineOp[T]) Operands() []mat.Tensor { return operands(f.x, f.w, f.b, f.residual) }
 
 func (f *affineOp[T]) Forward() (mat.Tensor, error) {
 	y := buffer[T](f.rows * f.out)
-	e := kernel.Epilogue[T]{Bias: values[T](f.b), Activation: f.act}
+	e := kernel.Epilogue[T]{Bias: values[T](f.b), Activation: f.act, Residual: values[T](f.residual)}
 	if f.act != Identity && requiresGrad(f.Operands()...) {
 		f.pre = buffer[T](len(y))
 		recycle(f.pre)

@@ -7,11 +7,11 @@ type Affine interface {
 	Forward(x mat.Tensor, act Activation) mat.Tensor
 }
 
-// MLP is the feed-forward part of a transformer block, down(act(up(x))), with
-// dropout on the result. It takes x [rows, dim] to the same shape.
-func MLP(x mat.Tensor, up, down Affine, act Activation, dropout float64, random *Random) mat.Tensor {
+// MLP is the feed-forward part of a transformer block: residual plus
+// down(act(up(x))) with dropout, for x and residual [rows, dim].
+func MLP(residual, x mat.Tensor, up, down Affine, act Activation, dropout float64, random *Random) mat.Tensor {
 	h := up.Forward(x, act)
-	y := down.Forward(h, Identity)
+	y := AddTo(residual, h, down, dropout, random)
 	Drop(y, h)
-	return Dropout(y, dropout, random)
+	return y
 }

@@ -19,6 +19,18 @@ func Residual(a, b mat.Tensor) mat.Tensor {
 	return apply(&residualOp[float32]{a: a, b: b})
 }
 
+// AddTo is residual + dropout(l(x)), the end of each part of a transformer's
+// block, for x [rows, in] and residual [rows, out]. Without dropout it is one
+// operator, with the same bits.
+func AddTo(residual, x mat.Tensor, l Affine, dropout float64, random *Random) mat.Tensor {
+	if onto, ok := l.(interface {
+		forwardOnto(residual, x mat.Tensor) mat.Tensor
+	}); ok && (dropout == 0 || random == nil) {
+		return onto.forwardOnto(residual, x)
+	}
+	return Residual(residual, Dropout(l.Forward(x, Identity), dropout, random))
+}
+
 type residualOp[T kernel.Float] struct{ a, b mat.Tensor }
 
 func (f *residualOp[T]) passes() {}

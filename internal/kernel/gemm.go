@@ -10,6 +10,7 @@ type Epilogue[T Float] struct {
 	Bias       []T // [n], added to every row; nil: none
 	Activation Activation
 	Pre        []T // [m*n], receives the value before the activation; nil: not stored
+	Residual   []T // [m*n], added after the activation; nil: none
 }
 
 // Gemm computes C = op(A)·op(B), or C += op(A)·op(B) when accumulate is set, and then applies e if it is not nil. op(A)
@@ -97,6 +98,9 @@ func newProduct[T Float](transA, transB bool, m, n, k int, a []T, lda int, b []T
 		}
 		if e.Pre != nil {
 			checkLen("Gemm: Pre", len(e.Pre), m*n)
+		}
+		if e.Residual != nil {
+			checkLen("Gemm: Residual", len(e.Residual), m*n)
 		}
 	}
 	g := product[T]{m: m, n: n, k: k, a: operand[T]{a, lda, transA}, b: operand[T]{b, ldb, !transB}, c: c, ldc: ldc, accumulate: accumulate, e: e}
@@ -307,6 +311,9 @@ func (g *product[T]) finish(i0, i1, j0, j1 int) {
 		}
 		row := g.c[i*g.ldc+j0 : i*g.ldc+j1]
 		biasActivate(g.e.Activation, row, row, bias, pre)
+		if g.e.Residual != nil {
+			add(row, row, g.e.Residual[i*g.n+j0:i*g.n+j1])
+		}
 	}
 }
 

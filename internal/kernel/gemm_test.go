@@ -30,6 +30,7 @@ type matrices[T Float] struct {
 	transA, transB        bool
 	lda, ldb, ldc         int
 	a, b, c, bias, pre    []T
+	residual              []T
 	accumulate, epilogued bool
 }
 
@@ -47,13 +48,14 @@ func newMatrices[T Float](m, n, k, mode, pad int) *matrices[T] {
 	// Exactly as long as they must be: the last row has no padding.
 	x.a, x.b = random[T](rng, max(0, (rowsA-1)*x.lda+colsA)), random[T](rng, max(0, (rowsB-1)*x.ldb+colsB))
 	x.c, x.bias, x.pre = random[T](rng, max(0, (m-1)*x.ldc+n)), random[T](rng, n), random[T](rng, m*n)
+	x.residual = random[T](rng, m*n)
 	return x
 }
 
 func (x *matrices[T]) run() {
 	var e *Epilogue[T]
 	if x.epilogued {
-		e = &Epilogue[T]{Bias: x.bias, Activation: GELU, Pre: x.pre}
+		e = &Epilogue[T]{Bias: x.bias, Activation: GELU, Pre: x.pre, Residual: x.residual}
 	}
 	Gemm(x.transA, x.transB, x.m, x.n, x.k, x.a, x.lda, x.b, x.ldb, x.c, x.ldc, x.accumulate, e)
 }
@@ -81,7 +83,7 @@ func (x *matrices[T]) check(t *testing.T, every int) {
 			if x.epilogued {
 				want += float64(x.bias[j])
 				near(t, "Pre", x.pre[i*x.n+j:][:1], []float64{want}, tolerance)
-				want = activate(GELU, want)
+				want = activate(GELU, want) + float64(x.residual[i*x.n+j])
 			}
 			if !(math.Abs(float64(x.c[place])-want) <= tolerance*(1+math.Abs(want))) {
 				t.Fatalf("%+v: C[%d, %d] is %v, want %v", x.shape(), i, j, x.c[place], want)
@@ -209,6 +211,7 @@ func TestGemmPanicsWithTheSizesOfWhatDoesNotFit(t *testing.T) {
 		{"C is 4×2 with leading dimension 2, but its slice has 6", func() { Gemm(false, false, 4, 2, 1, x, 1, x, 2, x, 2, false, nil) }},
 		{"bias has 1 elements, want 2", func() { Gemm(false, false, 2, 2, 1, x, 1, x, 2, x, 2, false, &Epilogue[float32]{Bias: x[:1]}) }},
 		{"Pre has 3 elements, want 4", func() { Gemm(false, false, 2, 2, 1, x, 1, x, 2, x, 2, false, &Epilogue[float32]{Pre: x[:3]}) }},
+		{"Residual has 3 elements, want 4", func() { Gemm(false, false, 2, 2, 1, x, 1, x, 2, x, 2, false, &Epilogue[float32]{Residual: x[:3]}) }},
 	} {
 		if got := panics(c.f); !strings.Contains(got, c.want) {
 			t.Errorf("got panic %q, want %q", got, c.want)

@@ -58,9 +58,9 @@ func newCrossAttention[T float.DType](c Config, layer int) *CrossAttention {
 	}
 }
 
-// Forward takes x [rows, D] to the same shape. With a cache, the sequences
-// also see the tokens in it, and theirs are added.
-func (a *SelfAttention) Forward(x mat.Tensor, offsets layers.Offsets, cache *layers.LayerKeyValues, random *layers.Random) mat.Tensor {
+// Forward adds to the residual what x sees of x, both [rows, D]. With a cache,
+// the sequences also see the tokens in it, and theirs are added to it.
+func (a *SelfAttention) Forward(residual, x mat.Tensor, offsets layers.Offsets, cache *layers.LayerKeyValues, random *layers.Random) mat.Tensor {
 	d := a.config.Dim
 	qkv := project(a.CAttn, cache != nil).Forward(x, layers.Identity)
 	q, k, v := layers.Columns{X: qkv}, layers.Columns{X: qkv, From: d}, layers.Columns{X: qkv, From: 2 * d}
@@ -75,8 +75,7 @@ func (a *SelfAttention) Forward(x mat.Tensor, offsets layers.Offsets, cache *lay
 		Query: query, Source: source, SourceRows: rows,
 		Dropout: a.config.AttentionDropout, Random: random,
 	})
-	out = project(a.CProj, cache != nil).Forward(out, layers.Identity)
-	return layers.Dropout(out, a.config.ResidualDropout, random)
+	return layers.AddTo(residual, out, project(a.CProj, cache != nil), a.config.ResidualDropout, random)
 }
 
 // project is a layer as it is used in decoding with a cache, or otherwise.
@@ -106,15 +105,16 @@ func (a *CrossAttention) KeyValues(states mat.Tensor) mat.Tensor {
 	return kv
 }
 
-// Forward takes x [rows, D] to the same shape. decoding says that the rows
-// are the newest tokens of cached sequences.
-func (a *CrossAttention) Forward(x mat.Tensor, offsets layers.Offsets, seen seen, source layers.Source, decoding bool, random *layers.Random) mat.Tensor {
+// Forward adds to the residual what x sees of the source, both [rows, D].
+// decoding says that the rows are the newest tokens of cached sequences.
+func (a *CrossAttention) Forward(residual, x mat.Tensor, offsets layers.Offsets, seen seen, source layers.Source, decoding bool, random *layers.Random) mat.Tensor {
 	out := a.attend(layers.Columns{X: a.Queries(x, decoding)}, offsets, seen, source, random)
-	out = project(a.CProj, decoding).Forward(out, layers.Identity)
-	if a.Output != nil {
-		out = a.Output.Forward(out)
+	project := project(a.CProj, decoding)
+	if a.Output == nil {
+		return layers.AddTo(residual, out, project, a.config.ResidualDropout, random)
 	}
-	return layers.Dropout(out, a.config.ResidualDropout, random)
+	out = a.Output.Forward(project.Forward(out, layers.Identity))
+	return layers.Residual(residual, layers.Dropout(out, a.config.ResidualDropout, random))
 }
 
 func (a *CrossAttention) attend(q layers.Columns, offsets layers.Offsets, seen seen, source layers.Source, random *layers.Random) mat.Tensor {

@@ -14,15 +14,15 @@ func (m *Model) CrossAttentions(tokens layers.Tokens, source layers.Source) ([][
 	out := make([][][]float32, n)
 	x := m.embed(tokens, nil, nil)
 	for i, b := range m.Transformer.Blocks {
-		x = layers.Residual(b.Attn.Forward(b.LN1.Forward(x), tokens.Offsets, nil, nil), x)
+		x = b.Attn.Forward(x, b.LN1.Forward(x), tokens.Offsets, nil, nil)
 		h := b.LNCrossAttn.Forward(x)
 		k, _, o := b.CrossAttention.look(b.CrossAttention.KeyValues(source.States), tokens.Offsets, source)
 		q := layers.Columns{X: b.CrossAttention.Queries(h, false)}
 		for s := range n {
 			out[s] = append(out[s], layers.AttentionWeights(q, k, o, s))
 		}
-		x = layers.Residual(x, b.CrossAttention.Forward(h, tokens.Offsets, look(i), source, false, nil))
-		x = layers.Residual(x, b.MLP.Forward(b.LN2.Forward(x), false, nil))
+		x = b.CrossAttention.Forward(x, h, tokens.Offsets, look(i), source, false, nil)
+		x = b.MLP.Forward(x, b.LN2.Forward(x), false, nil)
 	}
 	return out, nil
 }

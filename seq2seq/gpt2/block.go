@@ -48,17 +48,14 @@ func newBlock[T float.DType](c Config, layer int, act layers.Activation) *Block 
 
 // Forward takes x [rows, D] to the same shape.
 func (b *Block) Forward(x mat.Tensor, offsets layers.Offsets, past *layers.LayerKeyValues, seen seen, source layers.Source, random *layers.Random) mat.Tensor {
-	h := b.Attn.Forward(b.LN1.Forward(x), offsets, past, random)
-	x = layers.Residual(h, x)
+	x = b.Attn.Forward(x, b.LN1.Forward(x), offsets, past, random)
 	if !seen.nothing() {
-		h = b.CrossAttention.Forward(b.LNCrossAttn.Forward(x), offsets, seen, source, past != nil, random)
-		x = layers.Residual(x, h)
+		x = b.CrossAttention.Forward(x, b.LNCrossAttn.Forward(x), offsets, seen, source, past != nil, random)
 	}
-	h = b.MLP.Forward(b.LN2.Forward(x), past != nil, random)
-	return layers.Residual(x, h)
+	return b.MLP.Forward(x, b.LN2.Forward(x), past != nil, random)
 }
 
-// Forward takes x [rows, D] to the same shape.
-func (m *MLP) Forward(x mat.Tensor, decoding bool, random *layers.Random) mat.Tensor {
-	return layers.MLP(x, project(m.CFC, decoding), project(m.CProj, decoding), m.activation, m.dropout, random)
+// Forward adds to the residual what comes of x, both [rows, D].
+func (m *MLP) Forward(residual, x mat.Tensor, decoding bool, random *layers.Random) mat.Tensor {
+	return layers.MLP(residual, x, project(m.CFC, decoding), project(m.CProj, decoding), m.activation, m.dropout, random)
 }

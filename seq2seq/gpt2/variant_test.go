@@ -220,7 +220,7 @@ func TestAttentionMapsAreThoseThatTheStatesAreMadeOf(t *testing.T) {
 		// Of the first block, from the definition.
 		b := m.Transformer.Blocks[0]
 		x := m.embed(tokens, nil, nil)
-		x = layers.Residual(b.Attn.Forward(b.LN1.Forward(x), tokens.Offsets, nil, nil), x)
+		x = b.Attn.Forward(x, b.LN1.Forward(x), tokens.Offsets, nil, nil)
 		q := reference.Float64s(b.CrossAttention.QAttn.Forward(b.LNCrossAttn.Forward(x), layers.Identity))
 		kv := reference.Float64s(b.CrossAttention.CAttn.Forward(source.States, layers.Identity))
 		const heads, width = 3, 4

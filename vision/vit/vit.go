@@ -185,26 +185,22 @@ func (m *Model) HiddenStates(pictures []vision.Pixels) ([]mat.Tensor, error) {
 // Forward takes x [N, D] to the same shape.
 func (l *Layer) Forward(x mat.Tensor, offsets layers.Offsets, random *layers.Random) mat.Tensor {
 	h := l.LayerNormBefore.Forward(x)
-	a := l.attend(h, offsets, random)
-	layers.Drop(a, h)
-	a = layers.Dropout(a, l.Config.HiddenDropout, random)
-	y := layers.Residual(a, x)
-	layers.Drop(y, a)
+	y := l.attend(x, h, offsets, random)
+	layers.Drop(y, h)
 
 	act, err := layers.ParseActivation(l.Config.HiddenAct)
 	if err != nil {
 		panic("vit: " + err.Error())
 	}
 	h = l.LayerNormAfter.Forward(y)
-	m := layers.MLP(h, l.Intermediate, l.Output, act, l.Config.HiddenDropout, random)
-	layers.Drop(m, h)
-	z := layers.Residual(m, y)
-	layers.Drop(z, m, y)
+	z := layers.MLP(y, h, l.Intermediate, l.Output, act, l.Config.HiddenDropout, random)
+	layers.Drop(z, h, y)
 	return z
 }
 
-// attend is bidirectional self-attention within each picture.
-func (l *Layer) attend(h mat.Tensor, offsets layers.Offsets, random *layers.Random) mat.Tensor {
+// attend adds to x bidirectional self-attention within each picture to h,
+// which is x normalised.
+func (l *Layer) attend(x, h mat.Tensor, offsets layers.Offsets, random *layers.Random) mat.Tensor {
 	// Queries, keys and values read h; the chain keeps the sum of their
 	// gradients the same from run to run.
 	hk := layers.Share(h)
@@ -218,7 +214,7 @@ func (l *Layer) attend(h mat.Tensor, offsets layers.Offsets, random *layers.Rand
 		Query: spans, Source: spans, Precision: l.Query.Precision,
 		Dropout: l.Config.AttentionDropout, Random: random,
 	})
-	y := l.AttentionOutput.Forward(out, layers.Identity)
+	y := layers.AddTo(x, out, l.AttentionOutput, l.Config.HiddenDropout, random)
 	layers.Drop(y, out, q, k, v)
 	return y
 }
