@@ -14,8 +14,8 @@ import (
 // once for the forward and once for the backward pass, from the second time
 // that it is needed on. The results keep their bits, and take less time.
 // Weights that are read from a mapped file leave memory then. As long as a
-// weight is frozen, its elements must not be changed; once it is trained, what
-// was kept of it is dropped.
+// weight is frozen, a change of its elements must be told to [Changed]; once it is
+// trained, what was kept of it is dropped.
 func Pack(model any) {
 	w := walk{module: func(module any) {
 		switch l := module.(type) {
@@ -26,6 +26,28 @@ func Pack(model any) {
 		}
 	}}
 	w.value(reflect.ValueOf(model), "")
+}
+
+// Changed tells the layers of a model that frozen weights have other elements
+// than before: what they keep of them since [Pack] is made anew.
+func Changed(model any) {
+	w := walk{module: func(module any) {
+		switch l := module.(type) {
+		case *Linear:
+			l.panels = l.panels.fresh()
+		case *Conv1D:
+			l.panels = l.panels.fresh()
+		}
+	}}
+	w.value(reflect.ValueOf(model), "")
+}
+
+// fresh has nothing, but is nil where nothing is to be kept.
+func (p *panels) fresh() *panels {
+	if p == nil {
+		return nil
+	}
+	return &panels{}
 }
 
 // panels are what is kept of a weight.

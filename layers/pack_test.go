@@ -73,6 +73,12 @@ func TestPackedLayersComputeTheSameBits(t *testing.T) {
 		}
 		w[3] = before
 
+		// So is one that changed while it was frozen.
+		layers.Changed(first)
+		for range 3 {
+			check("changed")
+		}
+
 		// So is another in its place.
 		first.Weight.ReplaceValue(mat.NewDense[float32](mat.WithShape(hidden, in), mat.WithBacking(slices.Clone(w))))
 		for range 3 {

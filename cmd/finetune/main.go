@@ -135,10 +135,12 @@ func (j *job) train(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := j.saveModel(); err != nil {
-		return err
-	}
-	if err := j.conclude(ctx); err != nil {
+	if err := j.trainer.Averaged(func() error {
+		if err := j.saveModel(); err != nil {
+			return err
+		}
+		return j.conclude(ctx)
+	}); err != nil {
 		return err
 	}
 	if j.EncoderCache != "" {

@@ -40,6 +40,9 @@ func (j *job) describe() {
 	t := j.Training
 	fmt.Fprintf(w, "training\t%s, %s updates of %d pictures, %s at %g, %s after %d warm-up updates, gradients clipped at %g\n",
 		j.epochs(), comma(j.trainer.TotalSteps()), j.pairsPerStep(), t.Optimizer, t.LearningRate, t.LRScheduler, t.WarmupSteps, t.MaxGradNorm)
+	if t.EMADecay > 0 {
+		fmt.Fprintf(w, "weights\tan exponential moving average of those trained, of which %g stays in each update\n", t.EMADecay)
+	}
 	if j.EncoderCache != "" {
 		fmt.Fprintf(w, "encoder cache\t%s: %s pictures\n", j.EncoderCache, comma(j.task.CacheLen()))
 	}

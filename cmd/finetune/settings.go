@@ -113,6 +113,7 @@ func (s *settings) define(f *pflag.FlagSet) {
 	f.IntVar(&t.Guard.MaxSkipped, "guard-max-skipped", t.Guard.MaxSkipped, "skip up to so many updates in a row whose loss or gradient is not finite or huge; 0: stop at the first that is not finite")
 	f.IntVar(&t.Guard.Patience, "guard-patience", t.Guard.Patience, "halve the learning rate after so many skipped updates in a row; 0: never")
 	f.Float64Var(&t.Guard.Spike, "guard-spike", t.Guard.Spike, "a loss or gradient of so many times its running mean is huge; 0: none is")
+	f.Float64Var(&t.EMADecay, "ema-decay", 0, "validate, show and save an exponential moving average of the trained weights, of which so much stays in each update, such as 0.999; 0: the weights themselves")
 	f.Float64Var(&t.LabelSmoothing, "label-smoothing", t.LabelSmoothing, "label smoothing")
 	f.Var(&s.CrossAttention, "cross-attention", "kind of the new cross-attention: plain, gated, layer_scale, qk_norm, or two joined by +; see docs/stability.md")
 	f.StringSliceVar(&s.Trainable, "trainable", nil, "patterns of the parameters to train (default crossattention, and the projection if it is new)")

@@ -25,6 +25,13 @@ type Options struct {
 	MaxGradNorm               float64 `json:"max_grad_norm"` // 0: gradients are not clipped
 	GradientAccumulationSteps int     `json:"gradient_accumulation_steps"`
 	LabelSmoothing            float64 `json:"label_smoothing_factor"`
+	// EMADecay is how much of an exponential moving average of the trained
+	// weights stays in each update: 0.999, say; 0: there is none. The first
+	// updates keep less, (1+n)/(10+n) after n of them, so that what the weights
+	// were at first is soon forgotten. The averages, not the weights, are
+	// validated and seen by the hook of an epoch: see [Trainer.Averaged]. What a
+	// stage does not train has no average.
+	EMADecay float64 `json:"ema_decay,omitempty"`
 	// MetricForBestModel says which epoch is the best: "" or "loss", that with
 	// the least validation loss; any other name, such as "cider", that with the
 	// highest [Trainer].Score.
@@ -71,6 +78,7 @@ func (o Options) Check() error {
 		{"max_grad_norm", !(o.MaxGradNorm >= 0), "must not be negative"},
 		{"gradient_accumulation_steps", o.GradientAccumulationSteps < 1, "must be at least 1"},
 		{"label_smoothing_factor", !(o.LabelSmoothing >= 0 && o.LabelSmoothing < 1), "must be in [0, 1)"},
+		{"ema_decay", !(o.EMADecay >= 0 && o.EMADecay < 1), "must be in [0, 1)"},
 		{"early_stopping_patience", o.EarlyStoppingPatience < 0, "must not be negative"},
 		{"guard.max_skipped", o.Guard.MaxSkipped < 0, "must not be negative"},
 		{"guard.patience", o.Guard.Patience < 0, "must not be negative"},

@@ -330,6 +330,7 @@ func (t *Trainer[B]) enter(at position) error {
 			return err
 		}
 	}
+	t.average = averageFor(t.options.EMADecay, p.params, t.average)
 	t.Optimizer, t.params, t.at, t.guard = fresh, p.params, at, guard{}
 	return nil
 }

@@ -28,6 +28,12 @@ func stages(t *testing.T, texts ...string) []train.Stage {
 // staged is a run over 13 pictures in batches of 4: four updates an epoch.
 func staged(t *testing.T, data string, texts ...string) (*seq2seq.VisionEncoderDecoder, *trainer, error) {
 	t.Helper()
+	return stagedWith(t, data, func(*train.Options) {}, texts...)
+}
+
+// stagedWith changes the options.
+func stagedWith(t *testing.T, data string, change func(*train.Options), texts ...string) (*seq2seq.VisionEncoderDecoder, *trainer, error) {
+	t.Helper()
 	m := tiny.Captioner(t, tiny.Options{EncoderWidth: 48, Dropout: 0.1})
 	if err := layers.Trainable(m, "crossattention"); err != nil {
 		t.Fatal(err)
@@ -43,6 +49,7 @@ func staged(t *testing.T, data string, texts ...string) (*seq2seq.VisionEncoderD
 	}
 	o := train.DefaultOptions()
 	o.Stages, o.WarmupSteps, o.LRScheduler = stages(t, texts...), 0, "constant"
+	change(&o)
 	tr, err := train.New(task, train.Data[pixelBatch](pictures), train.Data[pixelBatch](pictures), o)
 	return m, tr, err
 }

@@ -24,13 +24,14 @@ import (
 )
 
 // A state is a folder such as state-0000120-0003, for the state after 120
-// updates and 3 whole epochs, which holds the trained weights, the optimiser's moments and where the run was.
+// updates and 3 whole epochs, which holds the trained weights, their averages, the optimiser's moments and where the run was.
 // What is frozen is not in it, but its fingerprint is.
 const (
 	statePrefix = "state-"
 	stateFile   = "state.json"
 	weightsDir  = "weights"
 	momentsDir  = "moments"
+	averageDir  = "average"
 )
 
 type savedState struct {
@@ -41,7 +42,8 @@ type savedState struct {
 	Step       int            `json:"step"`
 	LossSum    string         `json:"loss_sum"` // hexadecimal, so that no bit is lost
 	Labels     int            `json:"labels"`
-	Updates    map[string]int `json:"optimizer_updates"` // of each parameter
+	Updates    map[string]int `json:"optimizer_updates"`          // of each parameter
+	Averaged   map[string]int `json:"averaged_updates,omitempty"` // of each parameter
 	Guard      guard          `json:"guard"`
 	Best       bestEpoch      `json:"best"`
 	Frozen     string         `json:"frozen_sha256"`
@@ -67,18 +69,23 @@ func (t *Trainer[B]) SaveState(dir string, keep int) error {
 	}
 	defer os.RemoveAll(temp)
 	opt := t.Optimizer.State()
-	if err := checkpoint.Save(filepath.Join(temp, weightsDir), t.trainedWeights(), checkpoint.SaveOptions{}); err != nil {
-		return err
-	}
-	if m := moments(opt); len(m) > 0 {
-		if err := checkpoint.Save(filepath.Join(temp, momentsDir), m, checkpoint.SaveOptions{}); err != nil {
+	for _, part := range []struct {
+		dir    string
+		params []checkpoint.Param
+	}{
+		{weightsDir, t.average.unaveraged(t.trainedWeights())}, {momentsDir, moments(opt)}, {averageDir, t.average.saved()},
+	} {
+		if len(part.params) == 0 {
+			continue
+		}
+		if err := checkpoint.Save(filepath.Join(temp, part.dir), part.params, checkpoint.SaveOptions{}); err != nil {
 			return err
 		}
 	}
 	if err := hfconfig.Write(temp, stateFile, savedState{
 		Options: t.options, At: t.at, Epoch: t.epoch, Batch: t.batch, Step: t.step,
 		LossSum: fmt.Sprintf("%x", math.Float64bits(t.lossSum)), Labels: t.labels,
-		Updates: opt.Updates, Guard: t.guard, Best: t.best,
+		Updates: opt.Updates, Averaged: t.average.counts(), Guard: t.guard, Best: t.best,
 		Frozen: t.fingerprint(), NumBatches: t.train.NumBatches(),
 	}); err != nil {
 		return err
@@ -166,6 +173,10 @@ func (t *Trainer[B]) LoadState(dir string) error {
 	if err := readAll(fsys, weightsDir, t.trainedWeights()); err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
+	if err := t.average.load(fsys, s.Averaged); err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
+	layers.Changed(t.Model)
 	if err := t.Optimizer.LoadState(opt); err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}

@@ -93,6 +93,7 @@ type Trainer[B any] struct {
 	lossSum            float64 // of this epoch, over its labels
 	labels             int
 	guard              guard
+	average            *average // nil without EMADecay
 	best               bestEpoch
 }
 
@@ -153,30 +154,37 @@ func (t *Trainer[B]) Run(ctx context.Context) error {
 		if t.labels == 0 && t.guard.InRow == 0 {
 			return fmt.Errorf("epoch %d: there was nothing to learn from", t.epoch+1)
 		}
-		e := Epoch{Epoch: t.epoch + 1, Step: t.step, TrainLoss: t.lossSum / float64(t.labels), ValLoss: math.NaN()}
-		if t.val != nil {
-			v, err := t.evaluate(ctx)
-			if err != nil {
-				return err
-			}
-			// Updates are being skipped, and it is the weights that are at fault.
-			if t.guard.InRow > 0 && v.Loss-v.Loss != 0 {
-				return fmt.Errorf("step %d (learning rate %.3g): %d updates in a row were skipped, and validation loss %w", t.step+1, t.plans[t.at.Stage].LearningRate, t.guard.InRow, ErrNotFinite)
-			}
-			e.ValLoss, e.ImageGain = v.Loss, v.ImageGain
-		}
-		if err := t.judge(ctx, &e); err != nil {
+		if err := t.Averaged(func() error { return t.endEpoch(ctx, start) }); err != nil {
 			return err
-		}
-		t.epoch, t.batch, t.lossSum, t.labels = t.epoch+1, 0, 0, 0
-		e.Duration = time.Since(start)
-		if t.Hooks.Epoch != nil {
-			if err := t.Hooks.Epoch(e); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
+}
+
+// endEpoch validates and tells the hook, with the averaged weights if there are
+// any.
+func (t *Trainer[B]) endEpoch(ctx context.Context, start time.Time) error {
+	e := Epoch{Epoch: t.epoch + 1, Step: t.step, TrainLoss: t.lossSum / float64(t.labels), ValLoss: math.NaN()}
+	if t.val != nil {
+		v, err := t.evaluate(ctx)
+		if err != nil {
+			return err
+		}
+		// Updates are being skipped, and it is the weights that are at fault.
+		if t.guard.InRow > 0 && v.Loss-v.Loss != 0 {
+			return fmt.Errorf("step %d (learning rate %.3g): %d updates in a row were skipped, and validation loss %w", t.step+1, t.plans[t.at.Stage].LearningRate, t.guard.InRow, ErrNotFinite)
+		}
+		e.ValLoss, e.ImageGain = v.Loss, v.ImageGain
+	}
+	if err := t.judge(ctx, &e); err != nil {
+		return err
+	}
+	t.epoch, t.batch, t.lossSum, t.labels = t.epoch+1, 0, 0, 0
+	e.Duration = time.Since(start)
+	if t.Hooks.Epoch == nil {
+		return nil
+	}
+	return t.Hooks.Epoch(e)
 }
 
 func (t *Trainer[B]) runEpoch(ctx context.Context) error {
@@ -252,6 +260,7 @@ func (t *Trainer[B]) update(parts []B) error {
 		return err
 	}
 	t.step++
+	t.average.follow()
 	t.guard.made(s.Loss, s.GradNorm)
 	t.lossSum += s.Loss * float64(s.Labels)
 	t.labels += s.Labels
@@ -314,10 +323,14 @@ func (t *Trainer[B]) backward(b B, labels int, random *layers.Random) (float64, 
 }
 
 // Validate returns the mean loss over all labelled tokens of the validation
-// data.
-func (t *Trainer[B]) Validate(ctx context.Context) (float64, error) {
-	e, err := t.evaluate(ctx)
-	return e.Loss, err
+// data, of the averaged weights if there are any.
+func (t *Trainer[B]) Validate(ctx context.Context) (loss float64, err error) {
+	err = t.Averaged(func() error {
+		e, err := t.evaluate(ctx)
+		loss = e.Loss
+		return err
+	})
+	return loss, err
 }
 
 func (t *Trainer[B]) evaluate(ctx context.Context) (Evaluation, error) {
