@@ -55,9 +55,9 @@ type AttentionOptions struct {
 // [query rows, Dim]. Rows of q that belong to no sequence give zeros.
 func Attention(q, k, v Columns, o AttentionOptions) mat.Tensor {
 	if isFloat64(q.X) {
-		return apply(newAttention[float64](q, k, v, o))
+		return Apply(newAttention[float64](q, k, v, o))
 	}
-	return apply(newAttention[float32](q, k, v, o))
+	return Apply(newAttention[float32](q, k, v, o))
 }
 
 // AttentionWeights are the probabilities with which the rows of one sequence

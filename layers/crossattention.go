@@ -32,7 +32,7 @@ func crossAttention[T kernel.Float](q Columns, states mat.Tensor, keyValues *Con
 		return Attention(q, Columns{X: kv}, Columns{X: kv, From: o.Dim}, o)
 	}
 	o.drop(&f.spec.Attention)
-	return apply(f)
+	return Apply(f)
 }
 
 // projectedOp is attention with the projections on the queries' side.

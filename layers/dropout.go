@@ -18,9 +18,9 @@ func Dropout(x mat.Tensor, p float64, random *Random) mat.Tensor {
 	}
 	seed := random.Next()
 	if isFloat64(x) {
-		return apply(&dropoutOp[float64]{x: x, p: p, seed: seed})
+		return Apply(&dropoutOp[float64]{x: x, p: p, seed: seed})
 	}
-	return apply(&dropoutOp[float32]{x: x, p: p, seed: seed})
+	return Apply(&dropoutOp[float32]{x: x, p: p, seed: seed})
 }
 
 type dropoutOp[T kernel.Float] struct {

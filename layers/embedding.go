@@ -47,9 +47,9 @@ func Gather(x mat.Tensor, rows []int) mat.Tensor {
 		return h.gather(rows)
 	}
 	if isFloat64(x) {
-		return apply(&gatherOp[float64]{x, rows})
+		return Apply(&gatherOp[float64]{x, rows})
 	}
-	return apply(&gatherOp[float32]{x, rows})
+	return Apply(&gatherOp[float32]{x, rows})
 }
 
 type gatherOp[T kernel.Float] struct {

@@ -23,9 +23,9 @@ func NewGate[T float.DType]() *Gate { return &Gate{Alpha: Zeros[T](1, 1)} }
 // Forward takes x [rows, dim] to the same shape.
 func (g *Gate) Forward(x mat.Tensor) mat.Tensor {
 	if isFloat64(x) {
-		return apply(&gateOp[float64]{x: x, alpha: g.Alpha})
+		return Apply(&gateOp[float64]{x: x, alpha: g.Alpha})
 	}
-	return apply(&gateOp[float32]{x: x, alpha: g.Alpha})
+	return Apply(&gateOp[float32]{x: x, alpha: g.Alpha})
 }
 
 // Factors are what each of dim columns is multiplied by.

@@ -51,9 +51,9 @@ func NormalizeHeads(x mat.Tensor, gain *nn.Param, dim int) mat.Tensor {
 		panic(fmt.Sprintf("layers: %d heads in the first %d columns of a matrix %v", heads, dim, x.Shape()))
 	}
 	if isFloat64(x) {
-		return apply(&normalizeHeadsOp[float64]{x: x, gain: gain, dim: dim})
+		return Apply(&normalizeHeadsOp[float64]{x: x, gain: gain, dim: dim})
 	}
-	return apply(&normalizeHeadsOp[float32]{x: x, gain: gain, dim: dim})
+	return Apply(&normalizeHeadsOp[float32]{x: x, gain: gain, dim: dim})
 }
 
 type normalizeHeadsOp[T kernel.Float] struct {

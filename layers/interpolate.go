@@ -19,9 +19,9 @@ func InterpolatePositions(p mat.Tensor, special, fromRows, fromCols, toRows, toC
 	}
 	y, x := cubicTaps(fromRows, toRows), cubicTaps(fromCols, toCols)
 	if isFloat64(p) {
-		return apply(&interpolateOp[float64]{p, special, fromCols, y, x})
+		return Apply(&interpolateOp[float64]{p, special, fromCols, y, x})
 	}
-	return apply(&interpolateOp[float32]{p, special, fromCols, y, x})
+	return Apply(&interpolateOp[float32]{p, special, fromCols, y, x})
 }
 
 // taps are the four source indices of a target index, and their weights.

@@ -26,9 +26,9 @@ func (l *LayerScale) Forward(x mat.Tensor) mat.Tensor {
 	_, dim := dims(x)
 	checkLen("layer scale", "scale", l.Scale, dim)
 	if isFloat64(x) {
-		return apply(&layerScaleOp[float64]{x: x, scale: l.Scale})
+		return Apply(&layerScaleOp[float64]{x: x, scale: l.Scale})
 	}
-	return apply(&layerScaleOp[float32]{x: x, scale: l.Scale})
+	return Apply(&layerScaleOp[float32]{x: x, scale: l.Scale})
 }
 
 // Factors are what each of dim columns is multiplied by.

@@ -108,18 +108,18 @@ func MatMulTInto[T float.DType](y, x []T, w mat.Tensor) {
 
 func affine(x mat.Tensor, o affineOptions) mat.Tensor {
 	if isFloat64(x) {
-		return apply(newAffine[float64](x, o))
+		return Apply(newAffine[float64](x, o))
 	}
-	return apply(newAffine[float32](x, o))
+	return Apply(newAffine[float32](x, o))
 }
 
 // affineOnto adds a residual to the product, in the same operator.
 func affineOnto(residual, x mat.Tensor, o affineOptions) mat.Tensor {
 	o.residual = residual
 	if isFloat64(x) {
-		return apply(newOnto(newAffine[float64](x, o)))
+		return Apply(newOnto(newAffine[float64](x, o)))
 	}
-	return apply(newOnto(newAffine[float32](x, o)))
+	return Apply(newOnto(newAffine[float32](x, o)))
 }
 
 // ontoOp is an affineOp whose last act is to pass the gradient of its result

@@ -9,9 +9,9 @@ import (
 // sequence without rows gives zeros.
 func MeanRows(p Packed) mat.Tensor {
 	if isFloat64(p.States) {
-		return apply(&meanRowsOp[float64]{p.States, p.Offsets})
+		return Apply(&meanRowsOp[float64]{p.States, p.Offsets})
 	}
-	return apply(&meanRowsOp[float32]{p.States, p.Offsets})
+	return Apply(&meanRowsOp[float32]{p.States, p.Offsets})
 }
 
 type meanRowsOp[T kernel.Float] struct {

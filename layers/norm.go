@@ -29,9 +29,9 @@ func (l *LayerNorm) Forward(x mat.Tensor) mat.Tensor {
 	checkLen("layer norm", "weight", l.Weight, dim)
 	checkLen("layer norm", "bias", l.Bias, dim)
 	if isFloat64(x) {
-		return apply(&layerNormOp[float64]{x: x, w: l.Weight, b: l.Bias, eps: l.Eps})
+		return Apply(&layerNormOp[float64]{x: x, w: l.Weight, b: l.Bias, eps: l.Eps})
 	}
-	return apply(&layerNormOp[float32]{x: x, w: l.Weight, b: l.Bias, eps: l.Eps})
+	return Apply(&layerNormOp[float32]{x: x, w: l.Weight, b: l.Bias, eps: l.Eps})
 }
 
 type layerNormOp[T kernel.Float] struct {

@@ -10,9 +10,15 @@ import (
 	"github.com/nlpodyssey/spago/mat"
 )
 
-// apply runs an operator. It becomes a node of the graph only if some operand
-// requires a gradient; otherwise the plain result is returned.
-func apply(f ag.AutoGradFunction) mat.Tensor {
+// Apply runs an operator; it is the way to use one of your own. It becomes a
+// node of the graph only if some operand requires a gradient; otherwise the
+// plain result is returned.
+//
+// Forward makes a matrix of its own, float32 or float64, and does not return
+// an error: it panics, as what can go wrong is to be checked before. Backward
+// adds a gradient (AccGrad) to each operand that requires one. Neither result
+// nor gradient may be kept beyond that, as their memory is used again.
+func Apply(f ag.AutoGradFunction) mat.Tensor {
 	if requiresGrad(f.Operands()...) {
 		return ag.NewOperator(&node{AutoGradFunction: f}).Run()
 	}

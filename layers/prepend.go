@@ -30,9 +30,9 @@ func Prepend(x mat.Tensor, offsets Offsets, tokens, positions []mat.Tensor) (mat
 	}
 	out := OffsetsOf(lengths...)
 	if isFloat64(x) {
-		return apply(&prependOp[float64]{x, offsets, out, tokens, positions}), out, nil
+		return Apply(&prependOp[float64]{x, offsets, out, tokens, positions}), out, nil
 	}
-	return apply(&prependOp[float32]{x, offsets, out, tokens, positions}), out, nil
+	return Apply(&prependOp[float32]{x, offsets, out, tokens, positions}), out, nil
 }
 
 type prependOp[T kernel.Float] struct {

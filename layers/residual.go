@@ -14,9 +14,9 @@ func Residual(a, b mat.Tensor) mat.Tensor {
 		panic(fmt.Sprintf("layers: residual: shapes %v and %v differ", a.Shape(), b.Shape()))
 	}
 	if isFloat64(a) {
-		return apply(&residualOp[float64]{a: a, b: b})
+		return Apply(&residualOp[float64]{a: a, b: b})
 	}
-	return apply(&residualOp[float32]{a: a, b: b})
+	return Apply(&residualOp[float32]{a: a, b: b})
 }
 
 // AddTo is residual + dropout(l(x)), the end of each part of a transformer's
@@ -61,9 +61,9 @@ func Share(x mat.Tensor) mat.Tensor {
 		return x
 	}
 	if isFloat64(x) {
-		return apply(&shareOp[float64]{x})
+		return Apply(&shareOp[float64]{x})
 	}
-	return apply(&shareOp[float32]{x})
+	return Apply(&shareOp[float32]{x})
 }
 
 type shareOp[T kernel.Float] struct{ x mat.Tensor }

@@ -15,7 +15,8 @@ type Chart struct {
 	Horizontal, Vertical Axis
 }
 
-// Axis is a range of numbers; it is linear unless Log is set.
+// Axis is a range of numbers, from the left or the bottom on; it is linear
+// unless Log is set.
 type Axis struct {
 	Label    string
 	From, To float64
@@ -40,8 +41,9 @@ func (a Axis) at(v float64) float64 {
 
 // ticks are round numbers on the axis, four to nine of them.
 func (a Axis) ticks() []float64 {
+	from, to := min(a.From, a.To), max(a.From, a.To)
 	if a.Log {
-		low, high := math.Ceil(math.Log10(a.From)-1e-9), math.Floor(math.Log10(a.To)+1e-9)
+		low, high := math.Ceil(math.Log10(from)-1e-9), math.Floor(math.Log10(to)+1e-9)
 		step := math.Ceil((high - low) / 8)
 		var out []float64
 		for power := low; power <= high; power += step {
@@ -49,7 +51,7 @@ func (a Axis) ticks() []float64 {
 		}
 		return out
 	}
-	most := (a.To - a.From) / 3.5 // between two ticks
+	most := (to - from) / 3.5 // between two ticks
 	power := math.Pow(10, math.Floor(math.Log10(most)))
 	step := power
 	for _, n := range []float64{2, 5} {
@@ -58,18 +60,30 @@ func (a Axis) ticks() []float64 {
 		}
 	}
 	var out []float64
-	for n := math.Ceil(a.From/step - 1e-9); n*step <= a.To+step*1e-9; n++ {
+	for n := math.Ceil(from/step - 1e-9); n*step <= to+step*1e-9; n++ {
 		out = append(out, n*step)
 	}
 	return out
 }
 
-// tickText writes a round number.
-func tickText(v float64) string {
+// text writes a tick: 0.25, or 10⁻³.
+func (a Axis) text(v float64) string {
 	if v == 0 {
 		return "0" // never -0
 	}
-	return strconv.FormatFloat(v, 'g', 4, 64)
+	if !a.Log || v >= 0.01 && v <= 1000 {
+		return strconv.FormatFloat(v, 'g', 4, 64)
+	}
+	const digits = "⁰¹²³⁴⁵⁶⁷⁸⁹"
+	text := "10"
+	for _, d := range strconv.Itoa(int(math.Round(math.Log10(v)))) {
+		if d == '-' {
+			text += "⁻"
+		} else {
+			text += string([]rune(digits)[d-'0'])
+		}
+	}
+	return text
 }
 
 // Chart draws the axes and the series of a chart. What lies outside the axes
@@ -80,11 +94,11 @@ func (f *Figure) Chart(c Chart, series ...Series) {
 	y := func(v float64) float64 { return c.Y + c.Height*(1-min(max(c.Vertical.at(v), 0), 1)) }
 	for _, t := range c.Vertical.ticks() {
 		f.Line("grid", c.X, y(t), c.X+c.Width, y(t))
-		f.Text("dim end", c.X-6, y(t)+4, tickText(t))
+		f.Text("dim end", c.X-6, y(t)+4, c.Vertical.text(t))
 	}
 	for _, t := range c.Horizontal.ticks() {
 		f.Line("axis", x(t), c.Y+c.Height, x(t), c.Y+c.Height+4)
-		f.Text("dim middle", x(t), c.Y+c.Height+16, tickText(t))
+		f.Text("dim middle", x(t), c.Y+c.Height+16, c.Horizontal.text(t))
 	}
 	f.Line("axis", c.X, c.Y+c.Height, c.X+c.Width, c.Y+c.Height)
 	f.Text("dim end", c.X+c.Width, c.Y+c.Height+32, c.Horizontal.Label)

@@ -83,6 +83,7 @@ func TestTicksAreRoundNumbers(t *testing.T) {
 		{Axis{From: 1.1, To: 3}, []float64{1.5, 2, 2.5, 3}},
 		{Axis{From: 0, To: 2.5}, []float64{0, 0.5, 1, 1.5, 2, 2.5}},
 		{Axis{From: 1e-4, To: 1, Log: true}, []float64{1e-4, 1e-3, 1e-2, 0.1, 1}},
+		{Axis{From: 1, To: 0}, []float64{0, 0.2, 0.4, 0.6, 0.8, 1}},
 		{Axis{From: 1e-12, To: 1, Log: true}, []float64{1e-12, 1e-10, 1e-8, 1e-6, 1e-4, 1e-2, 1}},
 	} {
 		got := test.axis.ticks()
@@ -106,18 +107,26 @@ func TestNamesOfSeriesDoNotLieOnEachOther(t *testing.T) {
 	}
 }
 
-func TestTheTickOfZeroHasNoSign(t *testing.T) {
-	if got := tickText(Axis{From: 0, To: 1}.ticks()[0]); got != "0" {
-		t.Errorf("0 is written as %s", got)
-	}
-}
-
 func TestAFigureHasTheRulesOfItsClassesOnly(t *testing.T) {
 	f := New(10, 10, "")
 	f.Line("line blue", 0, 0, 1, 1)
 	for rule, want := range map[string]bool{".line.blue {": true, "text {": true, "  .page {": true, ".line.red {": false, ".thin {": false} {
 		if strings.Contains(f.String(), rule) != want {
 			t.Errorf("%s: %v, want %v, in\n%s", rule, !want, want, f)
+		}
+	}
+}
+
+func TestTicksAreWrittenShort(t *testing.T) {
+	for _, test := range []struct {
+		axis Axis
+		v    float64
+		want string
+	}{
+		{Axis{}, 0.25, "0.25"}, {Axis{}, math.Copysign(0, -1), "0"}, {Axis{}, 20000, "2e+04"}, {Axis{Log: true}, 0.1, "0.1"}, {Axis{Log: true}, 1e-12, "10⁻¹²"}, {Axis{Log: true}, 1e6, "10⁶"},
+	} {
+		if got := test.axis.text(test.v); got != test.want {
+			t.Errorf("%v is written %q, want %q", test.v, got, test.want)
 		}
 	}
 }
