@@ -264,17 +264,17 @@ Showing top 14 nodes out of 152
 }
 
 func TestTheFigureOfRatiosHasABarAndAGoalForEachRow(t *testing.T) {
-	got := drawRatios([]bar{{"a < b", 2, 4}, {"slower", 0.5, 0}}).svg()
+	got := drawRatios([]bar{{"a < b", 2, 4}, {"slower", 0.5, 0}}).String()
 	if err := xml.Unmarshal([]byte(got), new(struct{})); err != nil {
 		t.Errorf("%v in\n%s", err, got)
 	}
 	// From 1 to 2 is as long as from 0.5 to 1.
-	for _, want := range []string{"a &lt; b", `class="ahead" x="583.3" y="48.0" width="133.3"`, `class="behind" x="450.0" y="72.0" width="133.3"`} {
+	for _, want := range []string{"a &lt; b", `class="blue" x="583.3" y="48" width="133.3"`, `class="orange" x="450" y="72" width="133.3"`} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in\n%s", want, got)
 		}
 	}
-	if n := strings.Count(got, `class="goal"`); n != 2 { // that of the legend, and one
+	if n := strings.Count(got, `class="mark"`); n != 2 { // that of the legend, and one
 		t.Errorf("%d goals", n)
 	}
 }

@@ -96,7 +96,7 @@ func (t table) markdown() string {
 		if !t.Page {
 			break
 		}
-		fmt.Fprintf(&b, "\n![%s](images/%s)\n", f.label, f.name)
+		fmt.Fprintf(&b, "\n![%s](images/%s)\n", f.Label(), f.name)
 	}
 	t.work(&b)
 	t.memory(&b)

@@ -13,7 +13,7 @@
 //   - of a text: "dim", "name" (bold), "title", "code", "on" (a dark area); and "middle" or "end"
 //     for where x is in it;
 //   - of an area: a colour, "panel", "box" (with a border) or "shade" (darker);
-//   - of a line: "grid", "axis", or "line" and a colour, and with "thin" or "dashed";
+//   - of a line: "grid", "axis", "mark" (strong), or "line" and a colour, and with "thin" or "dashed";
 //   - of all of them: "faint".
 //
 // Colours are "blue", "orange", "green", "red", "purple" and "grey".
@@ -46,6 +46,9 @@ type Figure struct {
 func New(width, height int, label string) *Figure {
 	return &Figure{width: width, height: height, label: label}
 }
+
+// Label is what is drawn, in a sentence.
+func (f *Figure) Label() string { return f.label }
 
 const colours = `
   :root { --ink: #1f2328; --dim: #656d76; --page: #ffffff; --panel: #f6f8fa; --grid: #d0d7de; --axis: #656d76;
@@ -80,6 +83,7 @@ const rules = `
   .line.grey { stroke: var(--grey) }
   .grid { fill: none; stroke: var(--grid) }
   .axis { fill: none; stroke: var(--axis) }
+  .mark { stroke: var(--ink); stroke-width: 2 }
   .head { fill: var(--axis) }
   .pixels { shape-rendering: crispEdges }
   text.dim { fill: var(--dim); font-size: 11px }
