@@ -34,6 +34,9 @@ type AttentionOptions struct {
 	// number: an item's rows may lie anywhere, and items may share rows. Such
 	// an attention has no gradient.
 	SourceRows []int
+	// Keys, unless nil, are k as [PackKeys] has brought it into order. They are
+	// used where no gradient is asked for, and k is then not read.
+	Keys *Keys
 	// Precision may be [BFloat16] where many rows look at many, as in an
 	// encoder. Gradients are computed in float32.
 	Precision Precision
@@ -88,10 +91,28 @@ func attentionWeights[T kernel.Float](q, k Columns, o AttentionOptions, sequence
 	return w
 }
 
+// Keys are the keys of an attention in the order in which they are read, for
+// those that many steps of decoding look at.
+type Keys struct{ packed any }
+
+// PackKeys brings keys into order for the heads and sources of o.
+func PackKeys(k Columns, o AttentionOptions) *Keys {
+	if isFloat64(k.X) {
+		return &Keys{packKeys[float64](k, o)}
+	}
+	return &Keys{packKeys[float32](k, o)}
+}
+
+func packKeys[T kernel.Float](k Columns, o AttentionOptions) *kernel.AttentionKeys[T] {
+	_, ld := dims(k.X)
+	return kernel.PackAttentionKeys(&kernel.Attention{Heads: o.NumHeads, HeadDim: o.Dim / o.NumHeads, Source: o.Source}, from[T](k), ld)
+}
+
 type attentionOp[T kernel.Float] struct {
 	q, k, v Columns
 	dim     int
 	spec    kernel.Attention
+	keys    *Keys
 	out     []T
 	lse     []T
 }
@@ -103,7 +124,7 @@ func newAttention[T kernel.Float](q, k, v Columns, o AttentionOptions) *attentio
 		}
 	}
 	o.checkSource(v.X)
-	f := &attentionOp[T]{q: q, k: k, v: v, dim: o.Dim, spec: newAttentionSpec(q, k, o)}
+	f := &attentionOp[T]{q: q, k: k, v: v, dim: o.Dim, spec: newAttentionSpec(q, k, o), keys: o.Keys}
 	o.drop(&f.spec)
 	return f
 }
@@ -191,12 +212,15 @@ func (f *attentionOp[T]) Forward() (mat.Tensor, error) {
 	if covered := rowsOf(f.spec.Query); covered < rows {
 		clear(f.out) // rows that no sequence has
 	}
+	q, ldq := f.columns(f.q)
+	v, ldv := f.columns(f.v)
 	if requiresGrad(f.Operands()...) {
 		f.lse = make([]T, rows*f.spec.Heads)
+	} else if f.keys != nil {
+		f.keys.packed.(*kernel.AttentionKeys[T]).Forward(&f.spec, f.out, f.dim, q, ldq, v, ldv)
+		return matrix(f.out, rows, f.dim), nil
 	}
-	q, ldq := f.columns(f.q)
 	k, ldk := f.columns(f.k)
-	v, ldv := f.columns(f.v)
 	kernel.AttentionForward(&f.spec, f.out, f.dim, q, ldq, k, ldk, v, ldv, f.lse)
 	return matrix(f.out, rows, f.dim), nil
 }

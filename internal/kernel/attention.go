@@ -115,6 +115,54 @@ func AttentionForward[T Float](s *Attention, out []T, ldo int, q []T, ldq int, k
 	attentionUnits[T](s, true, func(u *attentionUnit[T]) { u.forward(out, ldo, q, ldq, k, ldk, v, ldv, lse) })
 }
 
+// AttentionKeys are the keys of every source in the order in which AttentionForward reads them, for many calls with the same ones.
+type AttentionKeys[T Float] struct {
+	heads, headDim int
+	panels         [][]T // of each source and head
+	lengths        []int // of the sources
+}
+
+// PackAttentionKeys packs k for the heads and sources of s, whose SourceRows and Query do not matter.
+func PackAttentionKeys[T Float](s *Attention, k []T, ldk int) *AttentionKeys[T] {
+	s.check("k", s.Source, len(k), ldk)
+	_, width := tileShape[T]()
+	p := &AttentionKeys[T]{heads: s.Heads, headDim: s.HeadDim, panels: make([][]T, len(s.Source)*s.Heads)}
+	for _, source := range s.Source {
+		p.lengths = append(p.lengths, source.Len())
+	}
+	Parallel(len(p.panels), 1, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			u := attentionUnit[T]{Attention: s, head: i % s.Heads, source: s.Source[i/s.Heads]}
+			n := u.source.Len()
+			p.panels[i] = make([]T, roundUp(n, width)*s.HeadDim)
+			if n > 0 {
+				packAll(p.panels[i], u.operand(k, ldk, false), width, n, s.HeadDim)
+			}
+		}
+	})
+	return p
+}
+
+// Forward is [AttentionForward] with the packed keys, in the elements' own arithmetic and without a causal mask.
+func (p *AttentionKeys[T]) Forward(s *Attention, out []T, ldo int, q []T, ldq int, v []T, ldv int) {
+	s.checkFields()
+	s.check("out", s.Query, len(out), ldo)
+	s.check("q", s.Query, len(q), ldq)
+	s.check("v", s.Source, len(v), ldv)
+	if s.Causal || s.SourceRows != nil || s.Heads != p.heads || s.HeadDim != p.headDim || len(s.Source) != len(p.lengths) {
+		panic(fmt.Sprintf("kernel: attention: keys packed for %d sources and %d heads × %d do not fit", len(p.lengths), p.heads, p.headDim))
+	}
+	for i, source := range s.Source {
+		if source.Len() != p.lengths[i] {
+			panic(fmt.Sprintf("kernel: attention: source %d has %d rows, its packed keys %d", i, source.Len(), p.lengths[i]))
+		}
+	}
+	attentionUnits[T](s, true, func(u *attentionUnit[T]) {
+		u.keys = p.panels[u.item*s.Heads+u.head]
+		u.forwardPlain(out, ldo, q, ldq, nil, 0, v, ldv, nil)
+	})
+}
+
 // AttentionBackward adds the gradients of AttentionForward to dq, dk and dv; any of them may be nil. dout is the gradient of out,
 // and out and lse are what AttentionForward stored. The probabilities are computed again, a block at a time.
 func AttentionBackward[T Float](s *Attention, dq []T, lddq int, dk []T, lddk int, dv []T, lddv int, dout []T, lddo int, out []T, ldo int, q []T, ldq int, k []T, ldk int, v []T, ldv int, lse []T) {

@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -343,6 +344,43 @@ func TestScatteredSourceRowsGiveTheSameBits(t *testing.T) {
 			testScattered[float64](t, s)
 		}
 	})
+}
+
+func TestPackedKeysGiveTheSameBits(t *testing.T) {
+	testOnEveryCPU(t, func(t *testing.T) {
+		for _, s := range attentionCases() {
+			testPackedKeys[float32](t, s)
+			testPackedKeys[float64](t, s)
+		}
+	})
+}
+
+func testPackedKeys[T Float](t *testing.T, s *Attention) {
+	t.Helper()
+	if s.Causal {
+		return
+	}
+	width := s.Heads * s.HeadDim
+	q, kv := random[T](newRand(), rowsOf(s.Query)*width), random[T](newRand(), 2*rowsOf(s.Source)*width)
+	want, got := make([]T, len(q)), make([]T, len(q))
+	AttentionForward(s, want, width, q, width, kv, 2*width, kv[width:], 2*width, nil)
+	keys := PackAttentionKeys(s, kv, 2*width)
+	keys.Forward(s, got, width, q, width, kv[width:], 2*width)
+	same(t, fmt.Sprintf("%+v", *s), got, want)
+
+	other := *s
+	other.Source = slices.Clone(s.Source)
+	other.Source[0].End--
+	for what, s := range map[string]*Attention{"a source that is shorter": &other, "a causal mask": {Heads: s.Heads, HeadDim: s.HeadDim, Query: s.Query, Source: s.Source, SourceOf: s.SourceOf, Causal: true}} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic", what)
+				}
+			}()
+			keys.Forward(s, got, width, q, width, kv[width:], 2*width)
+		}()
+	}
 }
 
 func testScattered[T Float](t *testing.T, s *Attention) {

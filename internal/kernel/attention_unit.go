@@ -23,8 +23,10 @@ func sequenceRows(rows []queryRow, query Span, lk int, causal bool) []queryRow {
 type attentionUnit[T Float] struct {
 	*Attention
 	head   int
+	item   int // of Source
 	source Span
 	rows   []queryRow
+	keys   []T // packed; nil: not yet
 }
 
 // attentionUnits divides the work and calls f for each part. Only when split is set do the rows of one head and source end up in several.
@@ -48,7 +50,7 @@ func attentionUnits[T Float](s *Attention, split bool, f func(u *attentionUnit[T
 		}
 		for h := range s.Heads {
 			for lo := 0; lo < len(r); lo += size {
-				units = append(units, attentionUnit[T]{s, h, s.Source[i], r[lo:min(lo+size, len(r))]})
+				units = append(units, attentionUnit[T]{s, h, i, s.Source[i], r[lo:min(lo+size, len(r))], nil})
 			}
 		}
 	}
@@ -155,18 +157,33 @@ func (u *attentionUnit[T]) forward(out []T, ldo int, q []T, ldq int, k []T, ldk 
 		u.forwardTiled(out, ldo, q, ldq, k, ldk, v, ldv, lse)
 		return
 	}
+	u.forwardPlain(out, ldo, q, ldq, k, ldk, v, ldv, lse)
+}
+
+// forwardPlain is forward in the elements' own arithmetic.
+func (u *attentionUnit[T]) forwardPlain(out []T, ldo int, q []T, ldq int, k []T, ldk int, v []T, ldv int, lse []T) {
 	height, width := tileShape[T]()
 	d, n := u.HeadDim, sees(u.rows)
 	block := attentionBlock[T](n)
 	sizes := []int{roundUp(n, width) * d, roundUp(d, width) * n, block * n, block * max(n, d), block * d, u.scattered(n)}
 	direct := len(u.rows) <= height && d%width == 0 // not worth packing the values
+	if u.keys != nil {
+		sizes[0] = 0
+	}
+	if direct {
+		sizes[1] = 0
+	}
 	memory := borrow[T](total(sizes...))
 	defer memory.giveBack()
 	parts := carve(memory.x, sizes...)
 	keys, values, scores, packed, gathered, collected := parts[0], parts[1], parts[2], parts[3], parts[4], parts[5]
 	var columns operand[T] // the values
 	if n > 0 {
-		packAll(keys, u.collected(collected, k, ldk, false, n), width, n, d)
+		if u.keys != nil {
+			keys = u.keys
+		} else {
+			packAll(keys, u.collected(collected, k, ldk, false, n), width, n, d)
+		}
 		if columns = u.collected(collected, v, ldv, true, n); !direct {
 			packAll(values, columns, width, d, n)
 		}

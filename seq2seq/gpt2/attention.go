@@ -123,7 +123,7 @@ func (a *CrossAttention) attend(q layers.Columns, offsets layers.Offsets, seen s
 		kv = a.KeyValues(seen.states)
 	}
 	k, v, o := a.look(kv, offsets, source)
-	o.Dropout, o.Random = a.config.AttentionDropout, random
+	o.Dropout, o.Random, o.Keys = a.config.AttentionDropout, random, seen.keys
 	if kv == nil {
 		return layers.CrossAttention(q, seen.states, a.CAttn, o)
 	}
@@ -132,7 +132,18 @@ func (a *CrossAttention) attend(q layers.Columns, offsets layers.Offsets, seen s
 
 // seen is what a cross-attention looks at: the encoder's states, or the keys
 // and values that it made of them before. Without either there is nothing.
-type seen struct{ states, keyValues mat.Tensor }
+type seen struct {
+	states, keyValues mat.Tensor
+	keys              *layers.Keys // of the latter
+}
+
+// see makes keys and values for many steps of decoding.
+func (a *CrossAttention) see(source layers.Source) seen {
+	s := seen{keyValues: a.KeyValues(source.States)}
+	k, _, o := a.look(s.keyValues, nil, source)
+	s.keys = layers.PackKeys(k, o)
+	return s
+}
 
 func (s seen) nothing() bool { return s.states == nil && s.keyValues == nil }
 

@@ -135,7 +135,7 @@ func (m *Model) Hold(p layers.Precision) {
 // and values.
 type Cache struct {
 	self   *layers.KeyValues
-	cross  []mat.Tensor // of each block [source rows, 2D]; nil before the first call
+	cross  []seen // of each block; nil before the first call
 	source layers.Source
 }
 
@@ -243,7 +243,7 @@ func (m *Model) embed(tokens layers.Tokens, past []int, random *layers.Random) m
 // call and then kept: many steps look at them.
 func (m *Model) look(source layers.Source, c *Cache, sequences int) (func(block int) seen, layers.Source) {
 	if c != nil && c.cross != nil {
-		return func(i int) seen { return seen{keyValues: c.cross[i]} }, c.source
+		return func(i int) seen { return c.cross[i] }, c.source
 	}
 	if source.States == nil {
 		return func(int) seen { return seen{} }, source
@@ -253,12 +253,12 @@ func (m *Model) look(source layers.Source, c *Cache, sequences int) (func(block 
 	}
 	source.Check(sequences)
 	if c != nil {
-		c.cross, c.source = make([]mat.Tensor, len(m.Transformer.Blocks)), source
+		c.cross, c.source = make([]seen, len(m.Transformer.Blocks)), source
 		for i, b := range m.Transformer.Blocks {
-			c.cross[i] = b.CrossAttention.KeyValues(source.States)
+			c.cross[i] = b.CrossAttention.see(source)
 		}
 		c.source.States = nil // not needed any more
-		return func(i int) seen { return seen{keyValues: c.cross[i]} }, source
+		return func(i int) seen { return c.cross[i] }, source
 	}
 	states := make([]mat.Tensor, len(m.Transformer.Blocks))
 	for i := range states {
