@@ -11,8 +11,16 @@ import (
 // Activation is a function applied to each element, fused into a linear layer.
 type Activation = kernel.Activation
 
-// Identity leaves a linear layer's result as it is.
-const Identity = kernel.Identity
+// Activations. Identity leaves a linear layer's result as it is.
+const (
+	Identity  = kernel.Identity
+	GELU      = kernel.GELU      // x·Φ(x)
+	GELUTanh  = kernel.GELUTanh  // its approximation by a tanh: GPT-2's "gelu_new"
+	ReLU      = kernel.ReLU      // max(x, 0)
+	SiLU      = kernel.SiLU      // x·σ(x)
+	QuickGELU = kernel.QuickGELU // x·σ(1.702x)
+	Tanh      = kernel.Tanh
+)
 
 // activations has Hugging Face's names (transformers.activations.ACT2FN).
 var activations = map[string]Activation{

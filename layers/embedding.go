@@ -46,34 +46,53 @@ func Gather(x mat.Tensor, rows []int) mat.Tensor {
 	if h := heldBy(x); h != nil && h.transposed {
 		return h.gather(rows)
 	}
+	return Unfold(x, rows, 1)
+}
+
+// Unfold puts rows of x [n, dim] side by side, each new row made of the next
+// side of the given ones, which may repeat: [len(rows)/side, side·dim]. A row
+// of -1 gives zeros. With a [Linear] after it, it is a convolution: the rows
+// are those of each position's neighbours, and -1 pads.
+func Unfold(x mat.Tensor, rows []int, side int) mat.Tensor {
+	if side < 1 || len(rows)%side != 0 {
+		panic(fmt.Sprintf("layers: %d rows do not divide into rows of %d side by side", len(rows), side))
+	}
 	if isFloat64(x) {
-		return Apply(&gatherOp[float64]{x, rows})
+		return Apply(&unfoldOp[float64]{x, rows, side})
 	}
-	return Apply(&gatherOp[float32]{x, rows})
+	return Apply(&unfoldOp[float32]{x, rows, side})
 }
 
-type gatherOp[T kernel.Float] struct {
-	w   mat.Tensor
-	ids []int
+type unfoldOp[T kernel.Float] struct {
+	x    mat.Tensor
+	rows []int
+	side int
 }
 
-func (f *gatherOp[T]) Operands() []mat.Tensor { return []mat.Tensor{f.w} }
+func (f *unfoldOp[T]) Operands() []mat.Tensor { return []mat.Tensor{f.x} }
 
-func (f *gatherOp[T]) Forward() (mat.Tensor, error) {
-	_, dim := dims(f.w)
-	w, y := values[T](f.w), buffer[T](len(f.ids)*dim)
-	for i, id := range f.ids {
-		copy(y[i*dim:(i+1)*dim], w[id*dim:])
+func (f *unfoldOp[T]) Forward() (mat.Tensor, error) {
+	_, dim := dims(f.x)
+	x, y := values[T](f.x), buffer[T](len(f.rows)*dim)
+	for i, r := range f.rows {
+		to := y[i*dim : (i+1)*dim]
+		if r < 0 {
+			clear(to)
+		} else {
+			copy(to, x[r*dim:])
+		}
 	}
-	return matrix(y, len(f.ids), dim), nil
+	return matrix(y, len(f.rows)/f.side, f.side*dim), nil
 }
 
-func (f *gatherOp[T]) Backward(gy mat.Tensor) error {
-	_, dim := dims(f.w)
-	g, dw := values[T](gy), gradient[T](f.w)
-	for i, id := range f.ids {
-		kernel.Axpy(1, g[i*dim:(i+1)*dim], dw[id*dim:(id+1)*dim])
+func (f *unfoldOp[T]) Backward(gy mat.Tensor) error {
+	_, dim := dims(f.x)
+	g, dx := values[T](gy), gradient[T](f.x)
+	for i, r := range f.rows {
+		if r >= 0 {
+			kernel.Axpy(1, g[i*dim:(i+1)*dim], dx[r*dim:(r+1)*dim])
+		}
 	}
-	accumulate(f.w, dw)
+	accumulate(f.x, dx)
 	return nil
 }

@@ -2,6 +2,7 @@ package layers_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/ekphrasis-ml/ekphrasis/internal/gradcheck"
@@ -70,6 +71,19 @@ func TestGradientsOfMeanRowsAndGather(t *testing.T) {
 	gradcheck.Run(t, []gradcheck.Operand{gradcheck.Matrix("x", 9, 3)}, func(x []mat.Tensor) mat.Tensor {
 		mean := layers.MeanRows(layers.Packed{States: x[0], Offsets: ragged})
 		return layers.Gather(mean, []int{3, 0, 0, 1, 2})
+	})
+}
+
+func TestUnfoldPutsRowsSideBySide(t *testing.T) {
+	x := mat.NewDense[float64](mat.WithShape(3, 2), mat.WithBacking([]float64{1, 2, 3, 4, 5, 6}))
+	rows := []int{-1, 0, 1, 0, 1, 2, 1, 2, -1}
+	y := layers.Unfold(x, rows, 3)
+	want := []float64{0, 0, 1, 2, 3, 4, 1, 2, 3, 4, 5, 6, 3, 4, 5, 6, 0, 0}
+	if got := mat.Data[float64](y.Value().(mat.Matrix)); !slices.Equal(got, want) || !slices.Equal(y.Shape(), []int{3, 6}) {
+		t.Errorf("%v of shape %v, want %v of shape [3 6]", got, y.Shape(), want)
+	}
+	gradcheck.Run(t, []gradcheck.Operand{gradcheck.Matrix("x", 3, 2)}, func(x []mat.Tensor) mat.Tensor {
+		return layers.Unfold(x[0], rows, 3)
 	})
 }
 

@@ -194,7 +194,7 @@ func near(pattern string, params []Parameter) []string {
 	for _, p := range params {
 		for _, part := range append(strings.Split(p.Name, "."), p.Name) {
 			if _, err := strconv.Atoi(part); err != nil {
-				best[part] = editdistance.Levenshtein(pattern, part)
+				best[part] = editdistance.Levenshtein([]byte(pattern), []byte(part))
 			}
 		}
 	}

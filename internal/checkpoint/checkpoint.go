@@ -236,7 +236,7 @@ func closest(name string, candidates []string) string {
 		if prefix, ok := strings.CutSuffix(long, "."+short); ok {
 			edits = 1 + strings.Count(prefix, ".")
 		} else if len(long)-len(short) < fewest {
-			edits = editdistance.Levenshtein(short, long)
+			edits = editdistance.Levenshtein([]byte(short), []byte(long))
 		} else {
 			continue
 		}

@@ -1,18 +1,18 @@
-// Package editdistance tells how alike two names are, for messages that
-// suggest what may have been meant.
+// Package editdistance tells how alike two sequences are: names, for messages
+// that suggest what may have been meant, and texts that were read.
 package editdistance
 
-// Levenshtein is the number of insertions, deletions and replacements of bytes
-// that turn a into b.
-func Levenshtein(a, b string) int {
+// Levenshtein is the number of insertions, deletions and replacements of
+// elements that turn a into b.
+func Levenshtein[E comparable](a, b []E) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
-	for i := range len(a) {
+	for i := range a {
 		diagonal := row[0]
 		row[0] = i + 1
-		for j := range len(b) {
+		for j := range b {
 			replace := diagonal
 			if a[i] != b[j] {
 				replace++

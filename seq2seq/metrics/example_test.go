@@ -21,3 +21,13 @@ func ExampleEvaluate() {
 	// BLEU-1 0.700, ROUGE-L 0.708, CIDEr 2.009
 	// CIDEr of each: 1.952, 2.066
 }
+
+func ExampleCharacterErrorRate() {
+	rate, err := metrics.CharacterErrorRate([]string{"Invoice 4O1", "12 May"}, []string{"Invoice 401", "12 May"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("%.3f\n", rate)
+	// Output: 0.059
+}

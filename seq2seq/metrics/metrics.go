@@ -8,6 +8,8 @@
 //
 // CIDEr weighs words by how few pictures' references have them, so it means something for a set of many pictures only; for
 // a single one it is 0.
+//
+// [CharacterErrorRate] and [WordErrorRate] are for models that read text.
 package metrics
 
 import (

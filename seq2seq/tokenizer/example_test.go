@@ -43,3 +43,14 @@ func ExampleTokenizer_Stream() {
 	// Output:
 	// "a" " " "" "🚒" "!" ""
 }
+
+func ExampleCharacters() {
+	tok, err := tokenizer.Characters("abcdefghijklmnopqrstuvwxyz ")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ids := tok.EncodeCaption("a zebra", 0)
+	fmt.Println(ids, tok.Decode(ids, true))
+	// Output: [27 0 26 25 4 1 17 0 27] a zebra
+}
