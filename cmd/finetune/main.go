@@ -88,10 +88,13 @@ func prepare(ctx context.Context, s settings) (*job, error) {
 		return nil, err
 	}
 	j.trainer.Hooks = train.Hooks{Stage: j.stage, Step: j.step, Skip: j.skip, Epoch: j.epoch}
+	if err := j.checkRoom(); err != nil {
+		return nil, err
+	}
 	if s.resume != "" {
 		err = j.reopen()
-	} else {
-		j.folder, err = train.NewFolder(s.Out, s)
+	} else if j.folder, err = train.NewFolder(s.Out, s); err != nil {
+		err = fmt.Errorf("--out: %w", err)
 	}
 	if err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/ekphrasis-ml/ekphrasis/datasets"
 	"github.com/ekphrasis-ml/ekphrasis/datasets/emoji"
+	"github.com/ekphrasis-ml/ekphrasis/internal/system"
 	"github.com/ekphrasis-ml/ekphrasis/layers"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq/train"
 	"github.com/ekphrasis-ml/ekphrasis/vision"
@@ -211,6 +212,10 @@ func (j *job) conclude(ctx context.Context) error {
 		for _, s := range skipped {
 			fmt.Fprintf(os.Stderr, "  %v\n", s.Err)
 		}
+	}
+	if peak := system.PeakMemory(); peak > 0 {
+		fmt.Fprintf(os.Stderr, "\nmemory at the peak: %s\n", humanize.Bytes(uint64(peak)))
+		result["peak_memory"] = peak
 	}
 	fmt.Fprintf(os.Stderr, "\nThe model is in %s, the report in %s. See what the model says of a picture:\n\n  go run ./cmd/caption PICTURE\n\n",
 		filepath.Join(j.Out, train.ModelDir), filepath.Join(j.Out, train.ReportFile))

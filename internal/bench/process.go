@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"github.com/ekphrasis-ml/ekphrasis/internal/system"
 )
 
 // A side does the work of a row, as often as it is asked.
@@ -62,7 +64,7 @@ func (w *worker) close() (int64, error) {
 	if err := w.cmd.Wait(); err != nil {
 		return 0, fmt.Errorf("%s: %w\n%s", w.cmd, err, w.stderr.Bytes())
 	}
-	return peakRSS(w.cmd.ProcessState), nil
+	return system.PeakMemoryOf(w.cmd.ProcessState), nil
 }
 
 // program is a side that starts anew for each run: it prints an object with
@@ -80,7 +82,7 @@ func (p *program) run() (a answer, err error) {
 	if err != nil {
 		return a, err
 	}
-	p.peak = max(p.peak, peakRSS(cmd.ProcessState))
+	p.peak = max(p.peak, system.PeakMemoryOf(cmd.ProcessState))
 	var caption struct {
 		TokenIDs []int `json:"token_ids"`
 	}

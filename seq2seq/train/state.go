@@ -109,6 +109,30 @@ func (t *Trainer[B]) SaveState(dir string, keep int) error {
 	return nil
 }
 
+// StateBytes is about how much a state takes on the disk: the weights of all
+// stages, and of those of one stage their averages and two moments.
+func (t *Trainer[B]) StateBytes() int64 {
+	each := 0 // numbers for each weight of a stage
+	if t.options.Optimizer != "sgd" {
+		each += 2
+	}
+	if t.options.EMADecay > 0 {
+		each++
+	}
+	weights, most := 0, 0
+	for _, p := range t.trainedWeights() {
+		weights += len(p.Data)
+	}
+	for _, p := range t.plans {
+		size := 0
+		for _, q := range p.params {
+			size += q.Value.Size()
+		}
+		most = max(most, size)
+	}
+	return 4 * int64(weights+each*most)
+}
+
 // States lists the states in a folder, oldest first. A folder that is not
 // there has none.
 func States(dir string) ([]string, error) {

@@ -1,0 +1,27 @@
+package system
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// FreeSpace is the room left for files in a folder, in bytes; the folder need
+// not be there yet. false: it is not known.
+func FreeSpace(dir string) (int64, bool) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return 0, false
+	}
+	for {
+		if _, err := os.Stat(dir); err == nil || filepath.Dir(dir) == dir {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	var fs syscall.Statfs_t
+	if syscall.Statfs(dir, &fs) != nil {
+		return 0, false
+	}
+	return int64(fs.Bavail) * int64(fs.Bsize), true
+}
