@@ -28,7 +28,8 @@ type GuardOptions struct {
 // finite or 20 times its running mean, and halves the learning rate after 3.
 func DefaultGuard() GuardOptions { return GuardOptions{MaxSkipped: 10, Patience: 3, Spike: 20} }
 
-// Skip is an update that the guard did not make.
+// Skip is an update that the guard did not make. Its batch is lost to the
+// epoch; schedules, moments and averages stay where they were.
 type Skip struct {
 	Epoch, Step    int     // from 1; Step has still to be made, with another batch
 	Loss, GradNorm float64 // GradNorm is NaN if the loss was bad already

@@ -14,6 +14,7 @@ import (
 	"github.com/ekphrasis-ml/ekphrasis/internal/tiny"
 	"github.com/ekphrasis-ml/ekphrasis/layers"
 	"github.com/ekphrasis-ml/ekphrasis/losses"
+	"github.com/ekphrasis-ml/ekphrasis/optim"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq/train"
 	"github.com/ekphrasis-ml/ekphrasis/vision"
 )
@@ -177,5 +178,21 @@ func TestTheRunFolderAndItsReportHaveWhatTheGuardDid(t *testing.T) {
 		if !strings.Contains(string(content), want) {
 			t.Errorf("%s lacks %s", file, want)
 		}
+	}
+}
+
+func TestASkippedUpdateDoesNotAdvanceTheSchedule(t *testing.T) {
+	tr, _, steps := guarded(t, train.GuardOptions{MaxSkipped: 10}, during(3, 5, math.NaN()))
+	schedule, err := optim.NewSchedule("linear", 4, 60)
+	must(t, err)
+	tr.Optimizer.Groups()[0].Schedule = schedule
+	mustRun(t, tr)
+	for i, s := range *steps {
+		if want := 1e-3 * schedule(i); s.Step != i+1 || s.LearningRate != want {
+			t.Fatalf("update %d is number %d, with a learning rate of %v, want %v", i+1, s.Step, s.LearningRate, want)
+		}
+	}
+	if len(*steps) != 57 {
+		t.Errorf("%d updates made, want 57", len(*steps))
 	}
 }
