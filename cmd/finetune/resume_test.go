@@ -27,9 +27,15 @@ type trial struct {
 
 func newTrial(t *testing.T) trial {
 	t.Helper()
-	args := []string{"--model", tiny.Folder(t, tiny.Options{EncoderWidth: 48, Dropout: 0.1}), "--data", tiny.Data(t, 32),
-		"--epochs", "3", "--batch-size", "4", "--warmup-steps", "5", "--val-fraction", "0.03", "--save-steps", "3",
-		"--trainable", "crossattention,enc_to_dec_proj,h.1", "--samples", "1", "--max-length", "12"}
+	return newTrialOf(t, "--epochs", "3", "--trainable", "crossattention,enc_to_dec_proj,h.1")
+}
+
+// newTrialOf trains as more flags say, for as many updates and epochs.
+func newTrialOf(t *testing.T, more ...string) trial {
+	t.Helper()
+	args := append([]string{"--model", tiny.Folder(t, tiny.Options{EncoderWidth: 48, Dropout: 0.1}), "--data", tiny.Data(t, 32),
+		"--batch-size", "4", "--warmup-steps", "5", "--val-fraction", "0.03", "--save-steps", "3",
+		"--samples", "1", "--max-length", "12"}, more...)
 	out := filepath.Join(t.TempDir(), "whole")
 	finetune.Run(t, "", append(args, "--out", out, "--threads", "1")...).Want(t, 0)
 	return trial{args, untimed(read(t, filepath.Join(out, train.MetricsFile))), read(t, modelFile(out))}
@@ -110,8 +116,18 @@ func TestAnAugmentedRunGoesOnToTheBit(t *testing.T) {
 	finetune.Run(t, "", quick(model, data, out+"2", "--augment", "crop")...).Want(t, 2, "--augment", "random_resized_crop")
 }
 
-func TestAKilledRunGoesOnToTheBit(t *testing.T) {
-	c := newTrial(t)
+func TestAKilledRunGoesOnToTheBit(t *testing.T) { killed(t, newTrial(t)) }
+
+func TestAKilledRunOfStagesWithAveragesAndAnEncoderCacheGoesOnToTheBit(t *testing.T) {
+	c := newTrialOf(t, "--stage", "epochs=1 train=crossattention,enc_to_dec_proj", "--stage", "steps=8 train=* lr=1e-4 lr.wte=1e-5",
+		"--stage", "epochs=1 train=h.1", "--ema-decay", "0.95", "--trainable", "crossattention", "--load-best-model-at-end",
+		"--encoder-cache", filepath.Join(t.TempDir(), "cache"))
+	killed(t, c)
+}
+
+// killed kills runs at random moments, and lets them go on with other threads.
+func killed(t *testing.T, c trial) {
+	t.Helper()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("random moments from seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
