@@ -72,7 +72,10 @@ type Model[B any] interface {
 
 // Trainer fits a model to data. Make one with [New].
 type Trainer[B any] struct {
-	Model     Model[B]
+	Model Model[B]
+	// Optimizer is that of the current stage. One of one's own may take its place
+	// before the run, if there are no stages after the first: each of those
+	// begins with the optimiser that [Options] name.
 	Optimizer optim.Optimizer
 	Hooks     Hooks
 	// Score says how good the model is after an epoch, the more the better, for
