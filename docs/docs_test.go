@@ -275,6 +275,40 @@ func within(name string, folders []string) bool {
 	return slices.ContainsFunc(folders, func(f string) bool { return name == f || strings.HasPrefix(name, f+"/") })
 }
 
+func TestTheReadmesFiguresAreThoseOfTheBench(t *testing.T) {
+	cells := func(line string) []string {
+		all := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		for i := range all {
+			all[i] = strings.TrimSpace(all[i])
+		}
+		return all
+	}
+	measured := map[string][]string{}
+	for line := range strings.Lines(read(t, "docs/performance.md")) {
+		if c := cells(line); len(c) == 8 {
+			measured[c[0]] = append(c[:4:4], c[6:]...) // without ratio and goal
+		}
+	}
+	_, section, ok := strings.Cut(read(t, "README.md"), "## Beside Hugging Face\n")
+	section, _, end := strings.Cut(section, "\n## ")
+	if !ok || !end {
+		t.Fatal("README.md has no section that compares")
+	}
+	rows := 0
+	for line := range strings.Lines(section) {
+		c := cells(line)
+		if len(c) != 6 || c[0] == "work" || strings.HasPrefix(c[0], "---") {
+			continue
+		}
+		if rows++; !slices.Equal(c, measured[c[0]]) {
+			t.Errorf("README.md has %q, docs/performance.md %q", c, measured[c[0]])
+		}
+	}
+	if rows < 5 {
+		t.Errorf("README.md compares %d rows", rows)
+	}
+}
+
 func TestThePictureOfTheReadmeIsHeldOut(t *testing.T) {
 	picture, err := os.ReadFile("docs/images/picture.png")
 	if err != nil {
