@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ekphrasis-ml/ekphrasis/internal/weights"
 	"github.com/ekphrasis-ml/ekphrasis/layers"
 	"github.com/ekphrasis-ml/ekphrasis/losses"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq/generate"
@@ -56,8 +57,13 @@ func (m *EncoderDecoder[In]) SetPrecision(p layers.Precision) {
 // decoder has a method Hold: see gpt2.Model.Hold. The encoder multiplies in
 // [layers.BFloat16] unless the precision is [layers.Float32], with its weights
 // as [layers.Pack] keeps them.
+//
+// An encoder's weights that lie in a file, as those of [Load] do, are taken
+// out of memory until it is used again. So whoever sets the precision and
+// encodes before, and decodes afterwards, never has both models in memory.
 func (m *EncoderDecoder[In]) Hold(p layers.Precision) {
 	m.SetPrecision(p)
+	weights.Release(m.Encoder)
 	layers.Pack(m.Encoder)
 	if d, ok := m.Decoder.(interface{ Hold(layers.Precision) }); ok {
 		d.Hold(p)

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/ekphrasis-ml/ekphrasis/datasets"
 	"github.com/ekphrasis-ml/ekphrasis/internal/atomicfile"
@@ -64,6 +65,8 @@ func (s *settings) caption(ctx context.Context, m *seq2seq.VisionEncoderDecoder,
 		progress = cli.NewProgress("captioning", "pictures", len(pictures))
 		defer progress.Done()
 	}
+	m.SetPrecision(s.captioner.Precision)
+	hold := sync.OnceFunc(func() { m.Hold(s.captioner.Precision) })
 	done := 0
 	for b, err := range loader.Epoch(ctx, 0) {
 		if err != nil {
@@ -72,7 +75,12 @@ func (s *settings) caption(ctx context.Context, m *seq2seq.VisionEncoderDecoder,
 		if len(b.Indices) == 0 {
 			continue
 		}
-		captions, err := m.GenerateFromPixels(ctx, b.Pixels, o)
+		states, err := m.Encode(b.Pixels, nil)
+		if err != nil {
+			return err
+		}
+		hold() // not before, so that the encoder's weights do not take memory at the same time
+		captions, err := m.GenerateFromStates(ctx, b.Pixels, states, o)
 		if err != nil {
 			return err
 		}

@@ -63,10 +63,10 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if s.attention == "" || s.captioner.Precision != layers.Float32 { // looking at attention reads each weight once
-		m.Hold(s.captioner.Precision)
-	}
 	if s.attention != "" {
+		if s.captioner.Precision != layers.Float32 { // looking at attention reads each weight once
+			m.Hold(s.captioner.Precision)
+		}
 		return s.drawAttention(ctx, m, o, pictures[0])
 	}
 	out, err := s.open(len(pictures), o.NumReturnSequences)

@@ -114,6 +114,12 @@ func (m *Model) SetDropout(p float64) {
 // of [layers.Float32] keep their bits. A loss takes them as they are. The model
 // can then no longer be trained.
 func (m *Model) Hold(p layers.Precision) {
+	// The head is the largest: the first, it is in memory in both orders before the others are.
+	if m.LMHead != nil {
+		layers.Hold(m.LMHead, true, p)
+	} else {
+		layers.Hold(m.Transformer.WTE.Weight, true, p)
+	}
 	for _, b := range m.Transformer.Blocks {
 		b.Attn.CAttn.Hold(p)
 		b.Attn.CProj.Hold(p)
@@ -123,11 +129,6 @@ func (m *Model) Hold(p layers.Precision) {
 		}
 		b.MLP.CFC.Hold(p)
 		b.MLP.CProj.Hold(p)
-	}
-	if m.LMHead != nil {
-		layers.Hold(m.LMHead, true, p)
-	} else {
-		layers.Hold(m.Transformer.WTE.Weight, true, p)
 	}
 }
 
