@@ -98,6 +98,9 @@ func (c Config) check() error {
 			return fmt.Errorf("%s is %d, must be at least 1", f.name, f.value)
 		}
 	}
+	if err := hfconfig.CheckSize(c.NumLayers, c.weights()); err != nil {
+		return err
+	}
 	if c.Dim%c.NumHeads != 0 {
 		return fmt.Errorf("n_embd %d does not divide into n_head %d", c.Dim, c.NumHeads)
 	}
@@ -111,4 +114,10 @@ func (c Config) check() error {
 		return fmt.Errorf("activation_function: %w", err)
 	}
 	return nil
+}
+
+// weights is about how many the model has; they may be more than an int can count.
+func (c Config) weights() float64 {
+	d := float64(c.Dim)
+	return float64(c.NumLayers)*d*(8*d+2*float64(c.Inner())) + d*(float64(c.VocabSize)+float64(c.NumPositions))
 }

@@ -97,6 +97,9 @@ func (c Config) check() error {
 			return fmt.Errorf("%s is %d, must be at least 1", f.name, f.value)
 		}
 	}
+	if err := hfconfig.CheckSize(c.NumHiddenLayers, c.weights()); err != nil {
+		return err
+	}
 	if c.HiddenSize%c.NumAttentionHeads != 0 {
 		return fmt.Errorf("hidden_size %d does not divide into num_attention_heads %d", c.HiddenSize, c.NumAttentionHeads)
 	}
@@ -107,6 +110,14 @@ func (c Config) check() error {
 		return fmt.Errorf("hidden_act: %w", err)
 	}
 	return nil
+}
+
+// weights is about how many the model has; they may be more than an int can count.
+func (c Config) weights() float64 {
+	d := float64(c.HiddenSize)
+	patch := float64(c.PatchSize.Height) * float64(c.PatchSize.Width)
+	patches := float64(c.ImageSize.Height) * float64(c.ImageSize.Width) / patch
+	return float64(c.NumHiddenLayers)*d*(4*d+2*float64(c.IntermediateSize)) + d*(float64(c.NumChannels)*patch+patches+d)
 }
 
 // grid is the number of patches down and across a picture of the given size.
