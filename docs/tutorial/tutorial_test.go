@@ -234,9 +234,9 @@ func TestChaptersQuoteTheirCodeAndItsOutput(t *testing.T) {
 					if !strings.Contains("\n"+output, "\n"+block) {
 						t.Errorf("%s does not hold this:\n%s", outputFile, block)
 					}
-				case "sh":
+				case "sh", "python":
 				default:
-					t.Errorf("a block of %q, expected go, text or sh:\n%s", language, block)
+					t.Errorf("a block of %q, expected go, text, sh or python:\n%s", language, block)
 				}
 			}
 			var shown []string
