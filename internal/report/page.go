@@ -33,7 +33,7 @@ var (
 )
 
 var page = template.Must(template.New("report").Funcs(template.FuncMap{
-	"number": number, "plural": plural, "seconds": seconds, "words": words,
+	"number": number, "ordinal": func(i int) int { return i + 1 }, "plural": plural, "seconds": seconds, "words": words,
 }).Parse(layout))
 
 // view is what the template sees.
@@ -65,7 +65,10 @@ type caption struct {
 
 func render(w io.Writer, r Report) error {
 	histograms := tensors(r.Histograms)
-	data, err := json.Marshal(map[string]any{"steps": curvesOf(r.Steps), "epochs": epochsOf(r.Epochs), "tensors": histograms})
+	data, err := json.Marshal(map[string]any{
+		"steps": curvesOf(r.Steps), "epochs": epochsOf(r.Epochs), "tensors": histograms,
+		"stages": at(r.Stages), "guarded": slices.Compact(at(r.Events)),
+	})
 	if err != nil {
 		return err
 	}
@@ -75,6 +78,15 @@ func render(w io.Writer, r Report) error {
 		Style: template.CSS(style), UPlotStyle: template.CSS(uplotStyle),
 		Data: template.JS(data), Script: template.JS(script), UPlot: template.JS("/*\n" + uplotLicense + "\n*/\n" + uplot),
 	})
+}
+
+// at lists the updates of events.
+func at(events []Event) []int {
+	out := make([]int, len(events))
+	for i, e := range events {
+		out[i] = e.Step
+	}
+	return out
 }
 
 // tiles are the few numbers to see first.

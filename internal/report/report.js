@@ -1,6 +1,7 @@
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
+  const {steps, epochs, stages, guarded, tensors} = data;
   const byId = id => document.getElementById(id);
   const color = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   document.documentElement.classList.add("scripted");
@@ -56,15 +57,58 @@
   // A line of one point is invisible, so few points are drawn as such.
   const points = (few, stroke, size) => ({show: few, size, fill: color(stroke), stroke: color(stroke)});
 
+  // Where a stage begins there is a dashed line with a label above the chart,
+  // as far as the labels have room; where the guard stepped in, a triangle at
+  // the foot of the chart.
+  function mark(u) {
+    const {ctx, bbox} = u, ratio = uPlot.pxRatio, right = bbox.left + bbox.width, foot = bbox.top + bbox.height;
+    const seen = step => step >= u.scales.x.min && step <= u.scales.x.max;
+    const px = step => Math.round(u.valToPos(step, "x", true));
+    ctx.save();
+    ctx.font = `${12 * ratio}px system-ui, sans-serif`;
+    ctx.textBaseline = "bottom";
+    ctx.textAlign = "left";
+    ctx.strokeStyle = ctx.fillStyle = color("--stage");
+    ctx.lineWidth = ratio;
+    ctx.setLineDash([4 * ratio, 3 * ratio]);
+    let free = bbox.left;
+    stages.forEach((step, i) => {
+      if (!seen(step)) return;
+      const x = px(step);
+      ctx.beginPath();
+      ctx.moveTo(x, bbox.top);
+      ctx.lineTo(x, foot);
+      ctx.stroke();
+      for (const label of [`stage ${i + 1}`, String(i + 1)]) {
+        const width = ctx.measureText(label).width, left = Math.min(x, right - width);
+        if (left < free) continue;
+        ctx.fillText(label, left, bbox.top - 4 * ratio);
+        free = left + width + 8 * ratio;
+        break;
+      }
+    });
+    ctx.fillStyle = color("--guard");
+    for (const step of guarded) {
+      if (!seen(step)) continue;
+      const x = px(step);
+      ctx.beginPath();
+      ctx.moveTo(x, foot - 9 * ratio);
+      ctx.lineTo(x - 5 * ratio, foot);
+      ctx.lineTo(x + 5 * ratio, foot);
+      ctx.fill();
+    }
+    ctx.restore();
+  }
+
   function chart(host, height, scale, series, columns) {
     return new uPlot({
       width: host.clientWidth, height, scales: {x: {time: false}, y: scale}, axes: [xAxis(), yAxis()],
       series: [{label: "Update", value: (u, x) => x ?? "–"}, ...series],
       cursor: {points: {size: 7}, y: false}, legend: {markers: {width: 3}},
+      padding: [stages.length ? 22 : null, null, null, null], hooks: {draw: [mark]},
     }, columns, host);
   }
 
-  const {steps, epochs, tensors} = data;
   if (steps.step) {
     const few = steps.step.length < 3;
     show("chart-loss", host => {

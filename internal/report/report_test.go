@@ -30,7 +30,8 @@ type data struct {
 		Step              []int
 		Train, Validation []*float64
 	}
-	Tensors []struct {
+	Stages, Guarded []int
+	Tensors         []struct {
 		Name               string
 		Weights, Gradients []struct {
 			Step      int
@@ -157,7 +158,8 @@ func full() Report {
 			NewHistogram(3, "h.0.weight", "weights", []float32{-2, 0, 2}),
 			NewHistogram(3, "h.1.weight", "weights", []float32{5}),
 		},
-		Events:   []Event{{3, "the loss was infinite: update skipped"}},
+		Stages:   []Event{{1, "steps=2 train=crossattention"}, {3, "steps=2 train=decoder.*"}},
+		Events:   []Event{{3, "the loss was infinite: update skipped"}, {3, "the loss was huge: update skipped"}},
 		Settings: []Fact{{"learning_rate", "0.001"}},
 		Versions: []Fact{{"Go", "go1.26"}},
 	}
@@ -168,6 +170,7 @@ func TestThePageHoldsTheWholeRun(t *testing.T) {
 	for id, want := range map[string][]string{
 		"captions": {"a zebra in the grass", "Epoch 1: 1 of 2 right", "Epoch 2: 0 of 2 right", "nothing"},
 		"epochs":   {"1 2 4.500 3.750 1 min 23 s", "2 4 2.500 3.250 best 1 min 37 s"},
+		"stages":   {"1 1 steps=2 train=crossattention", "2 3 steps=2 train=decoder.*"},
 		"events":   {"3 the loss was infinite: update skipped"},
 		"settings": {"learning_rate 0.001", "Go go1.26"},
 	} {
@@ -184,6 +187,9 @@ func TestThePageHoldsTheWholeRun(t *testing.T) {
 	}
 	if got := fmt.Sprint(d.Steps.Step, d.Epochs.Step); got != "[1 2 3 4] [2 4]" {
 		t.Errorf("steps and epochs at %s", got)
+	}
+	if got := fmt.Sprint(d.Stages, d.Guarded); got != "[1 3] [3]" {
+		t.Errorf("the charts mark stages and guarded updates at %s", got)
 	}
 	if *d.Steps.Loss[2] != 3 || *d.Steps.Norm[2] != 4 || *d.Steps.Rate[2] != 0.001 || *d.Epochs.Train[1] != 2.5 || *d.Epochs.Validation[1] != 3.25 {
 		t.Errorf("curves %+v %+v", d.Steps, d.Epochs)
@@ -235,9 +241,15 @@ func TestWhatIsEmptyGetsNoSection(t *testing.T) {
 		t.Errorf("%d sections, the first with id %q", len(s), attr(s[0], "id"))
 	}
 	r := full()
-	r.Events = nil
-	if _, root, _ := write(t, r); byID(root, "events") != nil {
-		t.Error("a run without events has a section for them")
+	r.Stages, r.Events = nil, nil
+	_, root, d := write(t, r)
+	for _, id := range []string{"stages", "events"} {
+		if byID(root, id) != nil {
+			t.Errorf("a run without %s has a section for them", id)
+		}
+	}
+	if d.Stages == nil || d.Guarded == nil || len(d.Stages)+len(d.Guarded) > 0 {
+		t.Errorf("the page's script wants empty lists, and gets %v and %v", d.Stages, d.Guarded)
 	}
 }
 
@@ -285,7 +297,7 @@ func TestARunWithoutValidationAndWithASingleStepHasAReport(t *testing.T) {
 func TestTextFromTheRunIsEscaped(t *testing.T) {
 	const evil = `</script><script>alert("1")</script>'"><img src=x onerror=alert(2)>&amp;` + "\u2028`${3}`"
 	r := full()
-	r.Title, r.Events[0].What = evil, evil
+	r.Title, r.Stages[0].What, r.Events[0].What = evil, evil, evil
 	r.Settings, r.Versions = []Fact{{evil, evil}}, []Fact{{evil, evil}}
 	r.Histograms[0].Tensor = evil
 	s := &r.Epochs[1].Samples[0]

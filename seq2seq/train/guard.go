@@ -72,7 +72,7 @@ func (g *guard) huge(o Options, what string, x, mean, least float64) string {
 	if o.Guard.MaxSkipped == 0 || o.Guard.Spike == 0 || g.Seen < guardWarmup || x <= o.Guard.Spike*math.Max(mean, least) {
 		return ""
 	}
-	return fmt.Sprintf("%s, %.4g, is %.0f times its running mean", what, x, x/mean)
+	return fmt.Sprintf("%s, %.4g, is %.3g times its running mean", what, x, x/mean)
 }
 
 // made counts an update that was made.
