@@ -33,7 +33,7 @@ func LoadOptions(fsys fs.FS, base Options) (Options, error) {
 	if err := hfconfig.Read(fsys, fileName, (*plain)(&o)); err != nil {
 		return base, err
 	}
-	if err := refuseUnsupported(raw); err != nil {
+	if err := errors.Join(refuseUnsupported(raw), o.checkRanges()); err != nil {
 		return base, fmt.Errorf("%s: %w", fileName, err)
 	}
 	var bos struct {

@@ -121,6 +121,17 @@ func load(t *testing.T, file string, base Options) (Options, error) {
 	return LoadOptions(fstest.MapFS{"generation_config.json": {Data: []byte(file)}}, base)
 }
 
+func TestAFilesSettingOutOfRangeIsAnErrorThatNamesTheFile(t *testing.T) {
+	for file, want := range map[string]string{
+		`{"do_sample": true, "top_p": 5}`: "generation_config.json: top_p is 5",
+		`{"temperature": -1}`:             "generation_config.json: temperature is -1",
+	} {
+		if _, err := load(t, file, valid()); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: error %v, want %q", file, err, want)
+		}
+	}
+}
+
 func TestAFileReplacesWhatItSays(t *testing.T) {
 	base := valid()
 	base.Prefix, base.Seed = []int{4}, 9
