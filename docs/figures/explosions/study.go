@@ -53,6 +53,7 @@ func cures() []cure {
 		{name: "plain"},
 		{name: "clipping", change: func(o *train.Options) { o.MaxGradNorm = 1 }},
 		{name: "warm-up", change: func(o *train.Options) { o.WarmupSteps = 100 }},
+		{name: "guard", change: func(o *train.Options) { o.Guard = train.DefaultGuard() }},
 		{name: "gated", variants: alone(gpt2.Gated)},
 		{name: "layer_scale", variants: alone(gpt2.LayerScale)},
 		{name: "qk_norm", variants: alone(gpt2.QKNorm)},
@@ -197,8 +198,11 @@ func (l *lab) run(ctx context.Context, c cure, rate float64, steps int) (run Run
 		return nil
 	}
 	start := time.Now()
-	if err = t.Run(ctx); errors.Is(err, train.ErrNotFinite) {
+	switch err = t.Run(ctx); {
+	case errors.Is(err, train.ErrNotFinite):
 		run.ValLoss, run.Stopped, norm, err = nil, "not finite", math.Inf(1), nil
+	case errors.Is(err, train.ErrHuge): // too often for the guard
+		run.ValLoss, run.Stopped, err = nil, "huge", nil
 	}
 	run.Seconds = math.Round(time.Since(start).Seconds())
 	run.GradNorm, run.Weight = finite(norm), finite(weight)
