@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -233,5 +235,27 @@ func TestAStageThatMakesNoSenseIsNamed(t *testing.T) {
 	}
 	if _, err := train.ReadStages(strings.NewReader("# nothing\n")); err == nil {
 		t.Error("a file without stages is read")
+	}
+}
+
+func TestTheReportMarksWhereStagesBegin(t *testing.T) {
+	for _, c := range []struct {
+		stages []string
+		want   string
+	}{{threeStages, `"stages":[1,5,11]`}, {threeStages[:1], `"stages":[]`}} {
+		_, tr, err := staged(t, tiny.Data(t, 13), c.stages...)
+		must(t, err)
+		dir := t.TempDir()
+		f, err := train.NewFolder(dir, map[string]int{})
+		must(t, err)
+		tr.Hooks.Stage, tr.Hooks.Step = f.Stage, f.Step
+		mustRun(t, tr)
+		must(t, f.Report())
+		must(t, f.Close())
+		page, err := os.ReadFile(filepath.Join(dir, train.ReportFile))
+		must(t, err)
+		if !strings.Contains(string(page), c.want) {
+			t.Errorf("the report of %d stages lacks %s", len(c.stages), c.want)
+		}
 	}
 }
