@@ -58,10 +58,10 @@
   const points = (few, stroke, size) => ({show: few, size, fill: color(stroke), stroke: color(stroke)});
 
   // Where a stage begins there is a dashed line with a label above the chart,
-  // as far as the labels have room; where the guard stepped in, a triangle at
-  // the foot of the chart.
+  // short or none where the next line is near; where the guard stepped in, a
+  // triangle at the foot of the chart.
   function mark(u) {
-    const {ctx, bbox} = u, ratio = uPlot.pxRatio, right = bbox.left + bbox.width, foot = bbox.top + bbox.height;
+    const {ctx, bbox} = u, ratio = uPlot.pxRatio, foot = bbox.top + bbox.height;
     const seen = step => step >= u.scales.x.min && step <= u.scales.x.max;
     const px = step => Math.round(u.valToPos(step, "x", true));
     ctx.save();
@@ -71,21 +71,15 @@
     ctx.strokeStyle = ctx.fillStyle = color("--stage");
     ctx.lineWidth = ratio;
     ctx.setLineDash([4 * ratio, 3 * ratio]);
-    let free = bbox.left;
     stages.forEach((step, i) => {
       if (!seen(step)) return;
-      const x = px(step);
+      const x = px(step), end = seen(stages[i + 1]) ? px(stages[i + 1]) : ctx.canvas.width, room = end - x - 3 * ratio;
       ctx.beginPath();
       ctx.moveTo(x, bbox.top);
       ctx.lineTo(x, foot);
       ctx.stroke();
-      for (const label of [`stage ${i + 1}`, String(i + 1)]) {
-        const width = ctx.measureText(label).width, left = Math.min(x, right - width);
-        if (left < free) continue;
-        ctx.fillText(label, left, bbox.top - 4 * ratio);
-        free = left + width + 8 * ratio;
-        break;
-      }
+      const label = [`stage ${i + 1}`, String(i + 1)].find(s => ctx.measureText(s).width <= room);
+      if (label) ctx.fillText(label, x, bbox.top - 4 * ratio);
     });
     ctx.fillStyle = color("--guard");
     for (const step of guarded) {
