@@ -12,7 +12,7 @@ func TestGarbageIsAShareOfWhatIsInUseAndAFloorAtLeast(t *testing.T) {
 	for _, c := range []struct {
 		live uint64
 		want int
-	}{{0, 3200}, {1 << 20, 3200}, {32 << 20, 100}, {320 << 20, 10}, {8 << 30, 10}} {
+	}{{0, 9600}, {1 << 20, 9600}, {96 << 20, 100}, {320 << 20, 30}, {8 << 30, 30}} {
 		if got := percentFor(c.live); got != c.want {
 			t.Errorf("%d bytes in use: %d %%, want %d", c.live, got, c.want)
 		}
