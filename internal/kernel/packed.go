@@ -47,7 +47,7 @@ func (p *Packed) copy(o operand[float32]) {
 
 func (p *Packed) round(o operand[float32]) {
 	panels := divide(p.n, splitPanel)
-	memory := make([]byte, p.before(p.k)+63)
+	memory := make([]byte, p.before(p.k)+63+splitHigh) // a tile's place after its last step may be past the end
 	p.pieces = memory[-uintptr(unsafe.Pointer(unsafe.SliceData(memory)))&63:][:p.before(p.k)]
 	eachDepth(p.k, func(steps span) {
 		Parallel(panels, 4, func(lo, hi int) {

@@ -48,7 +48,7 @@ type pieces struct {
 func newPieces(lanes, k int, low bool) pieces {
 	p := pieces{steps: divide(k, splitStep), low: low}
 	n := divide(lanes, splitPanel) * p.bytes()
-	s := borrow[float32](n/4 + 16)
+	s := borrow[float32](n/4 + 16 + splitHigh/4) // a tile's place after its last step may be past the end
 	x := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s.x))), 4*len(s.x))
 	p.x, p.back = x[-uintptr(unsafe.Pointer(unsafe.SliceData(x)))&63:][:n], s.giveBack
 	return p
