@@ -46,38 +46,6 @@ func Float32ToBF16(f float32) uint16 {
 	return uint16((bits + 0x7fff + bits>>16&1) >> 16)
 }
 
-// F16sToFloat32s converts src [n] to dst [n].
-func F16sToFloat32s(dst []float32, src []uint16) {
-	mustMatch(len(dst), len(src))
-	for i, h := range src {
-		dst[i] = F16ToFloat32(h)
-	}
-}
-
-// Float32sToF16s converts src [n] to dst [n].
-func Float32sToF16s(dst []uint16, src []float32) {
-	mustMatch(len(dst), len(src))
-	for i, f := range src {
-		dst[i] = Float32ToF16(f)
-	}
-}
-
-// BF16sToFloat32s converts src [n] to dst [n].
-func BF16sToFloat32s(dst []float32, src []uint16) {
-	mustMatch(len(dst), len(src))
-	for i, b := range src {
-		dst[i] = BF16ToFloat32(b)
-	}
-}
-
-// Float32sToBF16s converts src [n] to dst [n].
-func Float32sToBF16s(dst []uint16, src []float32) {
-	mustMatch(len(dst), len(src))
-	for i, f := range src {
-		dst[i] = Float32ToBF16(f)
-	}
-}
-
 // Decode converts little-endian elements of a float type to float32, whatever the machine's byte order. src holds
 // len(dst)*d.Size() bytes. F64 is rounded to the nearest float32. It panics if d.Floats() is false.
 func Decode(dst []float32, d DType, src []byte) {
