@@ -19,6 +19,14 @@ type Cache interface {
 	Keep(keep []int)
 }
 
+// TruncatableCache is a cache that can forget the newest tokens, as guesses
+// that turn out to be wrong.
+type TruncatableCache interface {
+	Cache
+	// Truncate keeps the first lengths[i] tokens of each sequence i.
+	Truncate(lengths []int)
+}
+
 // KeyValues is the key/value cache of a decoder: a growing matrix for each
 // attention layer, with a row for each token, and for each sequence the
 // numbers of its rows, which are the same in all layers. Forgetting,
@@ -74,6 +82,23 @@ func (c *KeyValues) Keep(keep []int) {
 		taken[i] = true
 	}
 	c.sequences = kept
+}
+
+// Truncate forgets all but the first so many tokens of each sequence.
+func (c *KeyValues) Truncate(lengths []int) {
+	if len(lengths) != len(c.sequences) {
+		panic(fmt.Sprintf("layers: lengths of %d sequences for a cache of %d", len(lengths), len(c.sequences)))
+	}
+	used := 0
+	for i, n := range lengths {
+		c.sequences[i] = c.sequences[i][:n]
+		for _, row := range c.sequences[i] {
+			used = max(used, row+1)
+		}
+	}
+	// What follows takes the rows at the end again, so that it stays in a run.
+	c.fresh = used
+	c.free = slices.DeleteFunc(c.free, func(row int) bool { return row >= used })
 }
 
 // Extend makes room for the next tokens of each sequence, given by offsets.

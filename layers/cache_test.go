@@ -91,6 +91,47 @@ func compare(t *testing.T, cache *layers.KeyValues, want [][]float32) {
 	}
 }
 
+func TestTokensThatAreCutOffAreForgotten(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 8))
+	for range 50 {
+		n := 1 + random.IntN(3)
+		cache, want := layers.NewKeyValues(2, n, cacheDim), make([][]float32, n)
+		for range 30 {
+			step(cache, want, random, 5)
+			lengths := make([]int, n)
+			for i := range lengths {
+				lengths[i] = random.IntN(cache.Length(i) + 1)
+				want[i] = want[i][:lengths[i]*2*cacheDim]
+			}
+			cache.Truncate(lengths)
+			if n > 1 && random.IntN(2) == 0 { // a fork keeps what the other forgets
+				cache.Keep(append([]int{1}, slices.Repeat([]int{0}, n-1)...))
+				first, second := want[0], want[1]
+				want[0] = slices.Clone(second)
+				for i := 1; i < n; i++ {
+					want[i] = slices.Clone(first)
+				}
+			}
+			step(cache, want, random, 2)
+			compare(t, cache, want)
+		}
+	}
+}
+
+func TestACutSequenceNeedsNoListOfRows(t *testing.T) {
+	cache, want := layers.NewKeyValues(2, 1, cacheDim), make([][]float32, 1)
+	random := rand.New(rand.NewPCG(9, 10))
+	for range 100 {
+		step(cache, want, random, 8)
+		if _, _, _, rows := cache.Layer(0).All(); rows != nil {
+			t.Fatalf("rows %v", rows)
+		}
+		cut := max(0, cache.Length(0)-random.IntN(8))
+		cache.Truncate([]int{cut})
+		want[0] = want[0][:cut*2*cacheDim]
+	}
+}
+
 func TestForksShareTheRowsOfTheirPast(t *testing.T) {
 	cache, want := layers.NewKeyValues(2, 1, cacheDim), make([][]float32, 1)
 	one := func() {

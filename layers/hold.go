@@ -22,15 +22,33 @@ func Hold(weight *nn.Param, transposed bool, p Precision) {
 	if !ok {
 		return
 	}
+	weight.ReplaceValue(hold(w, transposed, p))
+	mmap.Release(mat.Data[float32](w))
+}
+
+func hold(w *mat.Dense[float32], transposed bool, p Precision) *held {
 	rows, cols := dims(w)
 	in, out := rows, cols
 	if transposed {
 		in, out = out, in
 	}
-	data := mat.Data[float32](w)
 	format := map[Precision]kernel.HeldFormat{Float32: kernel.HeldFloat32, BFloat16: kernel.HeldBFloat16, Int8: kernel.HeldInt8}[p]
-	weight.ReplaceValue(&held{rows: rows, cols: cols, transposed: transposed, Held: kernel.Hold(format, transposed, in, out, data, cols)})
-	mmap.Release(data)
+	return &held{rows: rows, cols: cols, transposed: transposed, Held: kernel.Hold(format, transposed, in, out, mat.Data[float32](w), cols)}
+}
+
+// HoldInt8 returns a parameter that holds a weight as [Hold] does, in [Int8];
+// the weight stays as it is. A weight that is held already is rounded from
+// there. What is not float32, or held for other products, is returned itself.
+func HoldInt8(weight *nn.Param, transposed bool) *nn.Param {
+	switch w := weight.Value().(type) {
+	case *mat.Dense[float32]:
+		return &nn.Param{Matrix: hold(w, transposed, Int8)}
+	case *held:
+		if w.transposed == transposed {
+			return &nn.Param{Matrix: &held{rows: w.rows, cols: w.cols, transposed: transposed, Held: w.Int8()}}
+		}
+	}
+	return weight
 }
 
 // held is a weight in the order of decoding. It is a matrix as far as a frozen

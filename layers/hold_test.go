@@ -2,6 +2,7 @@ package layers_test
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,6 +55,37 @@ func TestHeldWeightsGiveWhatTheyGaveBefore(t *testing.T) {
 					t.Fatalf("%v: result %d [%d] is %v, was %v", c.precision, i, j, v, want[i][j])
 				}
 			}
+		}
+	}
+}
+
+func TestAnInt8CopyLeavesTheWeightAsItIs(t *testing.T) {
+	for _, held := range []bool{false, true} {
+		m, want := newTwoWeights(layers.NewRandom(1)), newTwoWeights(layers.NewRandom(1))
+		x := drawn(layers.NewRandom(2), 3, 30)
+		x.SetRequiresGrad(false)
+		before := slices.Clone(mat.Data[float32](m.Layer.Few().Forward(x, layers.Identity).Value()))
+		if held {
+			m.Layer.Hold(layers.Float32)
+			layers.Hold(m.Table.Weight, true, layers.Float32)
+		}
+		copied := twoWeights{Layer: &layers.Conv1D{Weight: layers.HoldInt8(m.Layer.Weight, false), Bias: m.Layer.Bias}}
+		table := layers.HoldInt8(m.Table.Weight, true)
+		want.Layer.Hold(layers.Int8)
+		layers.Hold(want.Table.Weight, true, layers.Int8)
+		for i, pair := range [][2]mat.Tensor{
+			{copied.Layer.Few().Forward(x, layers.Identity), want.Layer.Few().Forward(x, layers.Identity)},
+			{layers.MatMulT(x, table), layers.MatMulT(x, want.Table.Weight)},
+		} {
+			if !slices.Equal(mat.Data[float32](pair[0].Value()), mat.Data[float32](pair[1].Value())) {
+				t.Errorf("held %v: product %d with the copy is not that with the weight in int8", held, i)
+			}
+		}
+		if after := mat.Data[float32](m.Layer.Few().Forward(x, layers.Identity).Value()); !slices.Equal(after, before) {
+			t.Errorf("held %v: the weight itself has changed", held)
+		}
+		if layers.HoldInt8(m.Table.Weight, false) == m.Table.Weight != held {
+			t.Errorf("held %v: a weight that is held for other products is copied, or another is not", held)
 		}
 	}
 }

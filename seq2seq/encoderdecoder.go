@@ -70,6 +70,18 @@ func (m *EncoderDecoder[In]) Hold(p layers.Precision) {
 	}
 }
 
+// Assistant returns a model that guesses what the decoder will say, for
+// [generate.Options].AssistantModel; nil if the decoder has no method
+// Assistant: see gpt2.Model.Assistant. Captions are the same with it, and a
+// single one by greedy search takes less time. It belongs to the decoder as it
+// is: once that is trained further, its guesses become worse.
+func (m *EncoderDecoder[In]) Assistant() generate.Decoder {
+	if d, ok := m.Decoder.(interface{ Assistant() generate.Decoder }); ok {
+		return d.Assistant()
+	}
+	return nil
+}
+
 // NewEncoderDecoder joins two models. If their widths differ, the projection
 // of element type T is drawn from random: normal with deviation 0.02.
 func NewEncoderDecoder[T float.DType, In any](encoder Encoder[In], decoder Decoder, random *layers.Random) *EncoderDecoder[In] {

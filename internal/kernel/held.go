@@ -37,14 +37,8 @@ type heldKernel func(k int, a *float32, b *byte, c *float32, ldc, cols, ahead in
 // Hold copies op(B), k×n, which is b transposed if transB is set. It panics if the slice is too short.
 func Hold(format HeldFormat, transB bool, k, n int, b []float32, ldb int) *Held {
 	checkMatrix("B", b, ldb, k, n, transB)
-	h := &Held{k: k, n: n, format: format}
+	h := newHeld(format, k, n)
 	panels := divide(n, heldCols)
-	size := panels * h.panelBytes()
-	memory := make([]byte, size+63)
-	h.data = memory[-uintptr(unsafe.Pointer(unsafe.SliceData(memory)))&63:][:size]
-	if format == HeldInt8 {
-		h.scale = make([]float32, panels*heldCols)
-	}
 	o := operand[float32]{b, ldb, !transB}
 	Parallel(panels, 1+serialWork/(32*heldCols*max(1, k)), func(lo, hi int) {
 		panel := borrow[float32](k * heldCols)
@@ -61,6 +55,34 @@ func Hold(format HeldFormat, transB bool, k, n int, b []float32, ldb int) *Held 
 		}
 	})
 	return h
+}
+
+func newHeld(format HeldFormat, k, n int) *Held {
+	h := &Held{k: k, n: n, format: format}
+	panels := divide(n, heldCols)
+	size := panels * h.panelBytes()
+	memory := make([]byte, size+63)
+	h.data = memory[-uintptr(unsafe.Pointer(unsafe.SliceData(memory)))&63:][:size]
+	if format == HeldInt8 {
+		h.scale = make([]float32, panels*heldCols)
+	}
+	return h
+}
+
+// Int8 returns the matrix as [HeldInt8], made of the elements as they are held; itself if it is that.
+func (h *Held) Int8() *Held {
+	if h.format == HeldInt8 {
+		return h
+	}
+	to := newHeld(HeldInt8, h.k, h.n)
+	Parallel(divide(h.n, heldCols), 1+serialWork/(32*heldCols*max(1, h.k)), func(lo, hi int) {
+		panel := borrow[float32](h.k * heldCols)
+		defer panel.giveBack()
+		for i := lo; i < hi && h.k > 0; i++ {
+			to.put(i, h.floats(panel.x, h.panel(i)))
+		}
+	})
+	return to
 }
 
 // panel are the bytes of a panel.

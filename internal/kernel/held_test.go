@@ -1,8 +1,10 @@
 package kernel
 
 import (
+	"bytes"
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 )
 
@@ -227,4 +229,23 @@ func BenchmarkHeld(b *testing.B) {
 			}
 		}
 	}
+}
+
+func TestAnInt8CopyIsOfTheElementsAsTheyAreHeld(t *testing.T) {
+	testOnEveryCPU(t, func(t *testing.T) {
+		for _, shape := range [][2]int{{1, 1}, {32, 8}, {33, 7}, {100, 61}, {64, 4}, {31, 130}, {5, 0}} {
+			n, k := shape[0], shape[1]
+			x := newMatrices[float32](1, n, k, 0, 0).b
+			for format := range heldFormats {
+				elements := x
+				if format == HeldBFloat16 {
+					elements = stored(format, x, k, n)
+				}
+				got, want := Hold(format, false, k, n, x, n).Int8(), Hold(HeldInt8, false, k, n, elements, n)
+				if !bytes.Equal(got.data, want.data) || !slices.Equal(got.scale, want.scale) {
+					t.Errorf("%d×%d held as %d: another matrix than the elements in int8", k, n, format)
+				}
+			}
+		}
+	})
 }

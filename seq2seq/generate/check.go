@@ -46,10 +46,15 @@ func (o *Options) checkRanges() error {
 		{"max_length", float64(o.MaxLength), o.MaxLength >= 0, "at least 1, or 0 for the default"},
 		{"min_new_tokens", float64(o.MinNewTokens), o.MinNewTokens >= 0, "at least 0"},
 		{"min_length", float64(o.MinLength), o.MinLength >= 0, "at least 0"},
+		{"num_assistant_tokens", float64(o.NumAssistantTokens), o.NumAssistantTokens >= 0, "0 for none, or more"},
+		{"assistant_confidence_threshold", o.AssistantConfidenceThreshold, o.AssistantConfidenceThreshold >= 0 && o.AssistantConfidenceThreshold <= 1, "from 0 to 1"},
 	} {
 		if !c.ok {
 			return fmt.Errorf("%s is %v, must be %s", c.name, c.value, c.want)
 		}
+	}
+	if schedules := []AssistantSchedule{Heuristic, HeuristicTransient, Constant}; !slices.Contains(schedules, o.NumAssistantTokensSchedule) {
+		return fmt.Errorf("num_assistant_tokens_schedule is %q, must be one of %q", o.NumAssistantTokensSchedule, schedules)
 	}
 	return nil
 }

@@ -22,9 +22,9 @@ type decoding struct {
 	custom     []Processor // these may not
 	vocabulary int
 
-	logits []float32 // [sequences, vocabulary] of the last call of feed
+	logits []float32 // [sequences, vocabulary] of the last call of feed, or of decode
 	scores []float32 // the same after processing
-	lse    []float64 // [sequences]: the logarithm of the sum of exp(logits)
+	lse    []float64 // of each row: the logarithm of the sum of exp(logits)
 	wide   []float64 // scratch for a float64 model
 }
 
@@ -39,10 +39,27 @@ func newDecoding(d Decoder, source layers.Source, o *Options, maxLength int) *de
 // feed gives the decoder the next tokens of each sequence, and takes the
 // scores of what follows the last of each.
 func (d *decoding) feed(tokens layers.Tokens) error {
+	if err := d.decode(tokens, 1); err != nil {
+		return err
+	}
+	n := tokens.Offsets.Len()
+	d.normalize(n)
+	for i := range n {
+		if err := d.check(i, i, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decode gives the decoder the next tokens of each sequence, and takes the
+// logits of what follows the last so many of each.
+func (d *decoding) decode(tokens layers.Tokens, last int) error {
 	n := tokens.Offsets.Len()
 	if d.cache == nil {
 		d.cache = d.decoder.NewCache(n)
 	}
+	n *= last
 	hidden, cache, err := d.decoder.Decode(tokens, d.source, d.cache, nil)
 	if err != nil {
 		return err
@@ -51,14 +68,14 @@ func (d *decoding) feed(tokens layers.Tokens) error {
 	d.logits = slices.Grow(d.logits[:0], n*d.vocabulary)[:n*d.vocabulary]
 	if _, ok := hidden.Value().(*mat.Dense[float64]); ok {
 		d.wide = slices.Grow(d.wide[:0], len(d.logits))[:len(d.logits)]
-		applyHead(d.wide, hidden, d.decoder.Head(), tokens.Offsets)
+		applyHead(d.wide, hidden, d.decoder.Head(), tokens.Offsets, last)
 		for i, x := range d.wide {
 			d.logits[i] = float32(x)
 		}
 	} else {
-		applyHead(d.logits, hidden, d.decoder.Head(), tokens.Offsets)
+		applyHead(d.logits, hidden, d.decoder.Head(), tokens.Offsets, last)
 	}
-	return d.normalize(n)
+	return nil
 }
 
 // feedNewest feeds the last token of each sequence.
@@ -70,24 +87,24 @@ func (d *decoding) feedNewest(sequences [][]int) error {
 	return d.feed(layers.Tokens{IDs: ids, Offsets: layers.OffsetsOf(lengths...)})
 }
 
-// applyHead computes the logits [sequences, vocabulary] of the last row of
-// each sequence.
-func applyHead[T kernel.Float](logits []T, hidden, head mat.Tensor, offsets layers.Offsets) {
+// applyHead computes the logits [sequences·last, vocabulary] of the last rows
+// of each sequence.
+func applyHead[T kernel.Float](logits []T, hidden, head mat.Tensor, offsets layers.Offsets, last int) {
 	dim := head.Shape()[1]
 	x := mat.Data[T](hidden.Value())
-	n := offsets.Len()
+	n := last * offsets.Len()
 	if offsets.Rows() != n {
-		last := make([]T, 0, n*dim)
+		rows := make([]T, 0, n*dim)
 		for _, end := range offsets[1:] {
-			last = append(last, x[(end-1)*dim:end*dim]...)
+			rows = append(rows, x[(end-last)*dim:end*dim]...)
 		}
-		x = last
+		x = rows
 	}
 	layers.MatMulTInto(logits, x[:n*dim], head)
 }
 
-// normalize computes lse of n sequences, and refuses logits that are none.
-func (d *decoding) normalize(n int) error {
+// normalize computes lse of n rows of logits.
+func (d *decoding) normalize(n int) {
 	d.lse = slices.Grow(d.lse[:0], n)[:n]
 	labels := make([]int, n)
 	for i := range labels {
@@ -97,14 +114,18 @@ func (d *decoding) normalize(n int) error {
 	kernel.CrossEntropy(d.logits, n, d.vocabulary, labels, 0, d.lse, false, 0)
 	for i, label := range labels {
 		d.lse[i] += float64(d.row(i)[label])
-		if math.IsNaN(d.lse[i]) {
-			return fmt.Errorf("generate: sequence %d of %d: the model's logits have a NaN or +Inf, or are all -Inf: its weights or the encoder's states are broken", i, n)
-		}
+	}
+}
+
+// check refuses a row of logits, of sequence i of n, that are none.
+func (d *decoding) check(row, i, n int) error {
+	if math.IsNaN(d.lse[row]) {
+		return fmt.Errorf("generate: sequence %d of %d: the model's logits have a NaN or +Inf, or are all -Inf: its weights or the encoder's states are broken", i, n)
 	}
 	return nil
 }
 
-// row is the logits of a sequence [vocabulary].
+// row is one of the rows of logits [vocabulary].
 func (d *decoding) row(i int) []float32 { return d.logits[i*d.vocabulary : (i+1)*d.vocabulary] }
 
 // process returns the scores [vocabulary] of what follows each of the

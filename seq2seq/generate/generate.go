@@ -96,6 +96,9 @@ func (o *Options) prepare(d Decoder, source layers.Source) (items int, err error
 	if err := o.Check(d.VocabSize(), d.MaxLength()); err != nil {
 		return 0, err
 	}
+	if a := o.AssistantModel; a != nil && a.VocabSize() != d.VocabSize() {
+		return 0, fmt.Errorf("generate: the assistant has %d tokens, the model %d: they must be the same", a.VocabSize(), d.VocabSize())
+	}
 	switch {
 	case source.States == nil:
 		items = 1

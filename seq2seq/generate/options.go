@@ -44,6 +44,17 @@ type Options struct {
 	// the best of its beams.
 	NumReturnSequences int `json:"num_return_sequences"`
 
+	// AssistantModel, unless nil, guesses tokens of a greedy search for one
+	// item, several of which the model then checks at once, in the time that
+	// one takes it as a rule (Leviathan et al., 2022, arXiv:2211.17192). What
+	// is found is the same to the bit, and the faster the more guesses are
+	// right. It has the model's tokens, and looks at the same source. Several
+	// items, samples and beams are decoded without it. See gpt2.Model.Assistant.
+	AssistantModel               Decoder           `json:"-"`
+	NumAssistantTokens           int               `json:"num_assistant_tokens"`           // guesses to begin with; 0: none
+	NumAssistantTokensSchedule   AssistantSchedule `json:"num_assistant_tokens_schedule"`  // how their number changes
+	AssistantConfidenceThreshold float64           `json:"assistant_confidence_threshold"` // a token that the assistant finds less probable is no guess; 0: each is
+
 	RepetitionPenalty   float64 `json:"repetition_penalty"`   // of tokens that occurred, the prompt's included (Keskar et al., 2019, arXiv:1909.05858); 1: none
 	NoRepeatNGramSize   int     `json:"no_repeat_ngram_size"` // no run of so many tokens occurs twice; 0: off
 	BadWordsIDs         [][]int `json:"bad_words_ids"`        // runs of tokens that must not occur
@@ -83,11 +94,13 @@ type Options struct {
 }
 
 // DefaultOptions are Hugging Face's, greedy search for 20 tokens, but that
-// sampling takes the 1000 most probable tokens. There is no start token yet.
+// sampling takes the 1000 most probable tokens, and that an assistant makes 7
+// guesses, which the model checks as 8 rows. There is no start token yet.
 func DefaultOptions() Options {
 	return Options{
 		Temperature: 1, TopK: 1000, TopP: 1, TypicalP: 1,
 		NumBeams: 1, LengthPenalty: 1, NumReturnSequences: 1, RepetitionPenalty: 1,
+		NumAssistantTokens: 7, NumAssistantTokensSchedule: HeuristicTransient,
 		DecoderStartTokenID: -1, PadTokenID: -1,
 	}
 }
@@ -185,6 +198,21 @@ func (e EarlyStopping) MarshalJSON() ([]byte, error) {
 	}
 	return []byte(e.String()), nil
 }
+
+// AssistantSchedule says how many guesses an assistant makes at a time.
+type AssistantSchedule string
+
+// Schedules.
+const (
+	// HeuristicTransient begins each item with NumAssistantTokens, and makes
+	// two more after all were right, as Hugging Face's does, and otherwise as
+	// many as were right or half of them. After none it rests for a while.
+	HeuristicTransient AssistantSchedule = "heuristic_transient"
+	// Heuristic is the same: nothing is remembered from one call to the next.
+	Heuristic AssistantSchedule = "heuristic"
+	// Constant makes NumAssistantTokens guesses.
+	Constant AssistantSchedule = "constant"
+)
 
 // start is the prompt: the start token and the prefix.
 func (o *Options) start() []int {

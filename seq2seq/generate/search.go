@@ -25,6 +25,9 @@ func (s *sequence) result(o *Options) Sequence {
 // search is greedy search or sampling. It tells emit of each new token of
 // each sequence, and whether it is over; emit may end it all by false.
 func search(ctx context.Context, d Decoder, source layers.Source, o *Options, items int, emit func(s *sequence, over bool) bool) error {
+	if o.assisted(items) {
+		return assistedSearch(ctx, d, source, o, emit)
+	}
 	maxLength := o.maxLength(d.MaxLength())
 	stops := o.stops(maxLength)
 	run := newDecoding(d, source, o, maxLength)

@@ -138,12 +138,16 @@ type Cache struct {
 	self   *layers.KeyValues
 	cross  []seen // of each block; nil before the first call
 	source layers.Source
+	model  *Model
 }
 
 // NewCache returns an empty cache for a number of sequences.
 func (m *Model) NewCache(sequences int) layers.Cache {
-	return &Cache{self: layers.NewKeyValues(len(m.Transformer.Blocks), sequences, m.Config.Dim)}
+	return &Cache{self: layers.NewKeyValues(len(m.Transformer.Blocks), sequences, m.Config.Dim), model: m}
 }
+
+// Truncate keeps the first lengths[i] tokens of each sequence i.
+func (c *Cache) Truncate(lengths []int) { c.self.Truncate(lengths) }
 
 // Sequences is the number of sequences in the cache.
 func (c *Cache) Sequences() int { return c.self.Sequences() }
