@@ -40,9 +40,12 @@ type simd struct {
 
 	adam func(w, grad, m, v *float32, n int, k *[8]float32)
 
-	held     [HeldInt8][]heldKernel // for 1, 2, 4, … rows
+	held     [HeldInt8][]heldKernel // for 1, 2, … rows
 	heldInt8 []int8Kernel
-	ahead    [heldFormats]int // bytes for these to fetch ahead, found by trying
+	ahead    [heldFormats]int // bytes for these to fetch ahead, found by trying; 0: as far as the next panel is
+
+	largestBits func(x *float32, n int) uint32
+	quantize    func(first, second *byte, x *float32, n int, inverse float32, sums *[2]int32)
 
 	tiles *tiles // nil where there are none
 }

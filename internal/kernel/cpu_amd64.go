@@ -14,11 +14,16 @@ func available() []*simd {
 		if sys.X86.HasAVX512F && sys.X86.HasAVX512DQ && sys.X86.HasAVX512BW && sys.X86.HasAVX512VL {
 			plain := avx512
 			if sys.X86.HasAVX512VNNI {
-				plain.heldInt8 = []int8Kernel{heldInt81VNNI, heldInt82VNNI, heldInt84VNNI}
+				plain.heldInt8 = []int8Kernel{heldInt81VNNI, heldInt82VNNI, heldInt83VNNI, heldInt84VNNI}
 			}
 			amx := plain
 			if sys.X86.HasAMXTile && sys.X86.HasAMXBF16 && allowTiles() {
-				amx.ahead = [heldFormats]int{1024, 2048, 8192}
+				amx.held = [HeldInt8][]heldKernel{
+					{heldFloat321AMX, heldFloat322AMX, heldFloat323AMX, heldFloat324AMX, heldFloat325AMX, heldFloat326AMX, heldFloat327AMX, heldFloat328AMX},
+					{heldBFloat161AMX, heldBFloat162AMX, heldBFloat163AMX, heldBFloat164AMX, heldBFloat165AMX, heldBFloat166AMX, heldBFloat167AMX, heldBFloat168AMX},
+				}
+				amx.heldInt8 = []int8Kernel{heldInt81AMX, heldInt82AMX, heldInt83AMX, heldInt84AMX}
+				amx.ahead = [heldFormats]int{}
 				amx.name, amx.tiles = "amx", &tiles{panels: panelsAMX, leadingPanels: leadingPanelsAMX, split: splitAMX, round: roundAMX}
 				all = append(all, &amx)
 			}
@@ -65,11 +70,13 @@ var avx512 = simd{
 	layerNormScales:   layerNormScalesAVX512,
 	adam:              adamAVX512,
 	held: [HeldInt8][]heldKernel{
-		{heldFloat321AVX512, heldFloat322AVX512, heldFloat324AVX512, heldFloat328AVX512},
-		{heldBFloat161AVX512, heldBFloat162AVX512, heldBFloat164AVX512, heldBFloat168AVX512},
+		{heldFloat321AVX512, heldFloat322AVX512, heldFloat323AVX512, heldFloat324AVX512, heldFloat325AVX512, heldFloat326AVX512, heldFloat327AVX512, heldFloat328AVX512},
+		{heldBFloat161AVX512, heldBFloat162AVX512, heldBFloat163AVX512, heldBFloat164AVX512, heldBFloat165AVX512, heldBFloat166AVX512, heldBFloat167AVX512, heldBFloat168AVX512},
 	},
-	heldInt8: []int8Kernel{heldInt81AVX2},
-	ahead:    [heldFormats]int{256, 256, 256},
+	heldInt8:    []int8Kernel{heldInt81AVX2},
+	ahead:       [heldFormats]int{256, 256, 256},
+	largestBits: largestBitsAVX512,
+	quantize:    quantizeAVX512,
 }
 
 var avx2 = simd{
@@ -106,4 +113,6 @@ var avx2 = simd{
 	held:              [HeldInt8][]heldKernel{{heldFloat321AVX2, heldFloat322AVX2}, {heldBFloat161AVX2, heldBFloat162AVX2}},
 	heldInt8:          []int8Kernel{heldInt81AVX2},
 	ahead:             [heldFormats]int{256, 256, 256},
+	largestBits:       largestBitsAVX2,
+	quantize:          quantizeAVX2,
 }

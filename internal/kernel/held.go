@@ -3,7 +3,6 @@ package kernel
 import (
 	"fmt"
 	"math"
-	"math/bits"
 	"unsafe"
 )
 
@@ -25,14 +24,14 @@ func (f HeldFormat) bytes() int { return [heldFormats]int{4, 2, 1}[f] }
 type Held struct {
 	k, n   int
 	format HeldFormat
-	data   []byte    // panels of [k][32] elements; of HeldInt8 [k/4][32][4]
+	data   []byte    // panels of [k][32] elements; of HeldBFloat16 [k][16][2], column j beside 16+j; of HeldInt8 [k/4][32][4]
 	scale  []float32 // of each column, for HeldInt8
 }
 
 const heldCols = 32
 
 // heldKernel multiplies a few rows with a panel of float32 or bfloat16; see heldFloat321AVX512.
-type heldKernel func(k int, a *float32, b *byte, c *float32, ldc, cols, ahead int)
+type heldKernel func(k int, a *float32, lda int, b *byte, c *float32, ldc, cols, ahead int)
 
 // Hold copies op(B), k×n, which is b transposed if transB is set. It panics if the slice is too short.
 func Hold(format HeldFormat, transB bool, k, n int, b []float32, ldb int) *Held {
@@ -60,9 +59,7 @@ func Hold(format HeldFormat, transB bool, k, n int, b []float32, ldb int) *Held 
 func newHeld(format HeldFormat, k, n int) *Held {
 	h := &Held{k: k, n: n, format: format}
 	panels := divide(n, heldCols)
-	size := panels * h.panelBytes()
-	memory := make([]byte, size+63)
-	h.data = memory[-uintptr(unsafe.Pointer(unsafe.SliceData(memory)))&63:][:size]
+	h.data = longLived.take(panels * h.panelBytes())
 	if format == HeldInt8 {
 		h.scale = make([]float32, panels*heldCols)
 	}
@@ -99,13 +96,18 @@ func (h *Held) panelBytes() int {
 	return k * heldCols * h.format.bytes()
 }
 
+// bfloat16At is the place of a step of a column in a panel: two are the halves of what takes the place of a float32.
+func bfloat16At(step, column int) int {
+	return step*heldCols + column%(heldCols/2)*2 + column/(heldCols/2)
+}
+
 // put stores a panel that has to be converted.
 func (h *Held) put(i int, x []float32) {
 	switch p := unsafe.Pointer(unsafe.SliceData(h.panel(i))); h.format {
 	case HeldBFloat16:
 		to := unsafe.Slice((*uint16)(p), len(x))
 		for j, v := range x {
-			to[j] = uint16(math.Float32bits(roundBFloat16(v)) >> 16)
+			to[bfloat16At(j/heldCols, j%heldCols)] = uint16(math.Float32bits(roundBFloat16(v)) >> 16)
 		}
 	case HeldInt8:
 		quantizeColumns(h.panel(i), x, h.scale[i*heldCols:(i+1)*heldCols])
@@ -117,8 +119,9 @@ func (h *Held) floats(x []float32, panel []byte) []float32 {
 	n := h.k * heldCols
 	switch p := unsafe.Pointer(unsafe.SliceData(panel)); h.format {
 	case HeldBFloat16:
-		for j, v := range unsafe.Slice((*uint16)(p), n) {
-			x[j] = math.Float32frombits(uint32(v) << 16)
+		from := unsafe.Slice((*uint16)(p), n)
+		for j := range from {
+			x[j] = math.Float32frombits(uint32(from[bfloat16At(j/heldCols, j%heldCols)]) << 16)
 		}
 	default:
 		return unsafe.Slice((*float32)(p), n)
@@ -140,7 +143,7 @@ func (h *Held) Column(dst []float32, j int) {
 	for p := range dst[:h.k] {
 		switch h.format {
 		case HeldBFloat16:
-			dst[p] = math.Float32frombits(uint32(*(*uint16)(unsafe.Pointer(&panel[2*(p*heldCols+j)]))) << 16)
+			dst[p] = math.Float32frombits(uint32(*(*uint16)(unsafe.Pointer(&panel[2*bfloat16At(p, j)]))) << 16)
 		case HeldInt8:
 			dst[p] = float32(int(panel[int8At(p, j)])-int8Zero) * scale
 		default:
@@ -161,14 +164,11 @@ func (h *Held) Multiply(m int, a []float32, lda int, c []float32, ldc int, e *Ep
 	if m == 0 || h.n == 0 {
 		return
 	}
-	groups := h.groups(m)
-	var left heldLeft
+	var left int8Left
 	if h.format == HeldInt8 {
-		left = quantizeRows(groups, h.k, a, lda)
-	} else {
-		left = packRows(groups, h.k, a, lda)
+		left = quantizeRows(m, h.k, a, lda)
+		defer left.giveBack()
 	}
-	defer left.giveBack()
 	Parallel(divide(h.n, heldCols), 1+serialWork/(m*heldCols*max(1, h.k)), func(lo, hi int) {
 		var x scratch[float32]
 		if cpu == nil && h.format != HeldInt8 {
@@ -177,80 +177,50 @@ func (h *Held) Multiply(m int, a []float32, lda int, c []float32, ldc int, e *Ep
 		}
 		for p := lo; p < hi; p++ {
 			if h.format == HeldInt8 {
-				h.multiplyInt8(p, groups, left, c, ldc)
+				h.multiplyInt8(p, m, left, c, ldc, h.ahead(p, hi))
 			} else {
-				h.multiplyPanel(p, groups, left.x, x.x, c, ldc)
+				h.multiplyPanel(p, m, a, lda, x.x, c, ldc, h.ahead(p, hi))
 			}
 		}
 		g.finish(0, m, lo*heldCols, min(hi*heldCols, h.n))
 	})
 }
 
-// heldLeft are the rows of A in groups, in the order in which the kernels read them: of each step, that of each row.
-type heldLeft struct {
-	scratch[float32]
-	digits []uint32 // the same memory, for HeldInt8
-	rows   []int8Row
-}
-
-func packRows(groups []int, k int, a []float32, lda int) heldLeft {
-	m := 0
-	for _, rows := range groups {
-		m += rows
-	}
-	packed := borrow[float32](m * k)
-	i, rest := 0, packed.x
-	for _, rows := range groups {
-		if k > 0 {
-			packGeneric(rest, rows, a[i*lda:], lda, 1, rows, k)
-		}
-		i, rest = i+rows, rest[rows*k:]
-	}
-	return heldLeft{scratch: packed}
-}
-
-// groups divides rows into groups for which there are kernels.
-func (h *Held) groups(m int) (groups []int) {
-	kernels := 1
+// ahead is how many bytes ahead to fetch while a panel is multiplied, one of those before hi.
+func (h *Held) ahead(panel, hi int) int {
 	switch {
-	case cpu == nil:
-	case h.format == HeldInt8:
-		kernels = len(cpu.heldInt8)
-	default:
-		kernels = len(cpu.held[h.format])
+	case cpu != nil && cpu.ahead[h.format] > 0:
+		return cpu.ahead[h.format]
+	case panel+1 < hi:
+		return h.panelBytes()
 	}
-	for rows := 1 << (kernels - 1); m > 0; rows /= 2 {
-		for ; m >= rows; m -= rows {
-			groups = append(groups, rows)
-		}
-	}
-	return groups
+	return 0 // the panel itself, which costs little
 }
 
-// multiplyPanel multiplies all groups of rows with a panel, which the first brings into the cache.
-func (h *Held) multiplyPanel(p int, groups []int, a, scratch, c []float32, ldc int) {
+// few is how many of so many rows to multiply at once if there are kernels for at most so many: they are divided evenly.
+func few(rows, most int) int { return divide(rows, divide(rows, most)) }
+
+// multiplyPanel multiplies all rows with a panel, which the first ones bring into the cache.
+func (h *Held) multiplyPanel(p, m int, a []float32, lda int, scratch, c []float32, ldc, ahead int) {
 	panel, cols := h.panel(p), min(heldCols, h.n-p*heldCols)
-	var b []float32
-	if cpu == nil {
-		b = h.floats(scratch, panel)
+	c = c[p*heldCols:]
+	if cpu == nil || h.k == 0 {
+		heldGeneric(m, h.k, a, lda, h.floats(scratch, panel), c, ldc, cols)
+		return
 	}
-	for _, rows := range groups {
-		if cpu != nil && h.k > 0 {
-			f := cpu.held[h.format][bits.TrailingZeros(uint(rows))]
-			f(h.k, single(a), unsafe.SliceData(panel), single(c[p*heldCols:]), ldc, cols, cpu.ahead[h.format])
-		} else {
-			heldGeneric(rows, h.k, a, b, c[p*heldCols:], ldc, cols)
-		}
-		a = a[rows*h.k:]
-		c = c[min(len(c), rows*ldc):]
+	kernels := cpu.held[h.format]
+	for i := 0; i < m; {
+		rows := few(m-i, len(kernels))
+		kernels[rows-1](h.k, single(a[i*lda:]), lda, unsafe.SliceData(panel), single(c[i*ldc:]), ldc, cols, ahead)
+		i += rows
 	}
 }
 
-func heldGeneric(rows, k int, a, b, c []float32, ldc, cols int) {
-	for i := range rows {
+func heldGeneric(m, k int, a []float32, lda int, b, c []float32, ldc, cols int) {
+	for i := range m {
 		var sum [heldCols]float32
 		for p := range k {
-			x := a[p*rows+i]
+			x := a[i*lda+p]
 			for j, y := range (*[heldCols]float32)(b[p*heldCols:]) {
 				sum[j] += x * y
 			}

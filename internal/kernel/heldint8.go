@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"math"
-	"math/bits"
 	"unsafe"
 )
 
@@ -24,7 +23,7 @@ type int8Row struct {
 }
 
 // int8Kernel multiplies a few rows with a panel of int8; see heldInt81AVX512.
-type int8Kernel func(blocks int, a *uint32, b *byte, c *float32, ldc, cols int, scale *float32, rows *int32, ahead int)
+type int8Kernel func(blocks int, a *byte, lda int, b *byte, c *float32, ldc, cols int, scale *float32, rows *int32, ahead int)
 
 // int8At is the place of a step of a column in a panel.
 func int8At(step, column int) int {
@@ -52,59 +51,81 @@ func quantizeColumns(to []byte, x, scale []float32) {
 	}
 }
 
-// quantizeRows rounds the rows of A. Of four steps a row has the first digits in four bytes, and then the second.
-func quantizeRows(groups []int, k int, a []float32, lda int) heldLeft {
-	m := 0
-	for _, rows := range groups {
-		m += rows
-	}
-	blocks := divide(k, int8Steps)
-	left := heldLeft{scratch: borrow[float32](2 * m * blocks), rows: make([]int8Row, m)}
-	left.digits = unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(left.x))), len(left.x))
-	i, rest := 0, left.digits
-	for _, rows := range groups {
-		for r := range rows {
-			if k > 0 {
-				left.rows[i] = quantizeRow(rest[2*r:], 2*rows, a[i*lda:][:k])
-			}
-			i++
-		}
-		rest = rest[2*rows*blocks:]
+// int8Left are the rows of A: of each the first digits of all steps and then the second.
+type int8Left struct {
+	scratch[float32]
+	digits []byte // [2·rows, ld]
+	ld     int
+	rows   []int8Row
+}
+
+// quantizeRows rounds the rows of A.
+func quantizeRows(m, k int, a []float32, lda int) int8Left {
+	const line = 64 // whole vectors of digits are written
+	left := int8Left{ld: roundUp(k, line)}
+	parts := []int{2 * m * left.ld / 4, m * int(unsafe.Sizeof(int8Row{})) / 4}
+	left.scratch = borrow[float32](total(parts...))
+	memory := carve(left.x, parts...)
+	left.digits = unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(memory[0]))), 2*m*left.ld)
+	left.rows = unsafe.Slice((*int8Row)(unsafe.Pointer(unsafe.SliceData(memory[1]))), m)
+	for i := range m {
+		digits := left.digits[2*i*left.ld:][:2*left.ld]
+		left.rows[i] = quantizeRow(digits[:left.ld], digits[left.ld:], a[min(len(a), i*lda):][:k])
 	}
 	return left
 }
 
-// quantizeRow stores the digits of a row's steps, the blocks of four so far apart. In a row below 1e-30 all count as zero.
-func quantizeRow(to []uint32, stride int, x []float32) int8Row {
+// quantizeRow stores the digits of a row, followed by zeros. In a row below 1e-30 all count as zero.
+func quantizeRow(first, second []byte, x []float32) int8Row {
+	top := largestBits(x)
+	largest := math.Float32frombits(top)
+	row := int8Row{step: largest / int8Digits}
+	inverse := float32(0)
+	switch {
+	case top >= 0x7f800000: // infinity, or not a number
+		row.step = float32(math.NaN())
+	case largest >= 1e-30:
+		inverse = int8Digits / largest
+	}
+	if inverse == 0 {
+		clear(first)
+		clear(second)
+		return row
+	}
+	rest := len(x) &^ 15 // from here on a vector is not whole
+	clear(first[rest:])
+	clear(second[rest:])
+	var sums [2]int32
+	quantize(first, second, x, inverse, &sums)
+	row.first, row.second = -int8Zero*sums[0], -int8Zero*sums[1]
+	return row
+}
+
+// largestBits is the largest of x without their signs, as the bits of a float32.
+func largestBits(x []float32) uint32 {
+	if cpu != nil && len(x) > 0 {
+		return cpu.largestBits(single(x), len(x))
+	}
 	top := uint32(0)
 	for _, v := range x {
 		top = max(top, math.Float32bits(v)&^(1<<31))
 	}
-	largest, inverse := math.Float32frombits(top), float32(0)
-	row := int8Row{step: largest / int8Digits}
-	switch {
-	case top >= 0x7f800000: // infinity, or not a number
-		row.step = float32(math.NaN())
-		x = make([]float32, len(x))
-	case largest >= 1e-30:
-		inverse = int8Digits / largest
+	return top
+}
+
+// quantize sets first and second to the digits of x·inverse, and sums to their sums.
+func quantize(first, second []byte, x []float32, inverse float32, sums *[2]int32) {
+	if cpu != nil && len(x) > 0 {
+		cpu.quantize(&first[0], &second[0], single(x), len(x), inverse, sums)
+		return
 	}
-	var first, second int32 // sums
-	for p := 0; p < len(x); p += int8Steps {
-		var high, low uint32
-		for i, v := range x[p:min(p+int8Steps, len(x))] {
-			q := int32(math.Float32bits(float32(v*inverse)+toInteger)) - toIntegerBits
-			a := (q + 128) >> 8
-			b := q - a<<8
-			high |= uint32(byte(a)) << (8 * i)
-			low |= uint32(byte(b)) << (8 * i)
-			first, second = first+a, second+b
-		}
-		at := p / int8Steps * stride
-		to[at], to[at+1] = high, low
+	for i, v := range x {
+		q := int32(math.Float32bits(float32(v*inverse)+toInteger)) - toIntegerBits
+		a := (q + 128) >> 8
+		b := q - a<<8
+		first[i], second[i] = byte(a), byte(b)
+		sums[0], sums[1] = sums[0]+a, sums[1]+b
 	}
-	row.first, row.second = -int8Zero*first, -int8Zero*second
-	return row
 }
 
 // A float32 of this size has the whole numbers in its last bits.
@@ -114,40 +135,36 @@ const (
 )
 
 // multiplyInt8 is multiplyPanel for int8.
-func (h *Held) multiplyInt8(p int, groups []int, left heldLeft, c []float32, ldc int) {
+func (h *Held) multiplyInt8(p, m int, left int8Left, c []float32, ldc, ahead int) {
 	panel, cols, scale := h.panel(p), min(heldCols, h.n-p*heldCols), h.scale[p*heldCols:]
 	blocks := divide(h.k, int8Steps)
-	a, row := left.digits, left.rows
-	for _, rows := range groups {
-		if cpu != nil && h.k > 0 {
-			f := cpu.heldInt8[bits.TrailingZeros(uint(rows))]
-			f(blocks, &a[0], unsafe.SliceData(panel), single(c[p*heldCols:]), ldc, cols, &scale[0], &row[0].first, cpu.ahead[HeldInt8])
-		} else {
-			for i := range rows {
-				int8Generic(blocks, a[min(len(a), 2*i):], 2*rows, panel, c[p*heldCols+i*ldc:][:cols], scale, row[i])
-			}
+	c = c[p*heldCols:]
+	if cpu == nil || h.k == 0 {
+		for i := range m {
+			int8Generic(left.digits[2*i*left.ld:], left.ld, panel, c[i*ldc:][:cols], scale, left.rows[i])
 		}
-		a, row = a[2*rows*blocks:], row[rows:]
-		c = c[min(len(c), rows*ldc):]
+		return
+	}
+	kernels := cpu.heldInt8
+	for i := 0; i < m; {
+		rows := few(m-i, len(kernels))
+		kernels[rows-1](blocks, &left.digits[2*i*left.ld], left.ld, unsafe.SliceData(panel), single(c[i*ldc:]), ldc, cols, &scale[0], &left.rows[i].first, ahead)
+		i += rows
 	}
 }
 
-// int8Generic multiplies one row, whose blocks are so far apart.
-func int8Generic(blocks int, a []uint32, stride int, panel []byte, c, scale []float32, row int8Row) {
+// int8Generic multiplies one row, whose digits are ld bytes apart.
+func int8Generic(digits []byte, ld int, panel []byte, c, scale []float32, row int8Row) {
 	var first, second [heldCols]int32
 	for j := range first {
 		first[j], second[j] = row.first, row.second
 	}
-	for p := range blocks {
-		high, low := a[p*stride], a[p*stride+1]
-		block := panel[p*heldCols*int8Steps:][:heldCols*int8Steps]
-		for i := range int8Steps {
-			x, y := int32(int8(high>>(8*i))), int32(int8(low>>(8*i)))
-			for j := range first {
-				w := int32(block[j*int8Steps+i])
-				first[j] += x * w
-				second[j] += y * w
-			}
+	for p := range len(panel) / heldCols {
+		x, y := int32(int8(digits[p])), int32(int8(digits[ld+p]))
+		for j := range first {
+			w := int32(panel[int8At(p, j)])
+			first[j] += x * w
+			second[j] += y * w
 		}
 	}
 	for j := range c {

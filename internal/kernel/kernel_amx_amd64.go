@@ -33,3 +33,151 @@ func splitAMX(high *byte, low *byte, src *float32, row int, second int, step int
 //
 //go:noescape
 func roundAMX(high *byte, src *float32, row int, second int, step int, steps int)
+
+// heldFloat321AMX sets the first cols (1 to 32) columns of 1 rows of c to the product of as many rows of a and of k rows of 32
+// at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy.
+//
+//go:noescape
+func heldFloat321AMX(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldFloat322AMX sets the first cols (1 to 32) columns of 2 rows of c to the product of as many rows of a and of k rows of 32
+// at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy.
+//
+//go:noescape
+func heldFloat322AMX(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldFloat323AMX sets the first cols (1 to 32) columns of 3 rows of c to the product of as many rows of a and of k rows of 32
+// at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy.
+//
+//go:noescape
+func heldFloat323AMX(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldFloat324AMX sets the first cols (1 to 32) columns of 4 rows of c to the product of as many rows of a and of k rows of 32
+// at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy.
+//
+//go:noescape
+func heldFloat324AMX(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldFloat325AMX sets the first cols (1 to 32) columns of 5 rows of c to the product of as many rows of a and of k rows of 32
+// at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy.
+//
+//go:noescape
+func heldFloat325AMX(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldFloat326AMX sets the first cols (1 to 32) columns of 6 rows of c to the product of as many rows of a and of k rows of 32
+// at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy.
+//
+//go:noescape
+func heldFloat326AMX(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldFloat327AMX sets the first cols (1 to 32) columns of 7 rows of c to the product of as many rows of a and of k rows of 32
+// at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy.
+//
+//go:noescape
+func heldFloat327AMX(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldFloat328AMX sets the first cols (1 to 32) columns of 8 rows of c to the product of as many rows of a and of k rows of 32
+// at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy.
+//
+//go:noescape
+func heldFloat328AMX(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat161AMX sets the first cols (1 to 32) columns of 1 rows of c to the product of as many rows of a and of k rows of 32
+// at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy.
+//
+//go:noescape
+func heldBFloat161AMX(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat162AMX sets the first cols (1 to 32) columns of 2 rows of c to the product of as many rows of a and of k rows of 32
+// at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy.
+//
+//go:noescape
+func heldBFloat162AMX(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat163AMX sets the first cols (1 to 32) columns of 3 rows of c to the product of as many rows of a and of k rows of 32
+// at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy.
+//
+//go:noescape
+func heldBFloat163AMX(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat164AMX sets the first cols (1 to 32) columns of 4 rows of c to the product of as many rows of a and of k rows of 32
+// at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy.
+//
+//go:noescape
+func heldBFloat164AMX(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat165AMX sets the first cols (1 to 32) columns of 5 rows of c to the product of as many rows of a and of k rows of 32
+// at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy.
+//
+//go:noescape
+func heldBFloat165AMX(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat166AMX sets the first cols (1 to 32) columns of 6 rows of c to the product of as many rows of a and of k rows of 32
+// at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy.
+//
+//go:noescape
+func heldBFloat166AMX(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat167AMX sets the first cols (1 to 32) columns of 7 rows of c to the product of as many rows of a and of k rows of 32
+// at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy.
+//
+//go:noescape
+func heldBFloat167AMX(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat168AMX sets the first cols (1 to 32) columns of 8 rows of c to the product of as many rows of a and of k rows of 32
+// at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy.
+//
+//go:noescape
+func heldBFloat168AMX(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldInt81AMX sets the first cols (1 to 32) columns of 1 rows of c to the product of a, in which each row has its first
+// digits and, lda bytes after them, its second ones, and of so many blocks of 32 columns at b, each of four bytes
+// without a sign. Sums begin with those of rows; column j is multiplied by scale[j], row i by its step.
+// Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy.
+//
+//go:noescape
+func heldInt81AMX(blocks int, a *byte, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *int32, ahead int)
+
+// heldInt82AMX sets the first cols (1 to 32) columns of 2 rows of c to the product of a, in which each row has its first
+// digits and, lda bytes after them, its second ones, and of so many blocks of 32 columns at b, each of four bytes
+// without a sign. Sums begin with those of rows; column j is multiplied by scale[j], row i by its step.
+// Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy.
+//
+//go:noescape
+func heldInt82AMX(blocks int, a *byte, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *int32, ahead int)
+
+// heldInt83AMX sets the first cols (1 to 32) columns of 3 rows of c to the product of a, in which each row has its first
+// digits and, lda bytes after them, its second ones, and of so many blocks of 32 columns at b, each of four bytes
+// without a sign. Sums begin with those of rows; column j is multiplied by scale[j], row i by its step.
+// Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy.
+//
+//go:noescape
+func heldInt83AMX(blocks int, a *byte, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *int32, ahead int)
+
+// heldInt84AMX sets the first cols (1 to 32) columns of 4 rows of c to the product of a, in which each row has its first
+// digits and, lda bytes after them, its second ones, and of so many blocks of 32 columns at b, each of four bytes
+// without a sign. Sums begin with those of rows; column j is multiplied by scale[j], row i by its step.
+// Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy.
+//
+//go:noescape
+func heldInt84AMX(blocks int, a *byte, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *int32, ahead int)

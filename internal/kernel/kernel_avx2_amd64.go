@@ -56,37 +56,48 @@ func packCopyAVX2(dst *float32, width int, src *float32, ld int, lanes int, k in
 //go:noescape
 func packTransposeAVX2(dst *float32, width int, src *float32, ld int, lanes int, k int)
 
-// heldFloat321AVX2 sets the first cols (1 to 32) columns of 1 rows of c to the product of a, in which element i of step p is
-// a[1*p+i], and of k rows of 32 at b. It fetches b so many bytes ahead.
+// heldFloat321AVX2 sets the first cols (1 to 32) columns of 1 rows of c to the product of as many rows of a and of k rows of 32
+// at b. It fetches b so many bytes ahead.
 //
 //go:noescape
-func heldFloat321AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, ahead int)
+func heldFloat321AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
-// heldFloat322AVX2 sets the first cols (1 to 32) columns of 2 rows of c to the product of a, in which element i of step p is
-// a[2*p+i], and of k rows of 32 at b. It fetches b so many bytes ahead.
+// heldFloat322AVX2 sets the first cols (1 to 32) columns of 2 rows of c to the product of as many rows of a and of k rows of 32
+// at b. It fetches b so many bytes ahead.
 //
 //go:noescape
-func heldFloat322AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, ahead int)
+func heldFloat322AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
-// heldBFloat161AVX2 sets the first cols (1 to 32) columns of 1 rows of c to the product of a, in which element i of step p is
-// a[1*p+i], and of k rows of 32 at b. It fetches b so many bytes ahead.
+// heldBFloat161AVX2 sets the first cols (1 to 32) columns of 1 rows of c to the product of as many rows of a and of k rows of 32
+// at b. It fetches b so many bytes ahead.
 //
 //go:noescape
-func heldBFloat161AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, ahead int)
+func heldBFloat161AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
-// heldBFloat162AVX2 sets the first cols (1 to 32) columns of 2 rows of c to the product of a, in which element i of step p is
-// a[2*p+i], and of k rows of 32 at b. It fetches b so many bytes ahead.
+// heldBFloat162AVX2 sets the first cols (1 to 32) columns of 2 rows of c to the product of as many rows of a and of k rows of 32
+// at b. It fetches b so many bytes ahead.
 //
 //go:noescape
-func heldBFloat162AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, ahead int)
+func heldBFloat162AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
-// heldInt81AVX2 sets the first cols (1 to 32) columns of 1 rows of c to the product of a, in which block p of row i has its
-// first digits at a[2*(1*p+i)] and its second ones after them, and of so many blocks of 32 columns at b, each of
-// four bytes without a sign. Sums begin with those of rows; column j is multiplied by scale[j], row i by its step.
+// heldInt81AVX2 sets the first cols (1 to 32) columns of 1 rows of c to the product of a, in which each row has its first
+// digits and, lda bytes after them, its second ones, and of so many blocks of 32 columns at b, each of four bytes
+// without a sign. Sums begin with those of rows; column j is multiplied by scale[j], row i by its step.
 // It fetches b so many bytes ahead.
 //
 //go:noescape
-func heldInt81AVX2(blocks int, a *uint32, b *byte, c *float32, ldc int, cols int, scale *float32, rows *int32, ahead int)
+func heldInt81AVX2(blocks int, a *byte, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *int32, ahead int)
+
+// largestBitsAVX2 is the largest of x without their signs, seen as whole numbers.
+//
+//go:noescape
+func largestBitsAVX2(x *float32, n int) uint32
+
+// quantizeAVX2 sets first and second to the digits of x·inverse, rounded to the nearest, ties to even, and sums to the sums of the
+// digits. As many elements of either are written as whole vectors have.
+//
+//go:noescape
+func quantizeAVX2(first *byte, second *byte, x *float32, n int, inverse float32, sums *[2]int32)
 
 // addAVX2 sets dst = a + b.
 //

@@ -112,53 +112,112 @@ func packCopyAVX512(dst *float32, width int, src *float32, ld int, lanes int, k 
 //go:noescape
 func packTransposeAVX512(dst *float32, width int, src *float32, ld int, lanes int, k int)
 
-// heldFloat321AVX512 sets the first cols (1 to 32) columns of 1 rows of c to the product of a, in which element i of step p is
-// a[1*p+i], and of k rows of 32 at b. It fetches b so many bytes ahead.
+// heldFloat321AVX512 sets the first cols (1 to 32) columns of 1 rows of c to the product of as many rows of a and of k rows of 32
+// at b. It fetches b so many bytes ahead.
 //
 //go:noescape
-func heldFloat321AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, ahead int)
+func heldFloat321AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
-// heldFloat322AVX512 sets the first cols (1 to 32) columns of 2 rows of c to the product of a, in which element i of step p is
-// a[2*p+i], and of k rows of 32 at b. It fetches b so many bytes ahead.
+// heldFloat322AVX512 sets the first cols (1 to 32) columns of 2 rows of c to the product of as many rows of a and of k rows of 32
+// at b. It fetches b so many bytes ahead.
 //
 //go:noescape
-func heldFloat322AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, ahead int)
+func heldFloat322AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
-// heldFloat324AVX512 sets the first cols (1 to 32) columns of 4 rows of c to the product of a, in which element i of step p is
-// a[4*p+i], and of k rows of 32 at b. It fetches b so many bytes ahead.
+// heldFloat323AVX512 sets the first cols (1 to 32) columns of 3 rows of c to the product of as many rows of a and of k rows of 32
+// at b. It fetches b so many bytes ahead.
 //
 //go:noescape
-func heldFloat324AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, ahead int)
+func heldFloat323AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
-// heldFloat328AVX512 sets the first cols (1 to 32) columns of 8 rows of c to the product of a, in which element i of step p is
-// a[8*p+i], and of k rows of 32 at b. It fetches b so many bytes ahead.
+// heldFloat324AVX512 sets the first cols (1 to 32) columns of 4 rows of c to the product of as many rows of a and of k rows of 32
+// at b. It fetches b so many bytes ahead.
 //
 //go:noescape
-func heldFloat328AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, ahead int)
+func heldFloat324AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
-// heldBFloat161AVX512 sets the first cols (1 to 32) columns of 1 rows of c to the product of a, in which element i of step p is
-// a[1*p+i], and of k rows of 32 at b. It fetches b so many bytes ahead.
+// heldFloat325AVX512 sets the first cols (1 to 32) columns of 5 rows of c to the product of as many rows of a and of k rows of 32
+// at b. It fetches b so many bytes ahead.
 //
 //go:noescape
-func heldBFloat161AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, ahead int)
+func heldFloat325AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
-// heldBFloat162AVX512 sets the first cols (1 to 32) columns of 2 rows of c to the product of a, in which element i of step p is
-// a[2*p+i], and of k rows of 32 at b. It fetches b so many bytes ahead.
+// heldFloat326AVX512 sets the first cols (1 to 32) columns of 6 rows of c to the product of as many rows of a and of k rows of 32
+// at b. It fetches b so many bytes ahead.
 //
 //go:noescape
-func heldBFloat162AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, ahead int)
+func heldFloat326AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
-// heldBFloat164AVX512 sets the first cols (1 to 32) columns of 4 rows of c to the product of a, in which element i of step p is
-// a[4*p+i], and of k rows of 32 at b. It fetches b so many bytes ahead.
+// heldFloat327AVX512 sets the first cols (1 to 32) columns of 7 rows of c to the product of as many rows of a and of k rows of 32
+// at b. It fetches b so many bytes ahead.
 //
 //go:noescape
-func heldBFloat164AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, ahead int)
+func heldFloat327AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
-// heldBFloat168AVX512 sets the first cols (1 to 32) columns of 8 rows of c to the product of a, in which element i of step p is
-// a[8*p+i], and of k rows of 32 at b. It fetches b so many bytes ahead.
+// heldFloat328AVX512 sets the first cols (1 to 32) columns of 8 rows of c to the product of as many rows of a and of k rows of 32
+// at b. It fetches b so many bytes ahead.
 //
 //go:noescape
-func heldBFloat168AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, ahead int)
+func heldFloat328AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat161AVX512 sets the first cols (1 to 32) columns of 1 rows of c to the product of as many rows of a and of k rows of 32
+// at b. It fetches b so many bytes ahead.
+//
+//go:noescape
+func heldBFloat161AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat162AVX512 sets the first cols (1 to 32) columns of 2 rows of c to the product of as many rows of a and of k rows of 32
+// at b. It fetches b so many bytes ahead.
+//
+//go:noescape
+func heldBFloat162AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat163AVX512 sets the first cols (1 to 32) columns of 3 rows of c to the product of as many rows of a and of k rows of 32
+// at b. It fetches b so many bytes ahead.
+//
+//go:noescape
+func heldBFloat163AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat164AVX512 sets the first cols (1 to 32) columns of 4 rows of c to the product of as many rows of a and of k rows of 32
+// at b. It fetches b so many bytes ahead.
+//
+//go:noescape
+func heldBFloat164AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat165AVX512 sets the first cols (1 to 32) columns of 5 rows of c to the product of as many rows of a and of k rows of 32
+// at b. It fetches b so many bytes ahead.
+//
+//go:noescape
+func heldBFloat165AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat166AVX512 sets the first cols (1 to 32) columns of 6 rows of c to the product of as many rows of a and of k rows of 32
+// at b. It fetches b so many bytes ahead.
+//
+//go:noescape
+func heldBFloat166AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat167AVX512 sets the first cols (1 to 32) columns of 7 rows of c to the product of as many rows of a and of k rows of 32
+// at b. It fetches b so many bytes ahead.
+//
+//go:noescape
+func heldBFloat167AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat168AVX512 sets the first cols (1 to 32) columns of 8 rows of c to the product of as many rows of a and of k rows of 32
+// at b. It fetches b so many bytes ahead.
+//
+//go:noescape
+func heldBFloat168AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// largestBitsAVX512 is the largest of x without their signs, seen as whole numbers.
+//
+//go:noescape
+func largestBitsAVX512(x *float32, n int) uint32
+
+// quantizeAVX512 sets first and second to the digits of x·inverse, rounded to the nearest, ties to even, and sums to the sums of the
+// digits. As many elements of either are written as whole vectors have.
+//
+//go:noescape
+func quantizeAVX512(first *byte, second *byte, x *float32, n int, inverse float32, sums *[2]int32)
 
 // addAVX512 sets dst = a + b.
 //

@@ -3,13 +3,14 @@ package main
 import (
 	"fmt"
 
+	"github.com/mmcloughlin/avo/attr"
 	. "github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/ir"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// An element of a held matrix: how 32 of them become vectors of float32.
+// An element of a held matrix.
 type element struct {
 	name  string
 	bytes int
@@ -17,25 +18,39 @@ type element struct {
 
 var elements = []element{{"Float32", 4}, {"BFloat16", 2}}
 
+// mostHeld is the largest number of rows that there is a product for, for the registers.
+func (g *isa) mostHeld() int {
+	if g.wide() {
+		return 8
+	}
+	return 2
+}
+
 // held writes the products of a few rows with a panel of 32 columns.
 func (g *isa) held() {
-	heights := []int{1, 2, 4, 8}
-	if !g.wide() {
-		heights = heights[:2]
-	}
 	for _, e := range elements {
-		for _, rows := range heights {
-			g.heldPanel(e, rows)
+		for rows := range g.mostHeld() {
+			g.heldPanel(e, rows+1)
 		}
 	}
 }
 
+// aheadDoc says what a kernel fetches.
+func (g *isa) aheadDoc() string {
+	if g.name == "AMX" {
+		return "Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:\n" +
+			"one alone does not keep memory busy."
+	}
+	return "It fetches b so many bytes ahead."
+}
+
 func (g *isa) heldPanel(e element, rows int) {
-	g.function(fmt.Sprintf("held%s%d", e.name, rows), "(k int, a *float32, b *byte, c *float32, ldc, cols, ahead int)",
-		fmt.Sprintf("sets the first cols (1 to 32) columns of %d rows of c to the product of a, in which element i of step p is\n"+
-			"a[%d*p+i], and of k rows of 32 at b. It fetches b so many bytes ahead.", rows, rows))
-	k, a, b, c, ldc, cols, ahead := integer("k"), pointer("a"), pointer("b"), pointer("c"), integer("ldc"), integer("cols"), integer("ahead")
-	SHLQ(U8(2), ldc)
+	g.function(fmt.Sprintf("held%s%d", e.name, rows), "(k int, a *float32, lda int, b *byte, c *float32, ldc, cols, ahead int)",
+		fmt.Sprintf("sets the first cols (1 to 32) columns of %d rows of c to the product of as many rows of a and of k rows of 32\n"+
+			"at b. %s", rows, g.aheadDoc()))
+	k, a, lda, b, ahead := integer("k"), pointer("a"), integer("lda"), pointer("b"), integer("ahead")
+	SHLQ(U8(2), lda)
+	left := newRows(a, lda, rows)
 	vectors := 32 / g.lanes
 	acc := make([][]reg.VecVirtual, rows)
 	for i := range acc {
@@ -44,39 +59,50 @@ func (g *isa) heldPanel(e element, rows int) {
 		}
 	}
 	row := 32 * e.bytes
+	var high reg.VecVirtual
+	if e.name == "BFloat16" {
+		high = g.vec()
+		VMOVUPS(g.bitsOf(0xffff0000), high)
+	}
 	step := func(p int) {
 		x := make([]reg.VecVirtual, rows)
-		for j := range vectors {
-			v := g.vec()
-			from := Mem{Base: b, Disp: p*row + j*g.lanes*e.bytes}
-			switch e.name {
-			case "Float32":
-				VMOVUPS(from, v)
-			case "BFloat16":
-				VPMOVZXWD(from, v)
-				VPSLLD(U8(16), v, v)
-			}
+		add := func(j int, v reg.VecVirtual) {
 			for i := range rows {
-				if j == 0 || !g.wide() {
+				if x[i] == nil || !g.wide() {
 					x[i] = g.vec()
-					VBROADCASTSS(Mem{Base: a, Disp: 4 * (p*rows + i)}, x[i])
+					VBROADCASTSS(left.at(i, 4*p), x[i])
 				}
 				VFMADD231PS(x[i], v, acc[i][j])
 			}
 		}
+		for j := range vectors {
+			from := Mem{Base: b, Disp: p*row + j*4*g.lanes}
+			switch {
+			case e.name == "Float32":
+				v := g.vec()
+				VMOVUPS(from, v)
+				add(j, v)
+			case j < vectors/2:
+				v, w := g.vec(), g.vec()
+				VMOVUPS(from, w)
+				VPSLLD(U8(16), w, v)
+				VANDPS(high, w, w)
+				add(j, v)
+				add(j+vectors/2, w)
+			}
+		}
 	}
 	const unroll = 4
+	fetch := g.fetcher(b, ahead, k, row)
 	SUBQ(U8(unroll), k)
 	JL(LabelRef("rest"))
 	Label("loop")
-	for line := 0; line < unroll*row; line += 64 {
-		PREFETCHT0(Mem{Base: b, Index: ahead, Scale: 1, Disp: line})
-	}
+	fetch(unroll * row)
 	for p := range unroll {
 		step(p)
 	}
 	ADDQ(I32(unroll*row), b)
-	ADDQ(I32(4*rows*unroll), a)
+	left.advance(4 * unroll)
 	SUBQ(U8(unroll), k)
 	JGE(LabelRef("loop"))
 	Label("rest")
@@ -85,16 +111,75 @@ func (g *isa) heldPanel(e element, rows int) {
 	Label("single")
 	step(0)
 	ADDQ(I32(row), b)
-	ADDQ(I32(4*rows), a)
+	left.advance(4)
 	DECQ(k)
 	JNE(LabelRef("single"))
 
 	Label("store")
-	g.storeColumns(acc, c, ldc, cols)
+	g.storeColumns(acc)
 }
 
-// storeColumns stores the first columns of rows of vectors side by side, and ends the function.
-func (g *isa) storeColumns(rows [][]reg.VecVirtual, c, ldc, cols reg.Register) {
+// rows are those of a matrix, ld bytes apart.
+type rows struct {
+	thirds []reg.Register // the first, the fourth, …
+	ld     reg.Register
+}
+
+func newRows(first, ld reg.Register, n int) rows {
+	r := rows{[]reg.Register{first}, ld}
+	for i := 3; i < n; i += 3 {
+		next := GP64()
+		LEAQ(Mem{Base: r.thirds[len(r.thirds)-1], Index: ld, Scale: 2}, next)
+		ADDQ(ld, next)
+		r.thirds = append(r.thirds, next)
+	}
+	return r
+}
+
+func (r rows) at(i, disp int) Mem {
+	m := Mem{Base: r.thirds[i/3], Disp: disp}
+	if i%3 > 0 {
+		m.Index, m.Scale = r.ld, uint8(i%3)
+	}
+	return m
+}
+
+func (r rows) advance(bytes int) {
+	for _, p := range r.thirds {
+		ADDQ(I32(bytes), p)
+	}
+}
+
+// fetcher gives what fetches as many bytes as a loop reads of b, of steps so large.
+func (g *isa) fetcher(b, ahead, steps reg.Register, bytes int) func(n int) {
+	if g.name != "AMX" {
+		return func(n int) {
+			for line := 0; line < n; line += 64 {
+				PREFETCHT0(Mem{Base: b, Index: ahead, Scale: 1, Disp: line})
+			}
+		}
+	}
+	quarter, last := GP64(), GP64()
+	IMUL3Q(I32(bytes/4), steps, quarter)
+	ADDQ(b, ahead)
+	LEAQ(Mem{Base: ahead, Index: quarter, Scale: 2}, last)
+	ADDQ(quarter, last)
+	return func(n int) {
+		for line := 0; line < n/4; line += 64 {
+			PREFETCHT1(Mem{Base: ahead, Disp: line})
+			PREFETCHT1(Mem{Base: ahead, Index: quarter, Scale: 1, Disp: line})
+			PREFETCHT1(Mem{Base: ahead, Index: quarter, Scale: 2, Disp: line})
+			PREFETCHT1(Mem{Base: last, Disp: line})
+		}
+		ADDQ(I32(n/4), ahead)
+		ADDQ(I32(n/4), last)
+	}
+}
+
+// storeColumns stores the first cols columns of rows of vectors side by side at c, and ends the function.
+func (g *isa) storeColumns(rows [][]reg.VecVirtual) {
+	c, ldc, cols := pointer("c"), integer("ldc"), integer("cols")
+	SHLQ(U8(2), ldc)
 	for j := range rows[0] {
 		left, limit, zero := GP64(), GP64(), GP64()
 		MOVQ(cols, left)
@@ -123,14 +208,13 @@ func (g *isa) storeColumns(rows [][]reg.VecVirtual, c, ldc, cols reg.Register) {
 // heldInt8 writes the products of a few rows of two digits with a panel of int8.
 func (g *isa) heldInt8(rows int) {
 	g.function(fmt.Sprintf("heldInt8%d", rows),
-		"(blocks int, a *uint32, b *byte, c *float32, ldc, cols int, scale *float32, rows *int32, ahead int)",
-		fmt.Sprintf("sets the first cols (1 to 32) columns of %d rows of c to the product of a, in which block p of row i has its\n"+
-			"first digits at a[2*(%d*p+i)] and its second ones after them, and of so many blocks of 32 columns at b, each of\n"+
-			"four bytes without a sign. Sums begin with those of rows; column j is multiplied by scale[j], row i by its step.\n"+
-			"It fetches b so many bytes ahead.", rows, rows))
-	blocks, a, b, c, ldc, cols := integer("blocks"), pointer("a"), pointer("b"), pointer("c"), integer("ldc"), integer("cols")
-	scale, head, ahead := pointer("scale"), pointer("rows"), integer("ahead")
-	SHLQ(U8(2), ldc)
+		"(blocks int, a *byte, lda int, b *byte, c *float32, ldc, cols int, scale *float32, rows *int32, ahead int)",
+		fmt.Sprintf("sets the first cols (1 to 32) columns of %d rows of c to the product of a, in which each row has its first\n"+
+			"digits and, lda bytes after them, its second ones, and of so many blocks of 32 columns at b, each of four bytes\n"+
+			"without a sign. Sums begin with those of rows; column j is multiplied by scale[j], row i by its step.\n%s", rows, g.aheadDoc()))
+	blocks, a, lda, b := integer("blocks"), pointer("a"), integer("lda"), pointer("b")
+	head, ahead := pointer("rows"), integer("ahead")
+	left := newRows(a, lda, 2*rows)
 	vectors := 32 / g.lanes
 	digits := [2][][]reg.VecVirtual{make([][]reg.VecVirtual, rows), make([][]reg.VecVirtual, rows)}
 	for d := range digits {
@@ -145,23 +229,22 @@ func (g *isa) heldInt8(rows int) {
 	const block = 32 * 4
 	step := func(p int) {
 		if g.wide() {
-			g.int8Bytes(rows, digits, at(a).Offset(8*p*rows), at(b).Offset(p*block))
+			g.int8Bytes(digits, left, p, at(b).Offset(p*block))
 		} else {
-			g.int8Words(digits, at(a).Offset(8*p), at(b).Offset(p*block))
+			g.int8Words(digits, left, p, at(b).Offset(p*block))
 		}
 	}
 	const unroll = 4
+	fetch := g.fetcher(b, ahead, blocks, block)
 	SUBQ(U8(unroll), blocks)
 	JL(LabelRef("rest"))
 	Label("loop")
-	for line := 0; line < unroll*block; line += 64 {
-		PREFETCHT0(Mem{Base: b, Index: ahead, Scale: 1, Disp: line})
-	}
+	fetch(unroll * block)
 	for p := range unroll {
 		step(p)
 	}
 	ADDQ(I32(unroll*block), b)
-	ADDQ(I32(8*rows*unroll), a)
+	left.advance(4 * unroll)
 	SUBQ(U8(unroll), blocks)
 	JGE(LabelRef("loop"))
 	Label("rest")
@@ -170,11 +253,12 @@ func (g *isa) heldInt8(rows int) {
 	Label("single")
 	step(0)
 	ADDQ(I32(block), b)
-	ADDQ(I32(8*rows), a)
+	left.advance(4)
 	DECQ(blocks)
 	JNE(LabelRef("single"))
 
 	Label("finish")
+	scale := pointer("scale")
 	for i := range rows {
 		for j, v := range digits[0][i] {
 			w := digits[1][i][j]
@@ -189,20 +273,27 @@ func (g *isa) heldInt8(rows int) {
 			VMULPS(at(scale).Offset(4*j*g.lanes), v, v)
 		}
 	}
-	g.storeColumns(digits[0], c, ldc, cols)
+	g.storeColumns(digits[0])
 }
 
-// int8Bytes adds the products of four bytes in each lane.
-func (g *isa) int8Bytes(rows int, digits [2][][]reg.VecVirtual, a, b Mem) {
+// heldBytes writes those for which there are instructions.
+func (g *isa) heldBytes() {
+	for rows := range 4 {
+		g.heldInt8(rows + 1)
+	}
+}
+
+// int8Bytes adds the products of four bytes in each lane, block p of the rows at a.
+func (g *isa) int8Bytes(digits [2][][]reg.VecVirtual, a rows, p int, b Mem) {
 	w := make([]reg.VecVirtual, len(digits[0][0]))
 	for j := range w {
 		w[j] = g.vec()
 		VMOVDQU32(b.Offset(64*j), w[j])
 	}
-	for i := range rows {
+	for i := range digits[0] {
 		for d := range digits {
 			x := g.vec()
-			VPBROADCASTD(a.Offset(8*i+4*d), x)
+			VPBROADCASTD(a.at(2*i+d, 4*p), x)
 			for j, sum := range digits[d][i] {
 				addByteProducts(x, w[j], sum)
 			}
@@ -217,11 +308,11 @@ func addByteProducts(x, w, sum reg.VecVirtual) {
 }
 
 // int8Words does the same for one row with words, the even bytes of a lane and the odd ones.
-func (g *isa) int8Words(digits [2][][]reg.VecVirtual, a, b Mem) {
+func (g *isa) int8Words(digits [2][][]reg.VecVirtual, a rows, p int, b Mem) {
 	var even, odd [2]reg.VecVirtual
 	for d := range digits {
 		even[d], odd[d] = g.vec(), g.vec()
-		VPBROADCASTD(a.Offset(4*d), odd[d])
+		VPBROADCASTD(a.at(d, 4*p), odd[d])
 		VPSLLW(U8(8), odd[d], even[d])
 		VPSRAW(U8(8), even[d], even[d])
 		VPSRAW(U8(8), odd[d], odd[d])
@@ -239,4 +330,71 @@ func (g *isa) int8Words(digits [2][][]reg.VecVirtual, a, b Mem) {
 			VPADDD(product, sum, sum)
 		}
 	}
+}
+
+// quantize writes what rounds the rows of A.
+func (g *isa) quantize() {
+	g.function("largestBits", "(x *float32, n int) uint32", "is the largest of x without their signs, seen as whole numbers.")
+	x, n := pointer("x"), integer("n")
+	top, sign := g.zero(), g.vec()
+	VMOVUPS(g.bitsOf(1<<31), sign)
+	g.each(n, func(load func(p reg.Register) reg.VecVirtual, _ func(v, p reg.Register), _ bool) {
+		v := load(x)
+		VANDNPS(v, sign, v)
+		VPMAXUD(v, top, top)
+	})
+	result := GP32()
+	VMOVD(g.fold(top, func(ops ...Op) { VPMAXUD(ops[0], ops[1], ops[2]) }), result)
+	g.result(result)
+
+	g.function("quantize", "(first, second *byte, x *float32, n int, inverse float32, sums *[2]int32)",
+		"sets first and second to the digits of x·inverse, rounded to the nearest, ties to even, and sums to the sums of the\n"+
+			"digits. As many elements of either are written as whole vectors have.")
+	first, second := pointer("first"), pointer("second")
+	x, n = pointer("x"), integer("n")
+	inverse := g.spread("inverse")
+	magic, half := g.vec(), g.vec()
+	VMOVUPS(g.constant(3<<22), magic)
+	VMOVUPS(g.bitsOf(128), half)
+	totals := []reg.VecVirtual{g.zero(), g.zero()}
+	var bytes reg.VecVirtual
+	if !g.wide() {
+		bytes = YMM()
+		table := GLOBL("firstBytes"+g.name, attr.RODATA|attr.NOPTR)
+		for i := range 32 {
+			DATA(i, U8(4*i|i&4<<5|i&8<<4)) // the first bytes of four lanes, then nothing
+		}
+		VMOVDQU(table, bytes)
+	}
+	g.each(n, func(load func(p reg.Register) reg.VecVirtual, _ func(v, p reg.Register), _ bool) {
+		q, a := load(x), g.vec()
+		VMULPS(inverse, q, q)
+		VADDPS(magic, q, q)
+		VPSUBD(magic, q, q)
+		VPADDD(half, q, a)
+		VPSRAD(U8(8), a, a)
+		b := g.vec()
+		VPSLLD(U8(8), a, b)
+		VPSUBD(b, q, b)
+		VPADDD(a, totals[0], totals[0])
+		VPADDD(b, totals[1], totals[1])
+		for i, v := range []reg.VecVirtual{a, b} {
+			to := []reg.Register{first, second}[i]
+			if g.wide() {
+				VPMOVDB(v, at(to))
+			} else {
+				VPSHUFB(bytes, v, v)
+				upper := XMM()
+				VEXTRACTI128(U8(1), v, upper)
+				VPUNPCKLDQ(upper, v.AsX(), upper)
+				VMOVQ(upper, at(to))
+			}
+			ADDQ(U8(g.lanes), to)
+		}
+	})
+	sums := pointer("sums")
+	for i, v := range totals {
+		VMOVD(g.fold(v, func(ops ...Op) { VPADDD(ops[0], ops[1], ops[2]) }), at(sums).Offset(4*i))
+	}
+	g.end()
 }

@@ -23,15 +23,15 @@ func main() {
 	ConstraintExpr("amd64")
 	switch g.name {
 	case "VNNI":
-		for _, rows := range []int{1, 2, 4} {
-			g.heldInt8(rows)
-		}
+		g.heldBytes()
 	case "AMX":
 		g.configureTiles()
 		g.amxTiles()
 		g.leadingPanels()
 		g.leadingPanelsWithoutTiles()
 		g.splits()
+		g.held()
+		g.heldBytes()
 	default:
 		g.tiles()
 		g.packs()
@@ -39,6 +39,7 @@ func main() {
 		if !g.wide() {
 			g.heldInt8(1)
 		}
+		g.quantize()
 		g.vectors()
 		g.activations()
 		g.softmax()
