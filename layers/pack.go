@@ -97,3 +97,18 @@ func (p *panels) of(w mat.Tensor, backward, transposed, bfloat16 bool) *kernel.P
 	}
 	return s.packed
 }
+
+// again is of, for a linear layer's forward pass in bfloat16, from the second
+// time on that the weight is used.
+func (p *panels) again(w mat.Tensor) *kernel.Packed {
+	if p == nil {
+		return nil
+	}
+	p.mu.Lock()
+	used := p.sides[0].uses > 0
+	p.mu.Unlock()
+	if !used {
+		return nil
+	}
+	return p.of(w, false, true, true)
+}

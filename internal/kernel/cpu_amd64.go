@@ -24,11 +24,11 @@ func available() []*simd {
 				}
 				amx.heldInt8 = []int8Kernel{heldInt81AMX, heldInt82AMX, heldInt83AMX, heldInt84AMX}
 				amx.ahead = [heldFormats]int{}
-				amx.name, amx.tiles = "amx", &tiles{panels: panelsAMX, leadingPanels: leadingPanelsAMX, split: splitAMX, round: roundAMX}
+				amx.name, amx.tiles = "amx", &tiles{panels: panelsAMX, leadingPanels: leadingPanelsAMX, split: splitAMX, round: roundAMX, finish: finishAMX, together: 8}
 				all = append(all, &amx)
 			}
 			if sys.X86.HasAVX512BF16 {
-				plain.tiles = &tiles{leadingPanels: dotPanelsAMX, round: roundAMX}
+				plain.tiles = &tiles{leadingPanels: dotPanelsAMX, round: roundAMX, finish: finishAMX, together: 3}
 			}
 			all = append(all, &plain)
 		}

@@ -11,15 +11,16 @@ package kernel
 //go:noescape
 func panelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, cols int, accumulate bool, scratch *float32, ahead *byte)
 
-// leadingPanelsAMX multiplies panels of A, each of 32 rows and of leading pieces alone, by one panel of B, to 32 columns of c, all whole.
+// leadingPanelsAMX multiplies panels of A, of 32 rows and of leading pieces alone, by one panel of B, to 32 columns of c: so many rows, and more to a
+// multiple of 16. Meanwhile it fetches what ahead points to into the second-level cache.
 //
 //go:noescape
-func leadingPanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, panels int, accumulate bool)
+func leadingPanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte)
 
-// dotPanelsAMX is leadingPanels with dot products of pairs in place of tiles.
+// dotPanelsAMX is leadingPanels with dot products of pairs in place of tiles. It fetches nothing ahead.
 //
 //go:noescape
-func dotPanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, panels int, accumulate bool)
+func dotPanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte)
 
 // splitAMX fills one tile of each step with the leading pieces of 16 rows of 32, at high, and two, 2048 bytes apart,
 // with the second and the third, at low. The first 16 of a row are at src, the others second bytes later; the next row is row bytes
@@ -33,6 +34,12 @@ func splitAMX(high *byte, low *byte, src *float32, row int, second int, step int
 //
 //go:noescape
 func roundAMX(high *byte, src *float32, row int, second int, step int, steps int)
+
+// finishAMX sets rows of 32 columns of dst to those of src, which lie one after the other, plus bias, plus those of residual. bias
+// and residual may be nil, dst may be src or residual.
+//
+//go:noescape
+func finishAMX(dst *float32, ldd int, src *float32, bias *float32, residual *float32, ldr int, rows int)
 
 // heldFloat321AMX sets the first cols (1 to 32) columns of 1 rows of c to the product of as many rows of a and of k rows of 32
 // at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:

@@ -521,9 +521,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func leadingPanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, panels int, accumulate bool)
-// Requires: CMOV
-TEXT ·leadingPanelsAMX(SB), NOSPLIT, $0-49
+// func leadingPanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte)
+// Requires: CMOV, MMX+
+TEXT ·leadingPanelsAMX(SB), NOSPLIT, $0-64
 	LEAQ tileConfigAMX<>+0(SB), AX
 	BYTE $0xc4
 	BYTE $0xe2
@@ -535,6 +535,7 @@ TEXT ·leadingPanelsAMX(SB), NOSPLIT, $0-49
 	MOVQ ldc+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ steps+16(FP), R9
+	MOVQ ahead+56(FP), R14
 	MOVQ $0x00000040, DX
 
 chunk:
@@ -543,12 +544,16 @@ chunk:
 	CMOVQLT R9, R8
 	MOVQ    R15, AX
 	MOVQ    c+24(FP), R10
-	MOVQ    panels+40(FP), R12
+	MOVQ    rows+40(FP), R12
 
 panel:
 	MOVQ    R11, R13
 	SHLQ    $0x04, R13
 	ADDQ    R10, R13
+	MOVQ    AX, SI
+	MOVQ    BX, DI
+	CMPQ    R12, $0x10
+	JLE     half
 	MOVQ    steps+16(FP), CX
 	CMPQ    CX, R9
 	JNE     load
@@ -620,78 +625,153 @@ load:
 	BYTE $0x00
 
 start:
-	MOVQ AX, SI
-	MOVQ BX, DI
 	MOVQ R8, CX
 
 step:
-	BYTE $0xc4
-	BYTE $0xe2
-	BYTE $0x7b
-	BYTE $0x4b
-	BYTE $0xb4
-	BYTE $0x17
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0xc4
-	BYTE $0xe2
-	BYTE $0x7b
-	BYTE $0x4b
-	BYTE $0xbc
-	BYTE $0x17
-	BYTE $0x00
-	BYTE $0x04
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0xc4
-	BYTE $0xe2
-	BYTE $0x7b
-	BYTE $0x4b
-	BYTE $0xa4
-	BYTE $0x16
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0xc4
-	BYTE $0xe2
-	BYTE $0x4a
-	BYTE $0x5c
-	BYTE $0xc4
-	BYTE $0xc4
-	BYTE $0xe2
-	BYTE $0x42
-	BYTE $0x5c
-	BYTE $0xcc
-	BYTE $0xc4
-	BYTE $0xe2
-	BYTE $0x7b
-	BYTE $0x4b
-	BYTE $0xac
-	BYTE $0x16
-	BYTE $0x00
-	BYTE $0x04
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0xc4
-	BYTE $0xe2
-	BYTE $0x4a
-	BYTE $0x5c
-	BYTE $0xd5
-	BYTE $0xc4
-	BYTE $0xe2
-	BYTE $0x42
-	BYTE $0x5c
-	BYTE $0xdd
-	ADDQ $0x00000800, SI
-	ADDQ $0x00000800, DI
-	DECQ CX
-	JNE  step
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0xb4
+	BYTE       $0x17
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0xbc
+	BYTE       $0x17
+	BYTE       $0x00
+	BYTE       $0x04
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0xa4
+	BYTE       $0x16
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x4a
+	BYTE       $0x5c
+	BYTE       $0xc4
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x42
+	BYTE       $0x5c
+	BYTE       $0xcc
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0xac
+	BYTE       $0x16
+	BYTE       $0x00
+	BYTE       $0x04
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x4a
+	BYTE       $0x5c
+	BYTE       $0xd5
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x42
+	BYTE       $0x5c
+	BYTE       $0xdd
+	PREFETCHT1 (R14)
+	PREFETCHT1 64(R14)
+	PREFETCHT1 128(R14)
+	PREFETCHT1 192(R14)
+	PREFETCHT1 256(R14)
+	PREFETCHT1 320(R14)
+	ADDQ       $0x00000180, R14
+	ADDQ       $0x00000800, SI
+	ADDQ       $0x00000800, DI
+	DECQ       CX
+	JNE        step
+	BYTE       $0xc4
+	BYTE       $0x82
+	BYTE       $0x7a
+	BYTE       $0x4b
+	BYTE       $0x84
+	BYTE       $0x1a
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0x82
+	BYTE       $0x7a
+	BYTE       $0x4b
+	BYTE       $0x8c
+	BYTE       $0x1a
+	BYTE       $0x40
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0x82
+	BYTE       $0x7a
+	BYTE       $0x4b
+	BYTE       $0x94
+	BYTE       $0x1d
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0x82
+	BYTE       $0x7a
+	BYTE       $0x4b
+	BYTE       $0x9c
+	BYTE       $0x1d
+	BYTE       $0x40
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	MOVQ       steps+16(FP), CX
+	SHLQ       $0x0b, CX
+	ADDQ       CX, AX
+	MOVQ       R11, CX
+	SHLQ       $0x05, CX
+	ADDQ       CX, R10
+	SUBQ       $0x20, R12
+	JG         panel
+	JMP        passed
+
+half:
+	MOVQ    steps+16(FP), CX
+	CMPQ    CX, R9
+	JNE     loadHalf
+	MOVBQZX accumulate+48(FP), CX
+	TESTQ   CX, CX
+	JNE     loadHalf
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc0
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x7b
+	BYTE    $0x49
+	BYTE    $0xc8
+	JMP     startHalf
+
+loadHalf:
 	BYTE $0xc4
 	BYTE $0x82
-	BYTE $0x7a
+	BYTE $0x7b
 	BYTE $0x4b
 	BYTE $0x84
 	BYTE $0x1a
@@ -701,7 +781,7 @@ step:
 	BYTE $0x00
 	BYTE $0xc4
 	BYTE $0x82
-	BYTE $0x7a
+	BYTE $0x7b
 	BYTE $0x4b
 	BYTE $0x8c
 	BYTE $0x1a
@@ -709,34 +789,84 @@ step:
 	BYTE $0x00
 	BYTE $0x00
 	BYTE $0x00
-	BYTE $0xc4
-	BYTE $0x82
-	BYTE $0x7a
-	BYTE $0x4b
-	BYTE $0x94
-	BYTE $0x1d
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0xc4
-	BYTE $0x82
-	BYTE $0x7a
-	BYTE $0x4b
-	BYTE $0x9c
-	BYTE $0x1d
-	BYTE $0x40
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0x00
-	MOVQ steps+16(FP), CX
-	SHLQ $0x0b, CX
-	ADDQ CX, AX
-	MOVQ R11, CX
-	SHLQ $0x05, CX
-	ADDQ CX, R10
-	DECQ R12
-	JNE  panel
+
+startHalf:
+	MOVQ R8, CX
+
+stepHalf:
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0xb4
+	BYTE       $0x17
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0xbc
+	BYTE       $0x17
+	BYTE       $0x00
+	BYTE       $0x04
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0xa4
+	BYTE       $0x16
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x4a
+	BYTE       $0x5c
+	BYTE       $0xc4
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x42
+	BYTE       $0x5c
+	BYTE       $0xcc
+	PREFETCHT1 (R14)
+	PREFETCHT1 64(R14)
+	PREFETCHT1 128(R14)
+	PREFETCHT1 192(R14)
+	PREFETCHT1 256(R14)
+	PREFETCHT1 320(R14)
+	ADDQ       $0x00000180, R14
+	ADDQ       $0x00000800, SI
+	ADDQ       $0x00000800, DI
+	DECQ       CX
+	JNE        stepHalf
+	BYTE       $0xc4
+	BYTE       $0x82
+	BYTE       $0x7a
+	BYTE       $0x4b
+	BYTE       $0x84
+	BYTE       $0x1a
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0x82
+	BYTE       $0x7a
+	BYTE       $0x4b
+	BYTE       $0x8c
+	BYTE       $0x1a
+	BYTE       $0x40
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+
+passed:
 	MOVQ R8, CX
 	SHLQ $0x0b, CX
 	ADDQ CX, R15
@@ -750,14 +880,14 @@ step:
 	BYTE $0xc0
 	RET
 
-// func dotPanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, panels int, accumulate bool)
+// func dotPanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte)
 // Requires: AVX, AVX512F
-TEXT ·dotPanelsAMX(SB), NOSPLIT, $0-49
+TEXT ·dotPanelsAMX(SB), NOSPLIT, $0-64
 	MOVQ a+0(FP), R8
 	MOVQ c+24(FP), R10
 	MOVQ ldc+32(FP), R11
 	SHLQ $0x02, R11
-	MOVQ panels+40(FP), R12
+	MOVQ rows+40(FP), R12
 
 panel:
 	MOVQ $0x00000000, R9
@@ -2543,14 +2673,17 @@ step:
 	VMOVUPS      Z14, (R10)
 	VMOVUPS      Z15, 64(R10)
 	ADDQ         R11, R10
+	SUBQ         $0x08, R12
+	JLE          done
 	INCQ         R9
 	CMPQ         R9, $0x04
 	JNE          group
 	MOVQ         steps+16(FP), CX
 	SHLQ         $0x0b, CX
 	ADDQ         CX, R8
-	DECQ         R12
-	JNE          panel
+	JMP          panel
+
+done:
 	VZEROUPPER
 	RET
 
@@ -2786,6 +2919,71 @@ DATA all00400000AMX<>+52(SB)/4, $0x00400000
 DATA all00400000AMX<>+56(SB)/4, $0x00400000
 DATA all00400000AMX<>+60(SB)/4, $0x00400000
 GLOBL all00400000AMX<>(SB), RODATA|NOPTR, $64
+
+// func finishAMX(dst *float32, ldd int, src *float32, bias *float32, residual *float32, ldr int, rows int)
+// Requires: AVX, AVX512F
+TEXT ·finishAMX(SB), NOSPLIT, $0-56
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+16(FP), CX
+	MOVQ    bias+24(FP), DX
+	MOVQ    residual+32(FP), BX
+	MOVQ    rows+48(FP), SI
+	MOVQ    ldd+8(FP), DI
+	MOVQ    ldr+40(FP), R8
+	SHLQ    $0x02, DI
+	SHLQ    $0x02, R8
+	VMOVUPS all80000000AMX<>+0(SB), Z0
+	VMOVUPS all80000000AMX<>+0(SB), Z1
+	TESTQ   DX, DX
+	JE      skip1
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+
+skip1:
+row:
+	VADDPS (CX), Z0, Z2
+	TESTQ  BX, BX
+	JE     skip2
+	VADDPS (BX), Z2, Z2
+
+skip2:
+	VMOVUPS Z2, (AX)
+	VADDPS  64(CX), Z1, Z2
+	TESTQ   BX, BX
+	JE      skip3
+	VADDPS  64(BX), Z2, Z2
+
+skip3:
+	VMOVUPS Z2, 64(AX)
+	ADDQ    $0x00000080, CX
+	ADDQ    DI, AX
+	TESTQ   BX, BX
+	JE      skip4
+	ADDQ    R8, BX
+
+skip4:
+	DECQ SI
+	JNE  row
+	VZEROUPPER
+	RET
+
+DATA all80000000AMX<>+0(SB)/4, $0x80000000
+DATA all80000000AMX<>+4(SB)/4, $0x80000000
+DATA all80000000AMX<>+8(SB)/4, $0x80000000
+DATA all80000000AMX<>+12(SB)/4, $0x80000000
+DATA all80000000AMX<>+16(SB)/4, $0x80000000
+DATA all80000000AMX<>+20(SB)/4, $0x80000000
+DATA all80000000AMX<>+24(SB)/4, $0x80000000
+DATA all80000000AMX<>+28(SB)/4, $0x80000000
+DATA all80000000AMX<>+32(SB)/4, $0x80000000
+DATA all80000000AMX<>+36(SB)/4, $0x80000000
+DATA all80000000AMX<>+40(SB)/4, $0x80000000
+DATA all80000000AMX<>+44(SB)/4, $0x80000000
+DATA all80000000AMX<>+48(SB)/4, $0x80000000
+DATA all80000000AMX<>+52(SB)/4, $0x80000000
+DATA all80000000AMX<>+56(SB)/4, $0x80000000
+DATA all80000000AMX<>+60(SB)/4, $0x80000000
+GLOBL all80000000AMX<>(SB), RODATA|NOPTR, $64
 
 // func heldFloat321AMX(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+

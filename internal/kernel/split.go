@@ -10,9 +10,11 @@ import (
 // float32; see split. Where it does not do so fast enough for float32 in pieces, panels and split are nil.
 type tiles struct {
 	panels        func(a, b *byte, steps int, c *float32, ldc, rows, cols int, accumulate bool, scratch *float32, ahead *byte)
-	leadingPanels func(a, b *byte, steps int, c *float32, ldc, panels int, accumulate bool)
+	leadingPanels func(a, b *byte, steps int, c *float32, ldc, rows int, accumulate bool, ahead *byte)
 	split         func(high, low *byte, src *float32, row, second, step, steps int) bool
 	round         func(high *byte, src *float32, row, second, step, steps int)
+	finish        func(dst *float32, ldd int, src, bias, residual *float32, ldr, rows int)
+	together      int // panels of rows that one goroutine takes through an EncoderBlock
 }
 
 // pieces reports whether float32 is best multiplied in pieces.
@@ -309,7 +311,7 @@ func (s *splitter) multiply(g *product[float32], a, b pieces, rows, cols, steps 
 // are there, it does so in a place of its own.
 func (s *splitter) leading(a pieces, first int, b *byte, c []float32, ldc, rows, cols int, accumulate bool) {
 	if whole := rows / splitPanel; whole > 0 && cols == splitPanel {
-		s.tiles.leadingPanels(&a.x[first*a.bytes()], b, a.steps, &c[0], ldc, whole, accumulate)
+		s.tiles.leadingPanels(&a.x[first*a.bytes()], b, a.steps, &c[0], ldc, whole*splitPanel, accumulate, b)
 		first, rows = first+whole, rows-whole*splitPanel
 		c = c[min(len(c), whole*splitPanel*ldc):]
 	}
@@ -318,7 +320,7 @@ func (s *splitter) leading(a pieces, first int, b *byte, c []float32, ldc, rows,
 		for i := range height {
 			copy(s.buffer[i*splitPanel:i*splitPanel+cols], c[i*ldc:])
 		}
-		s.tiles.leadingPanels(&a.x[first*a.bytes()], b, a.steps, &s.buffer[0], splitPanel, 1, accumulate)
+		s.tiles.leadingPanels(&a.x[first*a.bytes()], b, a.steps, &s.buffer[0], splitPanel, height, accumulate, b)
 		for i := range height {
 			copy(c[i*ldc:i*ldc+cols], s.buffer[i*splitPanel:])
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/ekphrasis-ml/ekphrasis/internal/kernel"
 	"github.com/ekphrasis-ml/ekphrasis/internal/reference"
 	"github.com/ekphrasis-ml/ekphrasis/layers"
 	"github.com/ekphrasis-ml/ekphrasis/vision"
@@ -65,6 +66,41 @@ func TestPartsOfABatchGiveTheBitsOfTheWhole(t *testing.T) {
 		layers.SetPrecision(m, layers.BFloat16)
 		comparePartsWithWhole(t, m)
 	})
+}
+
+func TestPackedLayersEncodeToTheSameBits(t *testing.T) {
+	c := DefaultConfig()
+	c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads, c.IntermediateSize = 64, 2, 2, 96
+	c.ImageSize, c.PatchSize = Size{64, 64}, Size{4, 4}
+	m, err := New[float32](c, layers.NewRandom(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	layers.Freeze(m)
+	layers.SetPrecision(m, layers.BFloat16)
+	pictures := squares(64, 100, 4)
+	encode := func() []float64 {
+		states, err := m.Encode(pictures, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return reference.Float64s(states.States)
+	}
+	want := encode()
+	layers.Pack(m)
+	for i := range 3 {
+		if !slices.Equal(encode(), want) {
+			t.Errorf("encoded %d times since they were packed: other bits", i+1)
+		}
+	}
+	x := mat.NewDense[float32](mat.WithShape(3, 64))
+	whole := func() bool { return m.Layers[0].block(layers.Identity).Whole(x, layers.OffsetsOf(3)) != nil }
+	if kernel.CPU() == "amx" && !whole() {
+		t.Error("the layer is not computed as a whole")
+	}
+	if m.Layers[0].Output.Bias.SetRequiresGrad(true); whole() {
+		t.Error("a layer that is trained is computed as a whole")
+	}
 }
 
 func comparePartsWithWhole(t *testing.T, m *Model) {

@@ -184,18 +184,31 @@ func (m *Model) HiddenStates(pictures []vision.Pixels) ([]mat.Tensor, error) {
 
 // Forward takes x [N, D] to the same shape.
 func (l *Layer) Forward(x mat.Tensor, offsets layers.Offsets, random *layers.Random) mat.Tensor {
-	h := l.LayerNormBefore.Forward(x)
-	y := l.attend(x, h, offsets, random)
-	layers.Drop(y, h)
-
 	act, err := layers.ParseActivation(l.Config.HiddenAct)
 	if err != nil {
 		panic("vit: " + err.Error())
 	}
+	if random == nil {
+		if y := l.block(act).Whole(x, offsets); y != nil {
+			return y
+		}
+	}
+	h := l.LayerNormBefore.Forward(x)
+	y := l.attend(x, h, offsets, random)
+	layers.Drop(y, h)
 	h = l.LayerNormAfter.Forward(y)
 	z := layers.MLP(y, h, l.Intermediate, l.Output, act, l.Config.HiddenDropout, random)
 	layers.Drop(z, h, y)
 	return z
+}
+
+// block is the layer as a whole.
+func (l *Layer) block(act layers.Activation) *layers.EncoderBlock {
+	return &layers.EncoderBlock{
+		Before: l.LayerNormBefore, After: l.LayerNormAfter,
+		Query: l.Query, Key: l.Key, Value: l.Value, Output: l.AttentionOutput, Up: l.Intermediate, Down: l.Output,
+		NumHeads: l.Config.NumAttentionHeads, Act: act,
+	}
 }
 
 // attend adds to x bidirectional self-attention within each picture to h,

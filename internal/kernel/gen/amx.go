@@ -267,11 +267,15 @@ of a panel.`)
 // chunkSteps is how many steps of a panel of B stay in the first-level cache.
 const chunkSteps = 12
 
+// aheadBytes are fetched in each step of 32 rows.
+const aheadBytes = 6 * 64
+
 // leadingPanels is panels for leading pieces alone, whose products of tiles take less time than to bring both operands from the
 // second-level cache: some steps of B stay in the first while all panels of A pass by, and C is put back in between.
 func (g *isa) leadingPanels() {
-	g.function("leadingPanels", "(a, b *byte, steps int, c *float32, ldc, panels int, accumulate bool)",
-		`multiplies panels of A, each of 32 rows and of leading pieces alone, by one panel of B, to 32 columns of c, all whole.`)
+	g.function("leadingPanels", "(a, b *byte, steps int, c *float32, ldc, rows int, accumulate bool, ahead *byte)",
+		`multiplies panels of A, of 32 rows and of leading pieces alone, by one panel of B, to 32 columns of c: so many rows, and more to a
+multiple of 16. Meanwhile it fetches what ahead points to into the second-level cache.`)
 	load := func(name string, r reg.Register) { Load(Param(name), r) }
 	LEAQ(g.tileConfig, reg.RAX)
 	tileConfigure(rax)
@@ -280,6 +284,7 @@ func (g *isa) leadingPanels() {
 	load("ldc", reg.R11)
 	SHLQ(U8(2), reg.R11)
 	load("steps", reg.R9) // left
+	load("ahead", reg.R14)
 	MOVQ(U32(64), reg.RDX)
 
 	Label("chunk")
@@ -288,57 +293,30 @@ func (g *isa) leadingPanels() {
 	CMOVQLT(reg.R9, reg.R8)
 	MOVQ(reg.R15, reg.RAX)
 	load("c", reg.R10)
-	load("panels", reg.R12)
+	load("rows", reg.R12)
 
 	Label("panel")
 	MOVQ(reg.R11, reg.R13) // 16 rows on
 	SHLQ(U8(4), reg.R13)
 	ADDQ(reg.R10, reg.R13)
-	load("steps", reg.RCX)
-	CMPQ(reg.RCX, reg.R9)
-	JNE(LabelRef("load"))
-	MOVBQZX(NewParamAddr("accumulate", 48), reg.RCX)
-	TESTQ(reg.RCX, reg.RCX)
-	JNE(LabelRef("load"))
-	for t := range uint8(4) {
-		tileZero(t)
-	}
-	JMP(LabelRef("start"))
-	Label("load")
-	tileLoad(0, r10, 0, r11)
-	tileLoad(1, r10, 64, r11)
-	tileLoad(2, r13, 0, r11)
-	tileLoad(3, r13, 64, r11)
-	Label("start")
 	MOVQ(reg.RAX, reg.RSI)
 	MOVQ(reg.RBX, reg.RDI)
-	MOVQ(reg.R8, reg.RCX)
-	Label("step")
-	tileLoad(6, rdi, 0, rdx)
-	tileLoad(7, rdi, tileBytes, rdx)
-	tileLoad(4, rsi, 0, rdx)
-	tileDotBF16(0, 4, 6)
-	tileDotBF16(1, 4, 7)
-	tileLoad(5, rsi, tileBytes, rdx)
-	tileDotBF16(2, 5, 6)
-	tileDotBF16(3, 5, 7)
-	ADDQ(U32(highBytes), reg.RSI)
-	ADDQ(U32(highBytes), reg.RDI)
-	DECQ(reg.RCX)
-	JNE(LabelRef("step"))
-	tileStore(0, r10, 0, r11)
-	tileStore(1, r10, 64, r11)
-	tileStore(2, r13, 0, r11)
-	tileStore(3, r13, 64, r11)
+	CMPQ(reg.R12, U8(16))
+	JLE(LabelRef("half"))
+	g.leadingTiles("", 2)
 	load("steps", reg.RCX)
 	SHLQ(U8(11), reg.RCX)
 	ADDQ(reg.RCX, reg.RAX)
 	MOVQ(reg.R11, reg.RCX)
 	SHLQ(U8(5), reg.RCX)
 	ADDQ(reg.RCX, reg.R10)
-	DECQ(reg.R12)
-	JNE(LabelRef("panel"))
+	SUBQ(U8(32), reg.R12)
+	JG(LabelRef("panel"))
+	JMP(LabelRef("passed"))
+	Label("half")
+	g.leadingTiles("Half", 1)
 
+	Label("passed")
 	MOVQ(reg.R8, reg.RCX)
 	SHLQ(U8(11), reg.RCX)
 	ADDQ(reg.RCX, reg.R15)
@@ -347,6 +325,48 @@ func (g *isa) leadingPanels() {
 	JG(LabelRef("chunk"))
 	tileRelease()
 	RET()
+}
+
+// leadingTiles adds the product of one or two tiles of A at RSI and of two of B at RDI, R8 steps of each, to C at R10 and R13.
+func (g *isa) leadingTiles(name string, down int) {
+	rows := []general{r10, r13}[:down]
+	Load(Param("steps"), reg.RCX)
+	CMPQ(reg.RCX, reg.R9)
+	JNE(LabelRef("load" + name))
+	MOVBQZX(NewParamAddr("accumulate", 48), reg.RCX)
+	TESTQ(reg.RCX, reg.RCX)
+	JNE(LabelRef("load" + name))
+	for t := range uint8(2 * down) {
+		tileZero(t)
+	}
+	JMP(LabelRef("start" + name))
+	Label("load" + name)
+	for i, r := range rows {
+		tileLoad(uint8(2*i), r, 0, r11)
+		tileLoad(uint8(2*i+1), r, 64, r11)
+	}
+	Label("start" + name)
+	MOVQ(reg.R8, reg.RCX)
+	Label("step" + name)
+	tileLoad(6, rdi, 0, rdx)
+	tileLoad(7, rdi, tileBytes, rdx)
+	for i := range uint8(down) {
+		tileLoad(4+i, rsi, int(i)*tileBytes, rdx)
+		tileDotBF16(2*i, 4+i, 6)
+		tileDotBF16(2*i+1, 4+i, 7)
+	}
+	for line := 0; line < aheadBytes; line += 64 {
+		PREFETCHT1(Mem{Base: reg.R14, Disp: line})
+	}
+	ADDQ(U32(aheadBytes), reg.R14)
+	ADDQ(U32(highBytes), reg.RSI)
+	ADDQ(U32(highBytes), reg.RDI)
+	DECQ(reg.RCX)
+	JNE(LabelRef("step" + name))
+	for i, r := range rows {
+		tileStore(uint8(2*i), r, 0, r11)
+		tileStore(uint8(2*i+1), r, 64, r11)
+	}
 }
 
 // dotBF16 is VDPBF16PS: c += a·b for 16 pairs of bfloat16, all in registers of 64 bytes given by number.
@@ -360,17 +380,17 @@ func dotBF16(c, a, b uint8) {
 
 // leadingPanelsWithoutTiles does on AVX-512's bfloat16 what leadingPanels does on tiles, eight rows of C at a time.
 func (g *isa) leadingPanelsWithoutTiles() {
-	g.function("dotPanels", "(a, b *byte, steps int, c *float32, ldc, panels int, accumulate bool)",
-		"is leadingPanels with dot products of pairs in place of tiles.")
+	g.function("dotPanels", "(a, b *byte, steps int, c *float32, ldc, rows int, accumulate bool, ahead *byte)",
+		"is leadingPanels with dot products of pairs in place of tiles. It fetches nothing ahead.")
 	load := func(name string, r reg.Register) { Load(Param(name), r) }
-	const rows = 8
+	const rows = 8 // at a time
 	zmm := []reg.Register{reg.Z0, reg.Z1, reg.Z2, reg.Z3, reg.Z4, reg.Z5, reg.Z6, reg.Z7, reg.Z8, reg.Z9, reg.Z10, reg.Z11, reg.Z12, reg.Z13, reg.Z14, reg.Z15,
 		reg.Z16, reg.Z17, reg.Z18, reg.Z19}
 	load("a", reg.R8)
 	load("c", reg.R10)
 	load("ldc", reg.R11)
 	SHLQ(U8(2), reg.R11)
-	load("panels", reg.R12)
+	load("rows", reg.R12)
 	Label("panel")
 	MOVQ(U32(0), reg.R9) // of 4 groups of rows: two in each tile
 	Label("group")
@@ -414,14 +434,16 @@ func (g *isa) leadingPanelsWithoutTiles() {
 		VMOVUPS(zmm[2*i+1], Mem{Base: reg.R10, Disp: 64})
 		ADDQ(reg.R11, reg.R10)
 	}
+	SUBQ(U8(rows), reg.R12)
+	JLE(LabelRef("done"))
 	INCQ(reg.R9)
 	CMPQ(reg.R9, U8(4))
 	JNE(LabelRef("group"))
 	load("steps", reg.RCX)
 	SHLQ(U8(11), reg.RCX)
 	ADDQ(reg.RCX, reg.R8)
-	DECQ(reg.R12)
-	JNE(LabelRef("panel"))
+	JMP(LabelRef("panel"))
+	Label("done")
 	g.end()
 }
 
@@ -429,6 +451,37 @@ func (g *isa) leadingPanelsWithoutTiles() {
 func (g *isa) splits() {
 	g.split()
 	g.round()
+	g.finish()
+}
+
+// finish is the end of a product that leadingPanels has made in a place of its own.
+func (g *isa) finish() {
+	g.function("finish", "(dst *float32, ldd int, src, bias, residual *float32, ldr, rows int)",
+		`sets rows of 32 columns of dst to those of src, which lie one after the other, plus bias, plus those of residual. bias
+and residual may be nil, dst may be src or residual.`)
+	dst, src, bias, residual, rows := pointer("dst"), pointer("src"), pointer("bias"), pointer("residual"), integer("rows")
+	ldd, ldr := integer("ldd"), integer("ldr")
+	SHLQ(U8(2), ldd)
+	SHLQ(U8(2), ldr)
+	b := []reg.VecVirtual{g.set32(0x80000000), g.set32(0x80000000)} // -0 changes nothing
+	unless(bias, func() {
+		for i := range b {
+			VMOVUPS(Mem{Base: bias, Disp: 64 * i}, b[i])
+		}
+	})
+	Label("row")
+	for i := range b {
+		v := g.vec()
+		VADDPS(Mem{Base: src, Disp: 64 * i}, b[i], v)
+		unless(residual, func() { VADDPS(Mem{Base: residual, Disp: 64 * i}, v, v) })
+		VMOVUPS(v, Mem{Base: dst, Disp: 64 * i})
+	}
+	ADDQ(U32(128), src)
+	ADDQ(ldd, dst)
+	unless(residual, func() { ADDQ(ldr, residual) })
+	DECQ(rows)
+	JNE(LabelRef("row"))
+	g.end()
 }
 
 // blocks runs body for each of 16 rows of each step: with the addresses of two vectors of it, at v0 and v1, and of the

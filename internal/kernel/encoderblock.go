@@ -1,0 +1,350 @@
+package kernel
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Dense is a linear layer x·W + b; b may be nil.
+type Dense struct {
+	Weight *Packed
+	Bias   []float32
+}
+
+// EncoderBlock is a pre-norm transformer block with products in bfloat16:
+//
+//	h = x + Output(attention(Query(n), Key(n), Value(n)))  with n = norm(x, Gamma[0], Beta[0])
+//	y = h + Down(Act(Up(norm(h, Gamma[1], Beta[1]))))
+//
+// where each row looks at all of its sequence. Whoever has some rows takes them all the way, while they are in the second-level cache, and
+// between two products they are kept in bfloat16 in the order in which the next one reads them. The results have the bits that
+// [LayerNorm], [Packed.Multiply] and [AttentionForward] give.
+type EncoderBlock struct {
+	Heads, HeadDim                      int
+	Scale                               float64 // of the scores
+	Gamma, Beta                         [2][]float32
+	Eps                                 [2]float64
+	Query, Key, Value, Output, Up, Down Dense
+	Act                                 Activation
+}
+
+func (b *EncoderBlock) dense() []Dense {
+	return []Dense{b.Query, b.Key, b.Value, b.Output, b.Up, b.Down}
+}
+
+// Fits reports whether there is a way to compute the block as a whole: on this machine, for its sizes, and with all weights packed for bfloat16.
+func (b *EncoderBlock) Fits() bool {
+	if cpu == nil || cpu.tiles == nil || b.HeadDim%splitPanel != 0 || b.Query.Weight == nil || b.Heads*b.HeadDim != b.dim() {
+		return false
+	}
+	for _, d := range b.dense() {
+		if d.Weight == nil || !d.Weight.bfloat16 || d.Weight.cpu != cpu || d.Weight.k%splitPanel != 0 || d.Weight.n%splitPanel != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// dim is the width of a row.
+func (b *EncoderBlock) dim() int { return b.Query.Weight.k }
+
+func (b *EncoderBlock) check() {
+	dim, width, hidden := b.dim(), b.Heads*b.HeadDim, b.Up.Weight.n
+	for i, d := range b.dense() {
+		k, n := []int{dim, dim, dim, width, dim, hidden}[i], []int{width, width, width, dim, hidden, dim}[i]
+		if d.Weight.k != k || d.Weight.n != n {
+			panic(fmt.Sprintf("kernel: weight %d of an encoder block is %d×%d, want %d×%d", i, d.Weight.k, d.Weight.n, k, n))
+		}
+		if d.Bias != nil {
+			checkLen("encoder block: bias", len(d.Bias), n)
+		}
+	}
+	for i := range 2 {
+		checkLen("encoder block: gamma", len(b.Gamma[i]), dim)
+		checkLen("encoder block: beta", len(b.Beta[i]), dim)
+	}
+}
+
+// Forward sets the rows of y that the sequences have, from those of x, both [rows, dim]. They may not overlap.
+func (b *EncoderBlock) Forward(y, x []float32, sequences []Span) {
+	b.check()
+	for _, s := range sequences {
+		checkLen("encoder block: y", len(y), s.End*b.dim())
+		checkLen("encoder block: x", len(x), s.End*b.dim())
+	}
+	sequences = slices.DeleteFunc(slices.Clone(sequences), func(s Span) bool { return s.Len() <= 0 })
+	threads := Threads()
+	whole := len(sequences) / threads * threads
+	Parallel(whole, 1, func(lo, hi int) {
+		for _, s := range sequences[lo:hi] {
+			b.sequence(y, x, s, 1)
+		}
+	})
+	for _, s := range sequences[whole:] {
+		b.sequence(y, x, s, threads)
+	}
+}
+
+// blockSequence is a sequence on its way through an EncoderBlock.
+type blockSequence struct {
+	*EncoderBlock
+	x, y          []float32 // its rows
+	rows, panels  int
+	queries, keys pieces // the panels of each head
+	values        pieces // the panels of each head's columns
+}
+
+// sequence computes one, in at least so many parts, if it has the rows.
+func (b *EncoderBlock) sequence(y, x []float32, rows Span, parts int) {
+	dim := b.dim()
+	s := blockSequence{EncoderBlock: b, x: x[rows.Start*dim : rows.End*dim], y: y[rows.Start*dim : rows.End*dim], rows: rows.Len()}
+	s.panels = divide(s.rows, splitPanel)
+	lanes := b.Heads * s.panels * splitPanel
+	s.queries, s.keys, s.values = newPieces(lanes, b.HeadDim, false), newPieces(lanes, b.HeadDim, false), newPieces(b.Heads*b.HeadDim, s.rows, false)
+	defer s.queries.back()
+	defer s.keys.back()
+	defer s.values.back()
+	parts = min(s.panels, roundUp(divide(s.panels, cpu.tiles.together), parts))
+	each := func(f func(p *blockPart)) {
+		Parallel(parts, 1, func(lo, hi int) {
+			for i := lo; i < hi; i++ {
+				p := newBlockPart(&s, span{i * s.panels / parts, (i + 1) * s.panels / parts})
+				f(p)
+				p.giveBack()
+			}
+		})
+	}
+	each((*blockPart).project)
+	each((*blockPart).rest)
+}
+
+// blockPart is some of a sequence's rows: those of some panels.
+type blockPart struct {
+	*blockSequence
+	panels span
+	rows   span
+	*splitter
+	normed pieceRows
+	c      []float32 // 32 columns of a product
+	memory scratch[float32]
+}
+
+func newBlockPart(s *blockSequence, panels span) *blockPart {
+	p := &blockPart{blockSequence: s, panels: panels, rows: span{panels.lo * splitPanel, min(panels.hi*splitPanel, s.rows)}, splitter: borrowSplitter()}
+	p.memory = borrow[float32](panels.len() * splitPanel * splitPanel)
+	p.c = p.memory.x
+	p.normed = newPieceRows(panels.len(), s.dim())
+	return p
+}
+
+func (p *blockPart) giveBack() {
+	p.normed.back()
+	p.memory.giveBack()
+	splitters.Put(p.splitter)
+}
+
+// project computes queries, keys and values.
+func (p *blockPart) project() {
+	p.norm(0, p.x)
+	d := p.HeadDim / splitPanel // panels of columns of a head
+	for i, dense := range []Dense{p.Query, p.Key, p.Value} {
+		p.product(p.normed, dense, func(j int) {
+			p.tiles.finish(&p.c[0], splitPanel, &p.c[0], biasOf(dense, j), nil, 0, p.rows.len())
+			head, step := j/d, j%d
+			switch i {
+			case 0:
+				scale(float32(p.Scale), p.c[:p.rows.len()*splitPanel], p.c[:p.rows.len()*splitPanel])
+				p.roundRows(p.queries, head*p.blockSequence.panels+p.panels.lo, step, p.c)
+			case 1:
+				p.roundKeys(head, step)
+			case 2:
+				p.roundValues(j)
+			}
+		})
+	}
+}
+
+// norm sets normed to rows of x, normalised.
+func (p *blockPart) norm(i int, x []float32) {
+	dim := p.dim()
+	rows := borrow[float32](16 * dim)
+	defer rows.giveBack()
+	for lo := p.rows.lo; lo < p.rows.hi; lo += 16 {
+		for r := range min(16, p.rows.hi-lo) {
+			layerNormRow(rows.x[r*dim:(r+1)*dim], x[(lo+r)*dim:(lo+r+1)*dim], p.Gamma[i], p.Beta[i], p.Eps[i])
+		}
+		for _, s := range p.normed.stretches {
+			high, _ := s.tile((lo-p.rows.lo)/splitPanel, lo/16&1)
+			p.tiles.round(high, &rows.x[s.from], 4*dim, 64, 128, s.steps)
+		}
+	}
+}
+
+// product multiplies a by the weight, 32 columns at a time, which are in c when f is called with the number of their panel.
+func (p *blockPart) product(a pieceRows, d Dense, f func(panel int)) {
+	panels := d.Weight.n / splitPanel
+	place := func(stretch, panel int) *byte {
+		if stretch == len(a.stretches) {
+			stretch, panel = 0, panel+1
+		}
+		if panel == panels {
+			return nil
+		}
+		s := a.stretches[stretch]
+		return &d.Weight.pieces[d.Weight.before(s.from)+panel*s.bytes()]
+	}
+	for j := range panels {
+		for i, s := range a.stretches {
+			b, next := place(i, j), place(i+1, j)
+			if next == nil {
+				next = b
+			}
+			p.tiles.leadingPanels(&s.x[0], b, s.steps, &p.c[0], splitPanel, p.rows.len(), i > 0, next)
+		}
+		f(j)
+	}
+}
+
+// biasOf is where the biases of a panel's columns are; nil if there are none.
+func biasOf(d Dense, panel int) *float32 {
+	if d.Bias == nil {
+		return nil
+	}
+	return &d.Bias[panel*splitPanel]
+}
+
+// roundRows rounds 32 columns of the rows for the left side, as a step of panels from the given one on.
+func (p *blockPart) roundRows(to pieces, panel, step int, columns []float32) {
+	for r := 0; r < p.rows.len(); r += 16 {
+		high, _ := to.tile(panel+r/splitPanel, r/16&1)
+		p.tiles.round(ahead(high, step*splitHigh), &columns[r*splitPanel], 4*splitPanel, 64, 0, 1)
+	}
+}
+
+// roundKeys rounds 32 columns of keys for the right side, with the rows as lanes.
+func (p *blockPart) roundKeys(head, step int) {
+	var turned [splitStep * 16]float32
+	for r := 0; r < p.rows.len(); r += 16 {
+		p.packTranspose(&turned[0], 16, &p.c[r*splitPanel], splitPanel, min(16, p.rows.len()-r), splitStep)
+		high, _ := p.keys.tile(head*p.blockSequence.panels+p.panels.lo+r/splitPanel, r/16&1)
+		p.tiles.round(ahead(high, step*splitHigh), &turned[0], 4*16, 4*16*16, 0, 1)
+	}
+}
+
+// roundValues rounds 32 columns of values for the right side, with the columns as lanes.
+func (p *blockPart) roundValues(panel int) {
+	clear(p.c[p.rows.len()*splitPanel:])
+	for tile := range 2 {
+		high, _ := p.values.tile(panel, tile)
+		p.tiles.round(ahead(high, p.panels.lo*splitHigh), &p.c[16*tile], 4*splitPanel, 4*16*splitPanel, 4*splitStep*splitPanel, p.panels.len())
+	}
+}
+
+// rest computes what follows the projections.
+func (p *blockPart) rest() {
+	dim := p.dim()
+	p.attend()
+	y := p.y[p.rows.lo*dim:]
+	p.product(p.normed, p.Output, func(j int) {
+		p.tiles.finish(&y[j*splitPanel], dim, &p.c[0], biasOf(p.Output, j), &p.x[p.rows.lo*dim+j*splitPanel], dim, p.rows.len())
+	})
+	p.norm(1, p.y)
+	hidden := newPieceRows(p.panels.len(), p.Up.Weight.n)
+	defer hidden.back()
+	p.product(p.normed, p.Up, func(j int) {
+		c := p.c[:p.rows.len()*splitPanel]
+		p.tiles.finish(&c[0], splitPanel, &c[0], biasOf(p.Up, j), nil, 0, p.rows.len())
+		biasActivate(p.Act, c, c, nil, nil)
+		to, step := hidden.at(j)
+		p.roundRows(to, 0, step, c)
+	})
+	p.product(hidden, p.Down, func(j int) {
+		p.tiles.finish(&y[j*splitPanel], dim, &p.c[0], biasOf(p.Down, j), &y[j*splitPanel], dim, p.rows.len())
+	})
+}
+
+// attend sets normed to what the heads say, some rows at a time so that their scores stay in the cache.
+func (p *blockPart) attend() {
+	const most = 1 << 16
+	n := p.blockSequence.panels * splitPanel
+	size := max(1, min(p.panels.len(), most/n/splitPanel))
+	scores := borrow[float32](size * splitPanel * n)
+	defer scores.giveBack()
+	probabilities := newPieces(size*splitPanel, n, false)
+	defer probabilities.back()
+	for head := range p.Heads {
+		for lo := p.panels.lo; lo < p.panels.hi; lo += size {
+			p.attendRows(head, span{lo * splitPanel, min((lo+size)*splitPanel, p.rows.hi)}, scores.x, n, probabilities)
+		}
+	}
+}
+
+// attendRows does so for some rows and a head; n is the row stride of the scores.
+func (p *blockPart) attendRows(head int, rows span, scores []float32, n int, probabilities pieces) {
+	d, panels := p.HeadDim/splitPanel, p.blockSequence.panels
+	all, seen := rows.len(), p.blockSequence.rows
+	queries, _ := p.queries.tile(head*panels+rows.lo/splitPanel, 0)
+	for j := range panels {
+		keys, _ := p.keys.tile(head*panels+j, 0)
+		p.tiles.leadingPanels(queries, keys, d, &scores[j*splitPanel], n, all, false, keys)
+	}
+	var sums [mostTogether * splitPanel]float64
+	for r := range all {
+		row := scores[r*n : (r+1)*n]
+		sums[r] = expSum(row, row[:seen], maximum(row[:seen]))
+		clear(row[seen:])
+	}
+	for r := 0; r < all; r += 16 {
+		high, _ := probabilities.tile(r/splitPanel, r/16&1)
+		p.tiles.round(high, &scores[r*n], 4*n, 64, 128, panels)
+	}
+	for j := range d {
+		values, _ := p.values.tile(head*d+j, 0)
+		p.tiles.leadingPanels(&probabilities.x[0], values, panels, &p.c[0], splitPanel, all, false, values)
+		for r := range all {
+			row := p.c[r*splitPanel : (r+1)*splitPanel]
+			scale(float32(1/sums[r]), row, row)
+		}
+		to, step := p.normed.at(head*d + j)
+		for r := 0; r < all; r += 16 {
+			high, _ := to.tile((rows.lo-p.rows.lo+r)/splitPanel, r/16&1)
+			p.tiles.round(ahead(high, step*splitHigh), &p.c[r*splitPanel], 4*splitPanel, 64, 0, 1)
+		}
+	}
+}
+
+// mostTogether is more than tiles.together ever is.
+const mostTogether = 8
+
+// pieceRows are rows in panels for the left side of a product, in stretches of steps.
+type pieceRows struct {
+	stretches []stretch
+	memory    pieces
+}
+
+type stretch struct {
+	pieces
+	from int // step
+}
+
+func newPieceRows(panels, k int) pieceRows {
+	r := pieceRows{memory: newPieces(panels*splitPanel, k, false)}
+	eachDepth(k, func(steps span) {
+		p := pieces{steps: divide(steps.len(), splitStep)}
+		at := panels * steps.lo / splitStep * splitHigh
+		p.x = r.memory.x[at:][:panels*p.bytes()]
+		r.stretches = append(r.stretches, stretch{p, steps.lo})
+	})
+	return r
+}
+
+func (r pieceRows) back() { r.memory.back() }
+
+// at are the panels that have the step of 32 columns, and its number in them.
+func (r pieceRows) at(panel int) (pieces, int) {
+	i := len(r.stretches) - 1
+	for r.stretches[i].from > panel*splitStep {
+		i--
+	}
+	return r.stretches[i].pieces, panel - r.stretches[i].from/splitStep
+}
