@@ -40,7 +40,7 @@ func attentionUnits[T Float](s *Attention, split bool, f func(u *attentionUnit[T
 		}
 		lk := s.Source[source].Len()
 		rows[source] = sequenceRows(rows[source], query, lk, s.Causal)
-		work += query.Len() * lk * s.HeadDim * s.Heads
+		work += max(query.Len(), fewRows) * lk * s.HeadDim * s.Heads
 	}
 	var units []attentionUnit[T]
 	for i, r := range rows {
@@ -60,6 +60,9 @@ func attentionUnits[T Float](s *Attention, split bool, f func(u *attentionUnit[T
 		}
 	})
 }
+
+// fewRows take as long as one: the time goes into reading keys and values.
+const fewRows = 16
 
 // mostRows is more than attentionBlock ever gives, with tiles of up to 16 rows.
 const mostRows = 128

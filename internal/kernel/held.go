@@ -169,30 +169,34 @@ func (h *Held) Multiply(m int, a []float32, lda int, c []float32, ldc int, e *Ep
 		left = quantizeRows(m, h.k, a, lda)
 		defer left.giveBack()
 	}
-	Parallel(divide(h.n, heldCols), 1+serialWork/(m*heldCols*max(1, h.k)), func(lo, hi int) {
-		var x scratch[float32]
-		if cpu == nil && h.format != HeldInt8 {
-			x = borrow[float32](h.k * heldCols)
-			defer x.giveBack()
+	panels := divide(h.n, heldCols)
+	multiply := func(p, next int) {
+		if h.format == HeldInt8 {
+			h.multiplyInt8(p, m, left, c, ldc, h.ahead(p, next))
+		} else {
+			h.multiplyPanel(p, m, a, lda, c, ldc, h.ahead(p, next))
 		}
-		for p := lo; p < hi; p++ {
-			if h.format == HeldInt8 {
-				h.multiplyInt8(p, m, left, c, ldc, h.ahead(p, hi))
-			} else {
-				h.multiplyPanel(p, m, a, lda, x.x, c, ldc, h.ahead(p, hi))
-			}
+		g.finish(0, m, p*heldCols, min((p+1)*heldCols, h.n))
+	}
+	if len(h.data) < heldSerial {
+		for p := range panels {
+			multiply(p, p+1)
 		}
-		g.finish(0, m, lo*heldCols, min(hi*heldCols, h.n))
-	})
+		return
+	}
+	inRuns(panels, multiply)
 }
 
-// ahead is how many bytes ahead to fetch while a panel is multiplied, one of those before hi.
-func (h *Held) ahead(panel, hi int) int {
+// heldSerial are bytes not worth a second goroutine.
+const heldSerial = 1 << 16
+
+// ahead is how many bytes ahead to fetch while a panel is multiplied, after which comes another, or -1.
+func (h *Held) ahead(panel, next int) int {
 	switch {
 	case cpu != nil && cpu.ahead[h.format] > 0:
 		return cpu.ahead[h.format]
-	case panel+1 < hi:
-		return h.panelBytes()
+	case next > panel:
+		return (next - panel) * h.panelBytes()
 	}
 	return 0 // the panel itself, which costs little
 }
@@ -201,11 +205,13 @@ func (h *Held) ahead(panel, hi int) int {
 func few(rows, most int) int { return divide(rows, divide(rows, most)) }
 
 // multiplyPanel multiplies all rows with a panel, which the first ones bring into the cache.
-func (h *Held) multiplyPanel(p, m int, a []float32, lda int, scratch, c []float32, ldc, ahead int) {
+func (h *Held) multiplyPanel(p, m int, a []float32, lda int, c []float32, ldc, ahead int) {
 	panel, cols := h.panel(p), min(heldCols, h.n-p*heldCols)
 	c = c[p*heldCols:]
 	if cpu == nil || h.k == 0 {
-		heldGeneric(m, h.k, a, lda, h.floats(scratch, panel), c, ldc, cols)
+		x := borrow[float32](h.k * heldCols)
+		defer x.giveBack()
+		heldGeneric(m, h.k, a, lda, h.floats(x.x, panel), c, ldc, cols)
 		return
 	}
 	kernels := cpu.held[h.format]

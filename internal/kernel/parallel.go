@@ -23,8 +23,8 @@ func SetThreads(n int) {
 func Threads() int { return int(threads.Load()) }
 
 // Parallel calls f for consecutive ranges [lo, hi) that together cover [0, n), each at least grain long (but for the
-// last), on up to Threads() goroutines, and returns when all have returned. The ranges are handed out as goroutines
-// become free, so what f computes must not depend on where they begin and end. Calls may be nested.
+// last), on up to Threads() goroutines, and returns when all have returned. Which goroutine gets which range depends on how
+// fast they are, so what f computes must not depend on where ranges begin and end. Calls may be nested.
 func Parallel(n, grain int, f func(lo, hi int)) {
 	if n <= 0 {
 		return
@@ -36,45 +36,140 @@ func Parallel(n, grain int, f func(lo, hi int)) {
 	} else {
 		size = n
 	}
-	inOrder((n+size-1)/size, func(i int) { f(i*size, min((i+1)*size, n)) })
+	inRuns((n+size-1)/size, func(i, _ int) { f(i*size, min((i+1)*size, n)) })
 }
 
 // inOrder calls f(0), …, f(n-1) on up to Threads() goroutines, starting them in that order, so a call may wait for what
 // earlier ones do. It returns when all have returned. A call from within f, or beside it, gets one goroutine, the caller's.
 func inOrder(n int, f func(i int)) {
-	helpers := min(Threads(), n) - 1
-	j := &job{f: f, n: int64(n)}
-	if helpers < 1 || !team.job.CompareAndSwap(nil, j) {
-		for i := range n {
+	var next atomic.Int64
+	together(min(Threads(), n), func(int) {
+		for {
+			i := int(next.Add(1)) - 1
+			if i >= n {
+				return
+			}
 			f(i)
+		}
+	})
+}
+
+// inRuns is inOrder but for the order: each goroutine goes through neighbours, those of its own share and then, from the end, what is left
+// of others'. Over many calls it is given the same share. next is what it will probably do next, -1 if that is not known.
+func inRuns(n int, f func(i, next int)) {
+	workers := min(Threads(), n)
+	if workers < 2 {
+		for i := range n - 1 {
+			f(i, i+1)
+		}
+		if n > 0 {
+			f(n-1, -1)
 		}
 		return
 	}
-	j.left.add(n)
-	j.seats.Store(int64(helpers))
-	team.call(helpers)
-	j.work()
-	team.job.Store(nil)
-	j.left.wait()
+	shares := make([]share, workers)
+	for w := range shares {
+		shares[w].set(w*n/workers, (w+1)*n/workers)
+	}
+	together(workers, func(worker int) {
+		for {
+			i, next := shares[worker].first()
+			if i < 0 {
+				break
+			}
+			f(i, next)
+		}
+		for w := range workers - 1 {
+			for {
+				i := shares[(worker+1+w)%workers].last()
+				if i < 0 {
+					break
+				}
+				f(i, -1)
+			}
+		}
+	})
 }
 
-// job is one call of inOrder.
-type job struct {
-	f     func(i int)
-	n     int64
-	next  atomic.Int64 // to start
-	left  latch        // to finish
-	seats atomic.Int64 // for helpers
+// share is what is left of a range, in a cache line of its own.
+type share struct {
+	ends atomic.Uint64 // the first, and above it the end
+	_    [56]byte
 }
 
-func (j *job) work() {
+func (s *share) set(lo, hi int) { s.ends.Store(uint64(hi)<<32 | uint64(lo)) }
+
+// first takes the first and tells what follows it; -1: nothing.
+func (s *share) first() (i, next int) {
 	for {
-		i := j.next.Add(1) - 1
-		if i >= j.n {
+		ends := s.ends.Load()
+		lo, hi := int(uint32(ends)), int(ends>>32)
+		if lo == hi {
+			return -1, -1
+		}
+		if s.ends.CompareAndSwap(ends, ends+1) {
+			if next = lo + 1; next == hi {
+				next = -1
+			}
+			return lo, next
+		}
+	}
+}
+
+// last takes the last; -1: nothing.
+func (s *share) last() int {
+	for {
+		ends := s.ends.Load()
+		lo, hi := int(uint32(ends)), int(ends>>32)
+		if lo == hi {
+			return -1
+		}
+		if s.ends.CompareAndSwap(ends, ends-1<<32) {
+			return hi - 1
+		}
+	}
+}
+
+// together calls f on the caller's goroutine and on up to workers-1 others, as they become free, and returns when all have returned. The caller's
+// number is 0, those of the others are below workers and may repeat; f returns when there is nothing left to do. A call from
+// within f, or beside it, is the caller's alone.
+func together(workers int, f func(worker int)) {
+	if workers < 2 {
+		f(0)
+		return
+	}
+	j := &job{f: f, most: int64(workers)}
+	j.present.add(1)
+	if !team.job.CompareAndSwap(nil, j) {
+		f(0)
+		return
+	}
+	team.call(workers - 1)
+	f(0)
+	team.job.Store(nil)
+	j.present.done()
+	j.present.wait()
+}
+
+// job is one call of together.
+type job struct {
+	f       func(worker int)
+	most    int64
+	present latch // who is at it; once nobody is, nobody may come
+}
+
+// help takes part unless there are enough already.
+func (j *job) help() {
+	for {
+		n := j.present.left.Load()
+		if n == 0 || n >= j.most {
 			return
 		}
-		j.f(int(i))
-		j.left.done()
+		if j.present.left.CompareAndSwap(n, n+1) {
+			j.f(int(n))
+			j.present.done()
+			return
+		}
 	}
 }
 
@@ -82,24 +177,23 @@ func (j *job) work() {
 // out for the next job before they go to sleep.
 type teamType struct {
 	job      atomic.Pointer[job]
-	mu       sync.Mutex
-	members  int
+	mu       sync.Mutex // for growing
+	members  atomic.Int64
 	sleepers atomic.Int64
 	wake     chan struct{}
 }
 
 var team = teamType{wake: make(chan struct{}, 1024)}
 
-// patience is how long to look out for something before sleeping.
-const patience = 200 * time.Microsecond
-
 // call makes sure that so many helpers see the job.
 func (t *teamType) call(helpers int) {
-	t.mu.Lock()
-	for ; t.members < helpers; t.members++ {
-		go t.help()
+	if int(t.members.Load()) < helpers {
+		t.mu.Lock()
+		for ; int(t.members.Load()) < helpers; t.members.Add(1) {
+			go t.help()
+		}
+		t.mu.Unlock()
 	}
-	t.mu.Unlock()
 	for range min(helpers, int(t.sleepers.Load())) {
 		select {
 		case t.wake <- struct{}{}:
@@ -110,47 +204,86 @@ func (t *teamType) call(helpers int) {
 
 func (t *teamType) help() {
 	var last *job
-	idle := time.Now()
+	var look lookout
 	for {
 		if j := t.job.Load(); j != nil && j != last {
 			last = j
-			if j.seats.Add(-1) >= 0 {
-				j.work()
-			}
-			idle = time.Now()
-		} else if time.Since(idle) < patience {
-			runtime.Gosched()
-		} else {
+			j.help()
+			look = lookout{}
+		} else if !look.again() {
 			t.sleepers.Add(1)
 			if j := t.job.Load(); j == nil || j == last {
 				last = nil // it is not kept alive
 				<-t.wake
 			}
 			t.sleepers.Add(-1)
-			idle = time.Now()
+			look = lookout{}
 		}
 	}
 }
 
-// latch is a sync.WaitGroup whose wait looks out for the end before it sleeps.
-type latch struct {
-	left  atomic.Int64
-	group sync.WaitGroup
+// lookout is for looking out for something before sleeping: mostly at once again, sometimes after others have had a turn.
+type lookout struct {
+	turns int
+	since time.Time
 }
 
-func (l *latch) add(n int) {
-	l.left.Add(int64(n))
-	l.group.Add(n)
+const (
+	patience = 200 * time.Microsecond
+	hurry    = 1000 // turns between those that let others run, about a microsecond in all
+)
+
+// again reports whether to look again, and not to sleep.
+func (l *lookout) again() bool {
+	if l.turns++; l.turns%hurry != 0 {
+		return true
+	}
+	runtime.Gosched()
+	if l.since.IsZero() {
+		l.since = time.Now()
+	}
+	return time.Since(l.since) < patience
 }
+
+// latch is open when as many are done as were added; its wait looks out for that before it sleeps.
+type latch struct {
+	left     atomic.Int64
+	sleepers atomic.Int64
+	mu       sync.Mutex
+	open     chan struct{} // made by the first sleeper
+}
+
+func (l *latch) add(n int) { l.left.Add(int64(n)) }
 
 func (l *latch) done() {
-	l.left.Add(-1)
-	l.group.Done()
+	if l.left.Add(-1) == 0 && l.sleepers.Load() > 0 {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		close(l.channel())
+		l.open = nil
+	}
+}
+
+// channel is what sleepers wait for.
+func (l *latch) channel() chan struct{} {
+	if l.open == nil {
+		l.open = make(chan struct{})
+	}
+	return l.open
 }
 
 func (l *latch) wait() {
-	for start := time.Now(); l.left.Load() > 0 && time.Since(start) < patience; {
-		runtime.Gosched()
+	for look := (lookout{}); l.left.Load() > 0; {
+		if look.again() {
+			continue
+		}
+		l.mu.Lock()
+		open := l.channel()
+		l.mu.Unlock()
+		l.sleepers.Add(1)
+		if l.left.Load() > 0 {
+			<-open
+		}
+		l.sleepers.Add(-1)
 	}
-	l.group.Wait()
 }

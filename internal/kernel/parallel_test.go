@@ -1,8 +1,11 @@
 package kernel
 
 import (
+	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestParallelCoversTheRangeOnce(t *testing.T) {
@@ -28,6 +31,110 @@ func TestParallelCoversTheRangeOnce(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestRunsCoverTheRangeOnceAndTellWhatComesNext(t *testing.T) {
+	onThreads(func(threads int) {
+		for _, n := range []int{0, 1, 2, 7, 100, 1001} {
+			hits := make([]atomic.Int32, n)
+			inRuns(n, func(i, next int) {
+				if next != -1 && next != i+1 || next >= n {
+					t.Errorf("after %d of %d comes %d", i, n, next)
+				}
+				hits[i].Add(1)
+			})
+			for i := range hits {
+				if hits[i].Load() != 1 {
+					t.Fatalf("%d threads, n %d: index %d was visited %d times", threads, n, i, hits[i].Load())
+				}
+			}
+		}
+	})
+}
+
+func TestASlowGoroutinesShareIsDoneByOthers(t *testing.T) {
+	defer SetThreads(0)
+	SetThreads(2)
+	const n = 100
+	var others atomic.Int64
+	inRuns(n, func(i, _ int) {
+		if i != 0 {
+			others.Add(1)
+			return
+		}
+		for start := time.Now(); others.Load() < n-1; runtime.Gosched() {
+			if time.Since(start) > 10*time.Second {
+				t.Errorf("%d of %d are done beside the first", others.Load(), n-1)
+				return
+			}
+		}
+	})
+}
+
+func TestInOrderStartsInOrder(t *testing.T) {
+	onThreads(func(threads int) {
+		const n = 1000
+		var started [n]atomic.Bool
+		inOrder(n, func(i int) {
+			started[i].Store(true)
+			for j := range i {
+				for !started[j].Load() { // is never waited for in vain
+					runtime.Gosched()
+				}
+			}
+		})
+	})
+}
+
+// Goroutines that have gone to sleep come back, on one processor and on several, with callers beside each other.
+func TestGoroutinesSleepBetweenJobsAndComeBack(t *testing.T) {
+	defer SetThreads(0)
+	for _, processors := range []int{1, 2, 4} {
+		before := runtime.GOMAXPROCS(processors)
+		SetThreads(3)
+		for round := range 6 {
+			var sum atomic.Int64
+			var callers sync.WaitGroup
+			for range 2 {
+				callers.Go(func() {
+					for range 200 {
+						Parallel(50, 1, func(lo, hi int) { sum.Add(int64(hi - lo)) })
+					}
+				})
+			}
+			callers.Wait()
+			if sum.Load() != 2*200*50 {
+				t.Errorf("%d processors, round %d: %d calls, want %d", processors, round, sum.Load(), 2*200*50)
+			}
+			time.Sleep(2 * patience)
+		}
+		runtime.GOMAXPROCS(before)
+	}
+}
+
+func TestALatchOpensForAllWhoWait(t *testing.T) {
+	for _, delay := range []time.Duration{0, patience / 2, 5 * patience} {
+		for range 20 {
+			var l latch
+			l.add(3)
+			var open atomic.Bool
+			var waiting sync.WaitGroup
+			for range 4 {
+				waiting.Go(func() {
+					l.wait()
+					if !open.Load() {
+						t.Error("it was not open yet")
+					}
+				})
+			}
+			time.Sleep(delay)
+			l.done()
+			l.done()
+			open.Store(true)
+			l.done()
+			waiting.Wait()
+		}
+	}
 }
 
 func TestSetThreads(t *testing.T) {
