@@ -522,7 +522,7 @@ next:
 	RET
 
 // func leadingPanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte)
-// Requires: CMOV, MMX+
+// Requires: MMX+
 TEXT ·leadingPanelsAMX(SB), NOSPLIT, $0-64
 	LEAQ tileConfigAMX<>+0(SB), AX
 	BYTE $0xc4
@@ -530,59 +530,345 @@ TEXT ·leadingPanelsAMX(SB), NOSPLIT, $0-64
 	BYTE $0x78
 	BYTE $0x49
 	BYTE $0x00
-	MOVQ a+0(FP), R15
-	MOVQ b+8(FP), BX
+	MOVQ a+0(FP), SI
+	MOVQ b+8(FP), R8
 	MOVQ ldc+32(FP), R11
 	SHLQ $0x02, R11
-	MOVQ steps+16(FP), R9
+	MOVQ c+24(FP), R10
+	MOVQ rows+40(FP), R12
 	MOVQ ahead+56(FP), R14
 	MOVQ $0x00000040, DX
+	MOVQ $0x00000400, R15
 
-chunk:
-	MOVQ    $0x0000000c, R8
-	CMPQ    R9, R8
-	CMOVQLT R9, R8
-	MOVQ    R15, AX
-	MOVQ    c+24(FP), R10
-	MOVQ    rows+40(FP), R12
+group:
+	MOVQ steps+16(FP), CX
+	MOVQ CX, BX
+	SHLQ $0x0b, BX
+	MOVQ R8, DI
+	LEAQ (SI)(R15*1), AX
+	MOVQ R11, R9
+	SHLQ $0x04, R9
+	LEAQ (R10)(R9*1), R13
+	CMPQ R12, $0x10
+	JLE  one
+	CMPQ R12, $0x20
+	JLE  two
+	CMPQ R12, $0x30
+	JLE  three
+	CMPQ R12, $0x40
+	JLE  two
 
-panel:
-	MOVQ    R11, R13
-	SHLQ    $0x04, R13
-	ADDQ    R10, R13
-	MOVQ    AX, SI
-	MOVQ    BX, DI
-	CMPQ    R12, $0x10
-	JLE     half
-	MOVQ    steps+16(FP), CX
-	CMPQ    CX, R9
-	JNE     load
-	MOVBQZX accumulate+48(FP), CX
-	TESTQ   CX, CX
-	JNE     load
-	BYTE    $0xc4
-	BYTE    $0xe2
-	BYTE    $0x7b
-	BYTE    $0x49
-	BYTE    $0xc0
-	BYTE    $0xc4
-	BYTE    $0xe2
-	BYTE    $0x7b
-	BYTE    $0x49
-	BYTE    $0xc8
-	BYTE    $0xc4
-	BYTE    $0xe2
-	BYTE    $0x7b
-	BYTE    $0x49
-	BYTE    $0xd0
-	BYTE    $0xc4
-	BYTE    $0xe2
-	BYTE    $0x7b
-	BYTE    $0x49
-	BYTE    $0xd8
-	JMP     start
+three:
+	SUBQ $0x30, R12
+	ADDQ R13, R9
+	SUBQ BX, R15
+	NEGQ R15
+	ADDQ SI, BX
+	CMPB accumulate+48(FP), $0x00
+	JNE  load3
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xc0
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xc8
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xd0
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xd8
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xe0
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xe8
+	JMP  step3
 
-load:
+load3:
+	BYTE $0xc4
+	BYTE $0x82
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x84
+	BYTE $0x1a
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0x82
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x8c
+	BYTE $0x1a
+	BYTE $0x40
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0x82
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x94
+	BYTE $0x1d
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0x82
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x9c
+	BYTE $0x1d
+	BYTE $0x40
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0x82
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xa4
+	BYTE $0x19
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0x82
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xac
+	BYTE $0x19
+	BYTE $0x40
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+
+step3:
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0xb4
+	BYTE       $0x17
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0xbc
+	BYTE       $0x16
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x4a
+	BYTE       $0x5c
+	BYTE       $0xc7
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0xbc
+	BYTE       $0x10
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x4a
+	BYTE       $0x5c
+	BYTE       $0xd7
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0xbc
+	BYTE       $0x13
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x4a
+	BYTE       $0x5c
+	BYTE       $0xe7
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0xb4
+	BYTE       $0x17
+	BYTE       $0x00
+	BYTE       $0x04
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x4a
+	BYTE       $0x5c
+	BYTE       $0xef
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0xbc
+	BYTE       $0x16
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x4a
+	BYTE       $0x5c
+	BYTE       $0xcf
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0xbc
+	BYTE       $0x10
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x4a
+	BYTE       $0x5c
+	BYTE       $0xdf
+	PREFETCHT1 (R14)
+	PREFETCHT1 64(R14)
+	PREFETCHT1 128(R14)
+	PREFETCHT1 192(R14)
+	PREFETCHT1 256(R14)
+	PREFETCHT1 320(R14)
+	ADDQ       $0x00000180, R14
+	ADDQ       $0x00000800, DI
+	ADDQ       $0x00000800, SI
+	ADDQ       $0x00000800, AX
+	ADDQ       $0x00000800, BX
+	DECQ       CX
+	JNE        step3
+	BYTE       $0xc4
+	BYTE       $0x82
+	BYTE       $0x7a
+	BYTE       $0x4b
+	BYTE       $0x84
+	BYTE       $0x1a
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0x82
+	BYTE       $0x7a
+	BYTE       $0x4b
+	BYTE       $0x8c
+	BYTE       $0x1a
+	BYTE       $0x40
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0x82
+	BYTE       $0x7a
+	BYTE       $0x4b
+	BYTE       $0x94
+	BYTE       $0x1d
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0x82
+	BYTE       $0x7a
+	BYTE       $0x4b
+	BYTE       $0x9c
+	BYTE       $0x1d
+	BYTE       $0x40
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0x82
+	BYTE       $0x7a
+	BYTE       $0x4b
+	BYTE       $0xa4
+	BYTE       $0x19
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0x82
+	BYTE       $0x7a
+	BYTE       $0x4b
+	BYTE       $0xac
+	BYTE       $0x19
+	BYTE       $0x40
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	MOVQ       AX, SI
+	MOVQ       R11, R10
+	SHLQ       $0x04, R10
+	ADDQ       R9, R10
+	TESTQ      R12, R12
+	JG         group
+	JMP        done
+
+two:
+	SUBQ $0x20, R12
+	CMPB accumulate+48(FP), $0x00
+	JNE  load2
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xc0
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xc8
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xd0
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xd8
+	JMP  step2
+
+load2:
 	BYTE $0xc4
 	BYTE $0x82
 	BYTE $0x7b
@@ -624,10 +910,7 @@ load:
 	BYTE $0x00
 	BYTE $0x00
 
-start:
-	MOVQ R8, CX
-
-step:
+step2:
 	BYTE       $0xc4
 	BYTE       $0xe2
 	BYTE       $0x7b
@@ -673,9 +956,9 @@ step:
 	BYTE       $0x7b
 	BYTE       $0x4b
 	BYTE       $0xac
-	BYTE       $0x16
+	BYTE       $0x10
 	BYTE       $0x00
-	BYTE       $0x04
+	BYTE       $0x00
 	BYTE       $0x00
 	BYTE       $0x00
 	BYTE       $0xc4
@@ -695,10 +978,11 @@ step:
 	PREFETCHT1 256(R14)
 	PREFETCHT1 320(R14)
 	ADDQ       $0x00000180, R14
-	ADDQ       $0x00000800, SI
 	ADDQ       $0x00000800, DI
+	ADDQ       $0x00000800, SI
+	ADDQ       $0x00000800, AX
 	DECQ       CX
-	JNE        step
+	JNE        step2
 	BYTE       $0xc4
 	BYTE       $0x82
 	BYTE       $0x7a
@@ -739,36 +1023,27 @@ step:
 	BYTE       $0x00
 	BYTE       $0x00
 	BYTE       $0x00
-	MOVQ       steps+16(FP), CX
-	SHLQ       $0x0b, CX
-	ADDQ       CX, AX
-	MOVQ       R11, CX
-	SHLQ       $0x05, CX
-	ADDQ       CX, R10
-	SUBQ       $0x20, R12
-	JG         panel
-	JMP        passed
+	LEAQ       (R13)(R9*1), R10
+	TESTQ      R12, R12
+	JG         group
+	JMP        done
 
-half:
-	MOVQ    steps+16(FP), CX
-	CMPQ    CX, R9
-	JNE     loadHalf
-	MOVBQZX accumulate+48(FP), CX
-	TESTQ   CX, CX
-	JNE     loadHalf
-	BYTE    $0xc4
-	BYTE    $0xe2
-	BYTE    $0x7b
-	BYTE    $0x49
-	BYTE    $0xc0
-	BYTE    $0xc4
-	BYTE    $0xe2
-	BYTE    $0x7b
-	BYTE    $0x49
-	BYTE    $0xc8
-	JMP     startHalf
+one:
+	CMPB accumulate+48(FP), $0x00
+	JNE  load1
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xc0
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xc8
+	JMP  step1
 
-loadHalf:
+load1:
 	BYTE $0xc4
 	BYTE $0x82
 	BYTE $0x7b
@@ -790,10 +1065,7 @@ loadHalf:
 	BYTE $0x00
 	BYTE $0x00
 
-startHalf:
-	MOVQ R8, CX
-
-stepHalf:
+step1:
 	BYTE       $0xc4
 	BYTE       $0xe2
 	BYTE       $0x7b
@@ -841,10 +1113,10 @@ stepHalf:
 	PREFETCHT1 256(R14)
 	PREFETCHT1 320(R14)
 	ADDQ       $0x00000180, R14
-	ADDQ       $0x00000800, SI
 	ADDQ       $0x00000800, DI
+	ADDQ       $0x00000800, SI
 	DECQ       CX
-	JNE        stepHalf
+	JNE        step1
 	BYTE       $0xc4
 	BYTE       $0x82
 	BYTE       $0x7a
@@ -866,13 +1138,7 @@ stepHalf:
 	BYTE       $0x00
 	BYTE       $0x00
 
-passed:
-	MOVQ R8, CX
-	SHLQ $0x0b, CX
-	ADDQ CX, R15
-	ADDQ CX, BX
-	SUBQ R8, R9
-	JG   chunk
+done:
 	BYTE $0xc4
 	BYTE $0xe2
 	BYTE $0x78

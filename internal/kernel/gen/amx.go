@@ -24,6 +24,7 @@ var (
 	rbx = general{reg.RBX, 3}
 	rsi = general{reg.RSI, 6}
 	rdi = general{reg.RDI, 7}
+	r9  = general{reg.R9, 9}
 	r10 = general{reg.R10, 10}
 	r11 = general{reg.R11, 11}
 	r13 = general{reg.R13, 13}
@@ -264,14 +265,11 @@ of a panel.`)
 	RET()
 }
 
-// chunkSteps is how many steps of a panel of B stay in the first-level cache.
-const chunkSteps = 12
-
-// aheadBytes are fetched in each step of 32 rows.
+// aheadBytes are fetched in each step of a panel of B.
 const aheadBytes = 6 * 64
 
 // leadingPanels is panels for leading pieces alone, whose products of tiles take less time than to bring both operands from the
-// second-level cache: some steps of B stay in the first while all panels of A pass by, and C is put back in between.
+// second-level cache. So 48 rows of C are made at a time, in six tiles: two are left for the operands, and those of A are loaded twice.
 func (g *isa) leadingPanels() {
 	g.function("leadingPanels", "(a, b *byte, steps int, c *float32, ldc, rows int, accumulate bool, ahead *byte)",
 		`multiplies panels of A, of 32 rows and of leading pieces alone, by one panel of B, to 32 columns of c: so many rows, and more to a
@@ -279,94 +277,115 @@ multiple of 16. Meanwhile it fetches what ahead points to into the second-level 
 	load := func(name string, r reg.Register) { Load(Param(name), r) }
 	LEAQ(g.tileConfig, reg.RAX)
 	tileConfigure(rax)
-	load("a", reg.R15) // the chunk in the first panel
-	load("b", reg.RBX)
+	load("a", reg.RSI)
+	load("b", reg.R8)
 	load("ldc", reg.R11)
 	SHLQ(U8(2), reg.R11)
-	load("steps", reg.R9) // left
-	load("ahead", reg.R14)
-	MOVQ(U32(64), reg.RDX)
-
-	Label("chunk")
-	MOVQ(U32(chunkSteps), reg.R8)
-	CMPQ(reg.R9, reg.R8)
-	CMOVQLT(reg.R9, reg.R8)
-	MOVQ(reg.R15, reg.RAX)
 	load("c", reg.R10)
 	load("rows", reg.R12)
+	load("ahead", reg.R14)
+	MOVQ(U32(64), reg.RDX)
+	MOVQ(U32(tileBytes), reg.R15) // from a tile of A to the next one
 
-	Label("panel")
-	MOVQ(reg.R11, reg.R13) // 16 rows on
-	SHLQ(U8(4), reg.R13)
-	ADDQ(reg.R10, reg.R13)
-	MOVQ(reg.RAX, reg.RSI)
-	MOVQ(reg.RBX, reg.RDI)
-	CMPQ(reg.R12, U8(16))
-	JLE(LabelRef("half"))
-	g.leadingTiles("", 2)
+	Label("group")
 	load("steps", reg.RCX)
-	SHLQ(U8(11), reg.RCX)
-	ADDQ(reg.RCX, reg.RAX)
-	MOVQ(reg.R11, reg.RCX)
-	SHLQ(U8(5), reg.RCX)
-	ADDQ(reg.RCX, reg.R10)
-	SUBQ(U8(32), reg.R12)
-	JG(LabelRef("panel"))
-	JMP(LabelRef("passed"))
-	Label("half")
-	g.leadingTiles("Half", 1)
+	MOVQ(reg.RCX, reg.RBX)
+	SHLQ(U8(11), reg.RBX) // bytes of a panel, which is two tiles
+	MOVQ(reg.R8, reg.RDI)
+	LEAQ(Mem{Base: reg.RSI, Index: reg.R15, Scale: 1}, reg.RAX)
+	MOVQ(reg.R11, reg.R9)
+	SHLQ(U8(4), reg.R9) // 16 rows
+	LEAQ(Mem{Base: reg.R10, Index: reg.R9, Scale: 1}, reg.R13)
+	CMPQ(reg.R12, U8(16))
+	JLE(LabelRef("one"))
+	CMPQ(reg.R12, U8(32))
+	JLE(LabelRef("two"))
+	CMPQ(reg.R12, U8(48))
+	JLE(LabelRef("three"))
+	CMPQ(reg.R12, U8(64))
+	JLE(LabelRef("two"))
 
-	Label("passed")
-	MOVQ(reg.R8, reg.RCX)
-	SHLQ(U8(11), reg.RCX)
-	ADDQ(reg.RCX, reg.R15)
-	ADDQ(reg.RCX, reg.RBX)
-	SUBQ(reg.R8, reg.R9)
-	JG(LabelRef("chunk"))
+	Label("three")
+	SUBQ(U8(48), reg.R12)
+	ADDQ(reg.R13, reg.R9)
+	SUBQ(reg.RBX, reg.R15) // the tile three on is the other one of its panel
+	NEGQ(reg.R15)
+	ADDQ(reg.RSI, reg.RBX)
+	g.leadingTiles("3", 3)
+	MOVQ(reg.RAX, reg.RSI)
+	MOVQ(reg.R11, reg.R10)
+	SHLQ(U8(4), reg.R10)
+	ADDQ(reg.R9, reg.R10)
+	TESTQ(reg.R12, reg.R12)
+	JG(LabelRef("group"))
+	JMP(LabelRef("done"))
+
+	Label("two")
+	SUBQ(U8(32), reg.R12)
+	g.leadingTiles("2", 2)
+	LEAQ(Mem{Base: reg.R13, Index: reg.R9, Scale: 1}, reg.R10)
+	TESTQ(reg.R12, reg.R12)
+	JG(LabelRef("group"))
+	JMP(LabelRef("done"))
+
+	Label("one")
+	g.leadingTiles("1", 1)
+	Label("done")
 	tileRelease()
 	RET()
 }
 
-// leadingTiles adds the product of one or two tiles of A at RSI and of two of B at RDI, R8 steps of each, to C at R10 and R13.
+// leadingTiles adds the product of up to three tiles of A, at RSI, RAX and RBX, and of two of B at RDI, RCX steps of each, to C at R10, R13
+// and R9. It leaves the addresses of the operands after their last step.
 func (g *isa) leadingTiles(name string, down int) {
-	rows := []general{r10, r13}[:down]
-	Load(Param("steps"), reg.RCX)
-	CMPQ(reg.RCX, reg.R9)
-	JNE(LabelRef("load" + name))
-	MOVBQZX(NewParamAddr("accumulate", 48), reg.RCX)
-	TESTQ(reg.RCX, reg.RCX)
+	rows := []general{r10, r13, r9}[:down]
+	left := []general{rsi, rax, rbx}[:down]
+	eachC := func(f func(t uint8, base general, disp int, stride general)) {
+		for i, r := range rows {
+			f(uint8(2*i), r, 0, r11)
+			f(uint8(2*i+1), r, 64, r11)
+		}
+	}
+	CMPB(NewParamAddr("accumulate", 48), U8(0))
 	JNE(LabelRef("load" + name))
 	for t := range uint8(2 * down) {
 		tileZero(t)
 	}
-	JMP(LabelRef("start" + name))
+	JMP(LabelRef("step" + name))
 	Label("load" + name)
-	for i, r := range rows {
-		tileLoad(uint8(2*i), r, 0, r11)
-		tileLoad(uint8(2*i+1), r, 64, r11)
-	}
-	Label("start" + name)
-	MOVQ(reg.R8, reg.RCX)
+	eachC(tileLoad)
 	Label("step" + name)
-	tileLoad(6, rdi, 0, rdx)
-	tileLoad(7, rdi, tileBytes, rdx)
-	for i := range uint8(down) {
-		tileLoad(4+i, rsi, int(i)*tileBytes, rdx)
-		tileDotBF16(2*i, 4+i, 6)
-		tileDotBF16(2*i+1, 4+i, 7)
+	if tileLoad(6, rdi, 0, rdx); down < 3 {
+		tileLoad(7, rdi, tileBytes, rdx)
+		for i, r := range left {
+			a := uint8(4 + i)
+			tileLoad(a, r, 0, rdx)
+			tileDotBF16(uint8(2*i), a, 6)
+			tileDotBF16(uint8(2*i+1), a, 7)
+		}
+	} else {
+		for i, r := range left {
+			tileLoad(7, r, 0, rdx)
+			tileDotBF16(uint8(2*i), 7, 6)
+		}
+		tileLoad(6, rdi, tileBytes, rdx)
+		tileDotBF16(5, 7, 6) // the last one is still there
+		for i, r := range left[:2] {
+			tileLoad(7, r, 0, rdx)
+			tileDotBF16(uint8(2*i+1), 7, 6)
+		}
 	}
 	for line := 0; line < aheadBytes; line += 64 {
 		PREFETCHT1(Mem{Base: reg.R14, Disp: line})
 	}
 	ADDQ(U32(aheadBytes), reg.R14)
-	ADDQ(U32(highBytes), reg.RSI)
 	ADDQ(U32(highBytes), reg.RDI)
+	for _, r := range left {
+		ADDQ(U32(highBytes), r.Register)
+	}
 	DECQ(reg.RCX)
 	JNE(LabelRef("step" + name))
-	for i, r := range rows {
-		tileStore(uint8(2*i), r, 0, r11)
-		tileStore(uint8(2*i+1), r, 64, r11)
-	}
+	eachC(tileStore)
 }
 
 // dotBF16 is VDPBF16PS: c += a·b for 16 pairs of bfloat16, all in registers of 64 bytes given by number.
