@@ -47,13 +47,12 @@ func (r row) bound(s shape, peaks map[string]float64) (most float64, by string) 
 var bytesOf = map[string]float64{fp32: 4, bf16: 2, int8s: 1}
 
 // fastest is the best rate of a precision's operations. A product of float32
-// takes six of bfloat16 where these are on tiles; see internal/kernel.
+// takes eight of int8 where these are on tiles; see internal/kernel.
 func fastest(precision string, peaks map[string]float64) (best float64, by string) {
 	best, by = peaks[float32Peak], "float32"
-	tiles := peaks[tilesPeak]
 	if precision == fp32 {
-		if tiles/6 > best {
-			return tiles / 6, "bfloat16 on tiles, six products for one"
+		if digits := peaks[int8Peak] / 8; digits > best {
+			return digits, "int8 on tiles, eight products for one"
 		}
 		return best, by
 	}

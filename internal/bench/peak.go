@@ -17,6 +17,7 @@ const (
 	float32Peak  = "float32"
 	bfloat16Peak = "bfloat16, AVX-512"
 	tilesPeak    = "bfloat16, tiles"
+	int8Peak     = "int8, tiles"
 	memoryPeak   = "memory"
 )
 

@@ -68,7 +68,7 @@ func loops(set string) []loop {
 		tiles := tileConfig()
 		all = append(all, loop{tilesPeak, 32 * tileMul, func(n int) { tilesBFloat16(n, tiles) }})
 		if cpu.X86.HasAMXInt8 {
-			all = append(all, loop{"int8, tiles", 64 * tileMul, func(n int) { tilesInt8(n, tiles) }})
+			all = append(all, loop{int8Peak, 64 * tileMul, func(n int) { tilesInt8(n, tiles) }})
 		}
 	}
 	return all

@@ -17,14 +17,17 @@ func available() []*simd {
 				plain.heldInt8 = []int8Kernel{heldInt81VNNI, heldInt82VNNI, heldInt83VNNI, heldInt84VNNI}
 			}
 			amx := plain
-			if sys.X86.HasAMXTile && sys.X86.HasAMXBF16 && allowTiles() {
+			if sys.X86.HasAMXTile && sys.X86.HasAMXBF16 && sys.X86.HasAMXInt8 && allowTiles() {
 				amx.held = [HeldInt8][]heldKernel{
 					{heldFloat321AMX, heldFloat322AMX, heldFloat323AMX, heldFloat324AMX, heldFloat325AMX, heldFloat326AMX, heldFloat327AMX, heldFloat328AMX},
 					{heldBFloat161AMX, heldBFloat162AMX, heldBFloat163AMX, heldBFloat164AMX, heldBFloat165AMX, heldBFloat166AMX, heldBFloat167AMX, heldBFloat168AMX},
 				}
 				amx.heldInt8 = []int8Kernel{heldInt81AMX, heldInt82AMX, heldInt83AMX, heldInt84AMX}
 				amx.ahead = [heldFormats]int{}
-				amx.name, amx.tiles = "amx", &tiles{panels: panelsAMX, leadingPanels: leadingPanelsAMX, split: splitAMX, round: roundAMX, finish: finishAMX, together: 8}
+				amx.name, amx.tiles = "amx", &tiles{
+					leadingPanels: leadingPanelsAMX, round: roundAMX, finish: finishAMX, together: 8,
+					digits: digitTilesAMX, cutRows: cutRowsAMX, cutColumns: cutColumnsAMX,
+				}
 				all = append(all, &amx)
 			}
 			if sys.X86.HasAVX512BF16 {

@@ -100,7 +100,7 @@ func (b *EncoderBlock) sequence(y, x []float32, rows Span, parts int) {
 	s := blockSequence{EncoderBlock: b, x: x[rows.Start*dim : rows.End*dim], y: y[rows.Start*dim : rows.End*dim], rows: rows.Len()}
 	s.panels = divide(s.rows, splitPanel)
 	lanes := b.Heads * s.panels * splitPanel
-	s.queries, s.keys, s.values = newPieces(lanes, b.HeadDim, false), newPieces(lanes, b.HeadDim, false), newPieces(b.Heads*b.HeadDim, s.rows, false)
+	s.queries, s.keys, s.values = newPieces(lanes, b.HeadDim), newPieces(lanes, b.HeadDim), newPieces(b.Heads*b.HeadDim, s.rows)
 	defer s.queries.back()
 	defer s.keys.back()
 	defer s.values.back()
@@ -174,7 +174,7 @@ func (p *blockPart) norm(i int, x []float32) {
 			layerNormRow(rows.x[r*dim:(r+1)*dim], x[(lo+r)*dim:(lo+r+1)*dim], p.Gamma[i], p.Beta[i], p.Eps[i])
 		}
 		for _, s := range p.normed.stretches {
-			high, _ := s.tile((lo-p.rows.lo)/splitPanel, lo/16&1)
+			high := s.tile((lo-p.rows.lo)/splitPanel, lo/16&1)
 			p.tiles.round(high, &rows.x[s.from], 4*dim, 64, 128, s.steps)
 		}
 	}
@@ -216,8 +216,8 @@ func biasOf(d Dense, panel int) *float32 {
 // roundRows rounds 32 columns of the rows for the left side, as a step of panels from the given one on.
 func (p *blockPart) roundRows(to pieces, panel, step int, columns []float32) {
 	for r := 0; r < p.rows.len(); r += 16 {
-		high, _ := to.tile(panel+r/splitPanel, r/16&1)
-		p.tiles.round(ahead(high, step*splitHigh), &columns[r*splitPanel], 4*splitPanel, 64, 0, 1)
+		high := to.tile(panel+r/splitPanel, r/16&1)
+		p.tiles.round(ahead(high, step*splitBytes), &columns[r*splitPanel], 4*splitPanel, 64, 0, 1)
 	}
 }
 
@@ -226,8 +226,8 @@ func (p *blockPart) roundKeys(head, step int) {
 	var turned [splitStep * 16]float32
 	for r := 0; r < p.rows.len(); r += 16 {
 		p.packTranspose(&turned[0], 16, &p.c[r*splitPanel], splitPanel, min(16, p.rows.len()-r), splitStep)
-		high, _ := p.keys.tile(head*p.blockSequence.panels+p.panels.lo+r/splitPanel, r/16&1)
-		p.tiles.round(ahead(high, step*splitHigh), &turned[0], 4*16, 4*16*16, 0, 1)
+		high := p.keys.tile(head*p.blockSequence.panels+p.panels.lo+r/splitPanel, r/16&1)
+		p.tiles.round(ahead(high, step*splitBytes), &turned[0], 4*16, 4*16*16, 0, 1)
 	}
 }
 
@@ -235,8 +235,8 @@ func (p *blockPart) roundKeys(head, step int) {
 func (p *blockPart) roundValues(panel int) {
 	clear(p.c[p.rows.len()*splitPanel:])
 	for tile := range 2 {
-		high, _ := p.values.tile(panel, tile)
-		p.tiles.round(ahead(high, p.panels.lo*splitHigh), &p.c[16*tile], 4*splitPanel, 4*16*splitPanel, 4*splitStep*splitPanel, p.panels.len())
+		high := p.values.tile(panel, tile)
+		p.tiles.round(ahead(high, p.panels.lo*splitBytes), &p.c[16*tile], 4*splitPanel, 4*16*splitPanel, 4*splitStep*splitPanel, p.panels.len())
 	}
 }
 
@@ -270,7 +270,7 @@ func (p *blockPart) attend() {
 	size := max(1, min(p.panels.len(), most/n/splitPanel))
 	scores := borrow[float32](size * splitPanel * n)
 	defer scores.giveBack()
-	probabilities := newPieces(size*splitPanel, n, false)
+	probabilities := newPieces(size*splitPanel, n)
 	defer probabilities.back()
 	for head := range p.Heads {
 		for lo := p.panels.lo; lo < p.panels.hi; lo += size {
@@ -283,9 +283,9 @@ func (p *blockPart) attend() {
 func (p *blockPart) attendRows(head int, rows span, scores []float32, n int, probabilities pieces) {
 	d, panels := p.HeadDim/splitPanel, p.blockSequence.panels
 	all, seen := rows.len(), p.blockSequence.rows
-	queries, _ := p.queries.tile(head*panels+rows.lo/splitPanel, 0)
+	queries := p.queries.tile(head*panels+rows.lo/splitPanel, 0)
 	for j := range panels {
-		keys, _ := p.keys.tile(head*panels+j, 0)
+		keys := p.keys.tile(head*panels+j, 0)
 		p.tiles.leadingPanels(queries, keys, d, &scores[j*splitPanel], n, all, false, keys)
 	}
 	var sums [mostTogether * splitPanel]float64
@@ -295,11 +295,11 @@ func (p *blockPart) attendRows(head int, rows span, scores []float32, n int, pro
 		clear(row[seen:])
 	}
 	for r := 0; r < all; r += 16 {
-		high, _ := probabilities.tile(r/splitPanel, r/16&1)
+		high := probabilities.tile(r/splitPanel, r/16&1)
 		p.tiles.round(high, &scores[r*n], 4*n, 64, 128, panels)
 	}
 	for j := range d {
-		values, _ := p.values.tile(head*d+j, 0)
+		values := p.values.tile(head*d+j, 0)
 		p.tiles.leadingPanels(&probabilities.x[0], values, panels, &p.c[0], splitPanel, all, false, values)
 		for r := range all {
 			row := p.c[r*splitPanel : (r+1)*splitPanel]
@@ -307,8 +307,8 @@ func (p *blockPart) attendRows(head int, rows span, scores []float32, n int, pro
 		}
 		to, step := p.normed.at(head*d + j)
 		for r := 0; r < all; r += 16 {
-			high, _ := to.tile((rows.lo-p.rows.lo+r)/splitPanel, r/16&1)
-			p.tiles.round(ahead(high, step*splitHigh), &p.c[r*splitPanel], 4*splitPanel, 64, 0, 1)
+			high := to.tile((rows.lo-p.rows.lo+r)/splitPanel, r/16&1)
+			p.tiles.round(ahead(high, step*splitBytes), &p.c[r*splitPanel], 4*splitPanel, 64, 0, 1)
 		}
 	}
 }
@@ -328,10 +328,10 @@ type stretch struct {
 }
 
 func newPieceRows(panels, k int) pieceRows {
-	r := pieceRows{memory: newPieces(panels*splitPanel, k, false)}
-	eachDepth(k, func(steps span) {
+	r := pieceRows{memory: newPieces(panels*splitPanel, k)}
+	eachDepth(k, splitDepth, splitStep, func(steps span) {
 		p := pieces{steps: divide(steps.len(), splitStep)}
-		at := panels * steps.lo / splitStep * splitHigh
+		at := panels * steps.lo / splitStep * splitBytes
 		p.x = r.memory.x[at:][:panels*p.bytes()]
 		r.stretches = append(r.stretches, stretch{p, steps.lo})
 	})

@@ -17,13 +17,12 @@ type Epilogue[T Float] struct {
 // is m×k and op(B) is k×n; op transposes when its flag is set, so with transA the slice a holds a k×m matrix. With k = 0
 // the product is zero.
 //
-// An element of C does not depend on the rows and columns computed beside it. For float32 on a machine with tiles of bfloat16 it
-// is a sum of products in pieces, closer to the exact one than a sum in float32; see split. Elsewhere it is that of
-// [GemmFew].
+// An element of C does not depend on the rows and columns computed beside it. For float32 on a machine with tiles of int8 it is a
+// sum of products in digits, unless k is small; see digits.go. Elsewhere it is that of [GemmFew].
 func Gemm[T Float](transA, transB bool, m, n, k int, a []T, lda int, b []T, ldb int, c []T, ldc int, accumulate bool, e *Epilogue[T]) {
 	g := newProduct(transA, transB, m, n, k, a, lda, b, ldb, c, ldc, accumulate, e)
-	if vectorised[T]().pieces() && m*n*k > 0 {
-		split(any(&g).(*product[float32]))
+	if vectorised[T]().inDigits() && m*n > 0 && k >= digitLeast {
+		multiplyDigits(any(&g).(*product[float32]))
 	} else {
 		g.plain()
 	}
@@ -34,7 +33,6 @@ func Gemm[T Float](transA, transB bool, m, n, k int, a []T, lda int, b []T, ldb 
 func GemmBFloat16(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, accumulate bool, e *Epilogue[float32]) {
 	g := newProduct(transA, transB, m, n, k, a, lda, b, ldb, c, ldc, accumulate, e)
 	if m*n*k > 0 && cpu != nil && cpu.tiles != nil {
-		g.rounded = true
 		split(&g)
 		return
 	}
@@ -135,7 +133,6 @@ type product[T Float] struct {
 	ldc        int
 	accumulate bool
 	e          *Epilogue[T]
-	rounded    bool    // A and B to bfloat16, by split
 	packed     *Packed // B, if it is
 	rows, cols int     // of a tile
 }

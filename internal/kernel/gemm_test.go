@@ -164,8 +164,8 @@ func TestGemmDoesNotDependOnThreadsNorOnOtherRowsAndColumns(t *testing.T) {
 func TestGemmHasTheSameBitsOnAllInstructionSets(t *testing.T) {
 	var first []float32
 	onEveryCPU(func(name string) {
-		if cpu == nil || cpu.pieces() {
-			return // no fused multiply-add, or products in pieces
+		if cpu == nil || cpu.inDigits() {
+			return // no fused multiply-add, or products in digits
 		}
 		x := newMatrices[float32](33, 70, 300, 2, 0)
 		x.run()

@@ -4,14 +4,7 @@
 
 package kernel
 
-// panelsAMX multiplies the panels a that hold some rows, each 32, by one panel b, to the first cols (1 to 32) of 32 columns of c. A
-// panel has two tiles of leading pieces for each step of 32, and then two of second and two of third pieces for each. scratch has room for 32×32. Meanwhile it fetches what ahead points to into the second-level cache: 1024 bytes a step
-// of a panel.
-//
-//go:noescape
-func panelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, cols int, accumulate bool, scratch *float32, ahead *byte)
-
-// leadingPanelsAMX multiplies panels of A, of 32 rows and of leading pieces alone, by one panel of B, to 32 columns of c: so many rows, and more to a
+// leadingPanelsAMX multiplies panels of A, of 32 rows, by one panel of B, to 32 columns of c: so many rows, and more to a
 // multiple of 16. Meanwhile it fetches what ahead points to into the second-level cache.
 //
 //go:noescape
@@ -22,24 +15,36 @@ func leadingPanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int
 //go:noescape
 func dotPanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte)
 
-// splitAMX fills one tile of each step with the leading pieces of 16 rows of 32, at high, and two, 2048 bytes apart,
-// with the second and the third, at low. The first 16 of a row are at src, the others second bytes later; the next row is row bytes
-// after, the next step's step bytes. It reports whether there is a number that cannot be cut: a NaN, an infinity, or what would round to one.
+// roundAMX fills one tile of each step with 16 rows of 32, rounded to the nearest bfloat16, ties to even. The first 16 of a row are
+// at src, the others second bytes later; the next row is row bytes after, the next step's step bytes.
 //
 //go:noescape
-func splitAMX(high *byte, low *byte, src *float32, row int, second int, step int, steps int) bool
-
-// roundAMX fills one tile of each step with 16 rows of 32, rounded to the nearest bfloat16, ties to even. The arguments are those of
-// split.
-//
-//go:noescape
-func roundAMX(high *byte, src *float32, row int, second int, step int, steps int)
+func roundAMX(to *byte, src *float32, row int, second int, step int, steps int)
 
 // finishAMX sets rows of 32 columns of dst to those of src, which lie one after the other, plus bias, plus those of residual. bias
 // and residual may be nil, dst may be src or residual.
 //
 //go:noescape
 func finishAMX(dst *float32, ldd int, src *float32, bias *float32, residual *float32, ldr int, rows int)
+
+// digitTilesAMX multiplies so many panels of A by so many of B, as cutRows and cutColumns make them, to as many times 16 rows and columns
+// of c. scratch has room for 2·4·16×16. The panels of B should fit half of the first-level cache with one chunk each.
+// Meanwhile it fetches what ahead points to into the second-level cache: 512 bytes for each of the blocks of 16×16×128.
+//
+//go:noescape
+func digitTilesAMX(a *byte, b *byte, chunks int, c *float32, ldc int, rows int, cols int, accumulate bool, scratch *float32, ahead *byte)
+
+// cutRowsAMX cuts 16 rows, so many bytes apart, of 128 numbers a chunk: for each of them one scale for each row, and of each row three digits
+// to each number, in a tile of each step. Chunks of a panel follow one another. It reports whether there is a
+// number that is too large, infinite or a NaN.
+//
+//go:noescape
+func cutRowsAMX(to *byte, src *float32, row int, chunks int) bool
+
+// cutColumnsAMX is cutRows of the transpose: 16 columns of 128 rows a chunk, into tiles for the right side.
+//
+//go:noescape
+func cutColumnsAMX(to *byte, src *float32, row int, chunks int) bool
 
 // heldFloat321AMX sets the first cols (1 to 32) columns of 1 rows of c to the product of as many rows of a and of k rows of 32
 // at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:

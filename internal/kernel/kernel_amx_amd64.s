@@ -54,473 +54,6 @@ DATA tileConfigAMX<>+62(SB)/1, $0x00
 DATA tileConfigAMX<>+63(SB)/1, $0x00
 GLOBL tileConfigAMX<>(SB), RODATA|NOPTR, $64
 
-// func panelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, cols int, accumulate bool, scratch *float32, ahead *byte)
-// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
-TEXT ·panelsAMX(SB), NOSPLIT, $0-80
-	MOVQ  cols+48(FP), CX
-	MOVQ  $-1, AX
-	BZHIQ CX, AX, AX
-	KMOVW AX, K1
-	SHRQ  $0x10, AX
-	KMOVW AX, K2
-	LEAQ  tileConfigAMX<>+0(SB), AX
-	BYTE  $0xc4
-	BYTE  $0xe2
-	BYTE  $0x78
-	BYTE  $0x49
-	BYTE  $0x00
-	MOVQ  a+0(FP), R8
-	MOVQ  ahead+72(FP), R9
-	MOVQ  c+24(FP), R10
-	MOVQ  ldc+32(FP), R11
-	SHLQ  $0x02, R11
-	MOVQ  rows+40(FP), R12
-	MOVQ  scratch+64(FP), R13
-
-panel:
-	MOVQ    $0x00000020, CX
-	CMPQ    R12, CX
-	CMOVQLT R12, CX
-	MOVQ    R10, SI
-
-fetch:
-	PREFETCHT0 (SI)
-	PREFETCHT0 64(SI)
-	ADDQ       R11, SI
-	DECQ       CX
-	JNE        fetch
-	MOVQ       $0x00000040, DX
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x7b
-	BYTE       $0x49
-	BYTE       $0xc0
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x7b
-	BYTE       $0x49
-	BYTE       $0xc8
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x7b
-	BYTE       $0x49
-	BYTE       $0xd0
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x7b
-	BYTE       $0x49
-	BYTE       $0xd8
-	MOVQ       R8, SI
-	MOVQ       b+8(FP), DI
-	MOVQ       steps+16(FP), CX
-	MOVQ       CX, BX
-	SHLQ       $0x0b, BX
-	MOVQ       BX, AX
-	ADDQ       SI, AX
-	ADDQ       DI, BX
-
-small:
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x7b
-	BYTE       $0x4b
-	BYTE       $0xa4
-	BYTE       $0x10
-	BYTE       $0x00
-	BYTE       $0x08
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x7b
-	BYTE       $0x4b
-	BYTE       $0xac
-	BYTE       $0x10
-	BYTE       $0x00
-	BYTE       $0x0c
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x7b
-	BYTE       $0x4b
-	BYTE       $0xb4
-	BYTE       $0x17
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x7b
-	BYTE       $0x4b
-	BYTE       $0xbc
-	BYTE       $0x17
-	BYTE       $0x00
-	BYTE       $0x04
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x4a
-	BYTE       $0x5c
-	BYTE       $0xc4
-	PREFETCHT1 (R9)
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x42
-	BYTE       $0x5c
-	BYTE       $0xcc
-	PREFETCHT1 64(R9)
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x4a
-	BYTE       $0x5c
-	BYTE       $0xd5
-	PREFETCHT1 128(R9)
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x42
-	BYTE       $0x5c
-	BYTE       $0xdd
-	PREFETCHT1 192(R9)
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x7b
-	BYTE       $0x4b
-	BYTE       $0xa4
-	BYTE       $0x10
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x7b
-	BYTE       $0x4b
-	BYTE       $0xac
-	BYTE       $0x10
-	BYTE       $0x00
-	BYTE       $0x04
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x4a
-	BYTE       $0x5c
-	BYTE       $0xc4
-	PREFETCHT1 256(R9)
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x42
-	BYTE       $0x5c
-	BYTE       $0xcc
-	PREFETCHT1 320(R9)
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x4a
-	BYTE       $0x5c
-	BYTE       $0xd5
-	PREFETCHT1 384(R9)
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x42
-	BYTE       $0x5c
-	BYTE       $0xdd
-	PREFETCHT1 448(R9)
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x7b
-	BYTE       $0x4b
-	BYTE       $0xb4
-	BYTE       $0x13
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x7b
-	BYTE       $0x4b
-	BYTE       $0xbc
-	BYTE       $0x13
-	BYTE       $0x00
-	BYTE       $0x04
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x4a
-	BYTE       $0x5c
-	BYTE       $0xc4
-	PREFETCHT1 512(R9)
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x42
-	BYTE       $0x5c
-	BYTE       $0xcc
-	PREFETCHT1 576(R9)
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x4a
-	BYTE       $0x5c
-	BYTE       $0xd5
-	PREFETCHT1 640(R9)
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x42
-	BYTE       $0x5c
-	BYTE       $0xdd
-	PREFETCHT1 704(R9)
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x7b
-	BYTE       $0x4b
-	BYTE       $0xa4
-	BYTE       $0x16
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x7b
-	BYTE       $0x4b
-	BYTE       $0xac
-	BYTE       $0x16
-	BYTE       $0x00
-	BYTE       $0x04
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x4a
-	BYTE       $0x5c
-	BYTE       $0xc4
-	PREFETCHT1 768(R9)
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x42
-	BYTE       $0x5c
-	BYTE       $0xcc
-	PREFETCHT1 832(R9)
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x4a
-	BYTE       $0x5c
-	BYTE       $0xd5
-	PREFETCHT1 896(R9)
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x42
-	BYTE       $0x5c
-	BYTE       $0xdd
-	PREFETCHT1 960(R9)
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x7b
-	BYTE       $0x4b
-	BYTE       $0xb4
-	BYTE       $0x13
-	BYTE       $0x00
-	BYTE       $0x08
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x7b
-	BYTE       $0x4b
-	BYTE       $0xbc
-	BYTE       $0x13
-	BYTE       $0x00
-	BYTE       $0x0c
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x4a
-	BYTE       $0x5c
-	BYTE       $0xc4
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x42
-	BYTE       $0x5c
-	BYTE       $0xcc
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x4a
-	BYTE       $0x5c
-	BYTE       $0xd5
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x42
-	BYTE       $0x5c
-	BYTE       $0xdd
-	ADDQ       $0x00001000, AX
-	ADDQ       $0x00001000, BX
-	ADDQ       $0x00000800, SI
-	ADDQ       $0x00000800, DI
-	ADDQ       $0x00000400, R9
-	DECQ       CX
-	JNE        small
-	MOVQ       R8, SI
-	MOVQ       b+8(FP), DI
-	MOVQ       steps+16(FP), CX
-
-leading:
-	BYTE    $0xc4
-	BYTE    $0xe2
-	BYTE    $0x7b
-	BYTE    $0x4b
-	BYTE    $0xa4
-	BYTE    $0x16
-	BYTE    $0x00
-	BYTE    $0x00
-	BYTE    $0x00
-	BYTE    $0x00
-	BYTE    $0xc4
-	BYTE    $0xe2
-	BYTE    $0x7b
-	BYTE    $0x4b
-	BYTE    $0xac
-	BYTE    $0x16
-	BYTE    $0x00
-	BYTE    $0x04
-	BYTE    $0x00
-	BYTE    $0x00
-	BYTE    $0xc4
-	BYTE    $0xe2
-	BYTE    $0x7b
-	BYTE    $0x4b
-	BYTE    $0xb4
-	BYTE    $0x17
-	BYTE    $0x00
-	BYTE    $0x00
-	BYTE    $0x00
-	BYTE    $0x00
-	BYTE    $0xc4
-	BYTE    $0xe2
-	BYTE    $0x7b
-	BYTE    $0x4b
-	BYTE    $0xbc
-	BYTE    $0x17
-	BYTE    $0x00
-	BYTE    $0x04
-	BYTE    $0x00
-	BYTE    $0x00
-	BYTE    $0xc4
-	BYTE    $0xe2
-	BYTE    $0x4a
-	BYTE    $0x5c
-	BYTE    $0xc4
-	BYTE    $0xc4
-	BYTE    $0xe2
-	BYTE    $0x42
-	BYTE    $0x5c
-	BYTE    $0xcc
-	BYTE    $0xc4
-	BYTE    $0xe2
-	BYTE    $0x4a
-	BYTE    $0x5c
-	BYTE    $0xd5
-	BYTE    $0xc4
-	BYTE    $0xe2
-	BYTE    $0x42
-	BYTE    $0x5c
-	BYTE    $0xdd
-	ADDQ    $0x00000800, SI
-	ADDQ    $0x00000800, DI
-	DECQ    CX
-	JNE     leading
-	MOVQ    $0x00000080, DX
-	BYTE    $0xc4
-	BYTE    $0xc2
-	BYTE    $0x7a
-	BYTE    $0x4b
-	BYTE    $0x84
-	BYTE    $0x15
-	BYTE    $0x00
-	BYTE    $0x00
-	BYTE    $0x00
-	BYTE    $0x00
-	BYTE    $0xc4
-	BYTE    $0xc2
-	BYTE    $0x7a
-	BYTE    $0x4b
-	BYTE    $0x8c
-	BYTE    $0x15
-	BYTE    $0x40
-	BYTE    $0x00
-	BYTE    $0x00
-	BYTE    $0x00
-	BYTE    $0xc4
-	BYTE    $0xc2
-	BYTE    $0x7a
-	BYTE    $0x4b
-	BYTE    $0x94
-	BYTE    $0x15
-	BYTE    $0x00
-	BYTE    $0x08
-	BYTE    $0x00
-	BYTE    $0x00
-	BYTE    $0xc4
-	BYTE    $0xc2
-	BYTE    $0x7a
-	BYTE    $0x4b
-	BYTE    $0x9c
-	BYTE    $0x15
-	BYTE    $0x40
-	BYTE    $0x08
-	BYTE    $0x00
-	BYTE    $0x00
-	MOVQ    $0x00000020, CX
-	CMPQ    R12, CX
-	CMOVQLT R12, CX
-	SUBQ    CX, R12
-	MOVQ    R13, SI
-	MOVB    accumulate+56(FP), AL
-	TESTB   AL, AL
-	JNE     add
-
-copy:
-	VMOVUPS (SI), Z0
-	VMOVUPS 64(SI), Z1
-	VMOVUPS Z0, K1, (R10)
-	VMOVUPS Z1, K2, 64(R10)
-	ADDQ    R11, R10
-	ADDQ    $0x00000080, SI
-	DECQ    CX
-	JNE     copy
-	JMP     next
-
-add:
-	VMOVUPS   (SI), Z0
-	VMOVUPS   64(SI), Z1
-	VMOVUPS.Z (R10), K1, Z2
-	VMOVUPS.Z 64(R10), K2, Z3
-	VADDPS    Z2, Z0, Z0
-	VADDPS    Z3, Z1, Z1
-	VMOVUPS   Z0, K1, (R10)
-	VMOVUPS   Z1, K2, 64(R10)
-	ADDQ      R11, R10
-	ADDQ      $0x00000080, SI
-	DECQ      CX
-	JNE       add
-
-next:
-	MOVQ   steps+16(FP), AX
-	IMUL3Q $0x00001800, AX, AX
-	ADDQ   AX, R8
-	TESTQ  R12, R12
-	JG     panel
-	BYTE   $0xc4
-	BYTE   $0xe2
-	BYTE   $0x78
-	BYTE   $0x49
-	BYTE   $0xc0
-	VZEROUPPER
-	RET
-
 // func leadingPanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte)
 // Requires: MMX+
 TEXT ·leadingPanelsAMX(SB), NOSPLIT, $0-64
@@ -2953,139 +2486,13 @@ done:
 	VZEROUPPER
 	RET
 
-// func splitAMX(high *byte, low *byte, src *float32, row int, second int, step int, steps int) bool
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·splitAMX(SB), NOSPLIT, $0-57
-	VMOVUPS all00008000AMX<>+0(SB), Z0
-	VMOVUPS allffff0000AMX<>+0(SB), Z1
-	VXORPS  Z2, Z2, Z2
-	MOVQ    high+0(FP), AX
-	MOVQ    src+16(FP), CX
-	MOVQ    low+8(FP), DX
-	MOVQ    row+24(FP), BX
-	MOVQ    second+32(FP), SI
-	MOVQ    step+40(FP), DI
-	MOVQ    steps+48(FP), R8
-
-step:
-	MOVQ CX, R9
-	LEAQ (CX)(SI*1), R10
-	MOVQ $0x00000010, R11
-	MOVQ AX, R12
-	MOVQ DX, R13
-
-row:
-	VMOVUPS    (R9), Z3
-	VMOVUPS    (R10), Z4
-	VPSLLD     $0x01, Z3, Z5
-	VPMAXUD    Z5, Z2, Z2
-	VPSLLD     $0x01, Z4, Z5
-	VPMAXUD    Z5, Z2, Z2
-	VPADDD     Z0, Z3, Z5
-	VPANDD     Z1, Z5, Z5
-	VSUBPS     Z5, Z3, Z3
-	VPADDD     Z0, Z4, Z6
-	VPANDD     Z1, Z6, Z6
-	VSUBPS     Z6, Z4, Z4
-	VPSRLD     $0x10, Z5, Z5
-	VPORD      Z6, Z5, Z5
-	VMOVUPS    Z5, (R12)
-	VPADDD     Z0, Z3, Z5
-	VPANDD     Z1, Z5, Z5
-	VSUBPS     Z5, Z3, Z3
-	VPADDD     Z0, Z4, Z6
-	VPANDD     Z1, Z6, Z6
-	VSUBPS     Z6, Z4, Z4
-	VPSRLD     $0x10, Z5, Z5
-	VPORD      Z6, Z5, Z5
-	VMOVUPS    Z5, (R13)
-	VPSRLD     $0x10, Z3, Z3
-	VPANDD     Z1, Z4, Z4
-	VPORD      Z4, Z3, Z3
-	VMOVUPS    Z3, 2048(R13)
-	PREFETCHT0 (R9)(DI*1)
-	PREFETCHT0 (R10)(DI*1)
-	ADDQ       BX, R9
-	ADDQ       BX, R10
-	ADDQ       $0x00000040, R12
-	ADDQ       $0x00000040, R13
-	DECQ       R11
-	JNE        row
-	ADDQ       DI, CX
-	ADDQ       $0x00000800, AX
-	ADDQ       $0x00001000, DX
-	DECQ       R8
-	JNE        step
-	VMOVUPS    allfeff0000AMX<>+0(SB), Z0
-	VPCMPUD    $0x05, Z0, Z2, K1
-	KMOVW      K1, AX
-	TESTL      AX, AX
-	SETNE      AL
-	MOVB       AL, ret+56(FP)
-	VZEROUPPER
-	RET
-
-DATA all00008000AMX<>+0(SB)/4, $0x00008000
-DATA all00008000AMX<>+4(SB)/4, $0x00008000
-DATA all00008000AMX<>+8(SB)/4, $0x00008000
-DATA all00008000AMX<>+12(SB)/4, $0x00008000
-DATA all00008000AMX<>+16(SB)/4, $0x00008000
-DATA all00008000AMX<>+20(SB)/4, $0x00008000
-DATA all00008000AMX<>+24(SB)/4, $0x00008000
-DATA all00008000AMX<>+28(SB)/4, $0x00008000
-DATA all00008000AMX<>+32(SB)/4, $0x00008000
-DATA all00008000AMX<>+36(SB)/4, $0x00008000
-DATA all00008000AMX<>+40(SB)/4, $0x00008000
-DATA all00008000AMX<>+44(SB)/4, $0x00008000
-DATA all00008000AMX<>+48(SB)/4, $0x00008000
-DATA all00008000AMX<>+52(SB)/4, $0x00008000
-DATA all00008000AMX<>+56(SB)/4, $0x00008000
-DATA all00008000AMX<>+60(SB)/4, $0x00008000
-GLOBL all00008000AMX<>(SB), RODATA|NOPTR, $64
-
-DATA allffff0000AMX<>+0(SB)/4, $0xffff0000
-DATA allffff0000AMX<>+4(SB)/4, $0xffff0000
-DATA allffff0000AMX<>+8(SB)/4, $0xffff0000
-DATA allffff0000AMX<>+12(SB)/4, $0xffff0000
-DATA allffff0000AMX<>+16(SB)/4, $0xffff0000
-DATA allffff0000AMX<>+20(SB)/4, $0xffff0000
-DATA allffff0000AMX<>+24(SB)/4, $0xffff0000
-DATA allffff0000AMX<>+28(SB)/4, $0xffff0000
-DATA allffff0000AMX<>+32(SB)/4, $0xffff0000
-DATA allffff0000AMX<>+36(SB)/4, $0xffff0000
-DATA allffff0000AMX<>+40(SB)/4, $0xffff0000
-DATA allffff0000AMX<>+44(SB)/4, $0xffff0000
-DATA allffff0000AMX<>+48(SB)/4, $0xffff0000
-DATA allffff0000AMX<>+52(SB)/4, $0xffff0000
-DATA allffff0000AMX<>+56(SB)/4, $0xffff0000
-DATA allffff0000AMX<>+60(SB)/4, $0xffff0000
-GLOBL allffff0000AMX<>(SB), RODATA|NOPTR, $64
-
-DATA allfeff0000AMX<>+0(SB)/4, $0xfeff0000
-DATA allfeff0000AMX<>+4(SB)/4, $0xfeff0000
-DATA allfeff0000AMX<>+8(SB)/4, $0xfeff0000
-DATA allfeff0000AMX<>+12(SB)/4, $0xfeff0000
-DATA allfeff0000AMX<>+16(SB)/4, $0xfeff0000
-DATA allfeff0000AMX<>+20(SB)/4, $0xfeff0000
-DATA allfeff0000AMX<>+24(SB)/4, $0xfeff0000
-DATA allfeff0000AMX<>+28(SB)/4, $0xfeff0000
-DATA allfeff0000AMX<>+32(SB)/4, $0xfeff0000
-DATA allfeff0000AMX<>+36(SB)/4, $0xfeff0000
-DATA allfeff0000AMX<>+40(SB)/4, $0xfeff0000
-DATA allfeff0000AMX<>+44(SB)/4, $0xfeff0000
-DATA allfeff0000AMX<>+48(SB)/4, $0xfeff0000
-DATA allfeff0000AMX<>+52(SB)/4, $0xfeff0000
-DATA allfeff0000AMX<>+56(SB)/4, $0xfeff0000
-DATA allfeff0000AMX<>+60(SB)/4, $0xfeff0000
-GLOBL allfeff0000AMX<>(SB), RODATA|NOPTR, $64
-
-// func roundAMX(high *byte, src *float32, row int, second int, step int, steps int)
+// func roundAMX(to *byte, src *float32, row int, second int, step int, steps int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·roundAMX(SB), NOSPLIT, $0-48
 	VMOVUPS all00007fffAMX<>+0(SB), Z0
 	VMOVUPS all00000001AMX<>+0(SB), Z1
 	VMOVUPS all00400000AMX<>+0(SB), Z2
-	MOVQ    high+0(FP), AX
+	MOVQ    to+0(FP), AX
 	MOVQ    src+8(FP), CX
 	MOVQ    row+16(FP), DX
 	MOVQ    second+24(FP), BX
@@ -3250,6 +2657,1273 @@ DATA all80000000AMX<>+52(SB)/4, $0x80000000
 DATA all80000000AMX<>+56(SB)/4, $0x80000000
 DATA all80000000AMX<>+60(SB)/4, $0x80000000
 GLOBL all80000000AMX<>(SB), RODATA|NOPTR, $64
+
+// func digitTilesAMX(a *byte, b *byte, chunks int, c *float32, ldc int, rows int, cols int, accumulate bool, scratch *float32, ahead *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·digitTilesAMX(SB), NOSPLIT, $40-80
+	LEAQ    tileConfigAMX<>+0(SB), AX
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x78
+	BYTE    $0x49
+	BYTE    $0x00
+	MOVQ    ldc+32(FP), R11
+	SHLQ    $0x02, R11
+	MOVQ    chunks+16(FP), R9
+	MOVQ    R9, 8(SP)
+	IMUL3Q  $0x00001840, R9, R15
+	MOVQ    scratch+64(FP), R13
+	LEAQ    4096(R13), AX
+	MOVQ    a+0(FP), DI
+	MOVQ    DI, 16(SP)
+	MOVQ    b+8(FP), BX
+	MOVQ    BX, 24(SP)
+	MOVQ    c+24(FP), CX
+	MOVQ    $0x00000040, DX
+	VMOVUPS all3b800000AMX<>+0(SB), Z29
+	KXORW   K1, K1, K1
+	KXORW   K2, K2, K2
+	KXORW   K3, K3, K3
+	KXNORW  K4, K4, K4
+	MOVBQZX accumulate+56(FP), R10
+	TESTQ   R10, R10
+	JE      start
+	KMOVW   K4, K3
+
+start:
+	MOVQ ahead+72(FP), R9
+
+chunk:
+	MOVQ 16(SP), SI
+	MOVQ c+24(FP), R10
+	MOVQ R10, 32(SP)
+	MOVQ rows+40(FP), R12
+	MOVQ R12, (SP)
+
+row:
+	LEAQ (SI)(R15*1), R8
+	MOVQ 24(SP), BX
+	MOVQ cols+48(FP), R12
+
+block:
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xc8
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xd0
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x49
+	BYTE        $0xd8
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xa4
+	BYTE        $0x16
+	BYTE        $0x40
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xb4
+	BYTE        $0x13
+	BYTE        $0x40
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4b
+	BYTE        $0x5e
+	BYTE        $0xc4
+	VCVTDQ2PS   3072(AX), Z17
+	VCVTDQ2PS   2048(AX), Z18
+	VFMADD231PS Z29, Z17, Z18
+	VCVTDQ2PS   1024(AX), Z19
+	VFMADD231PS Z29, Z18, Z19
+	VCVTDQ2PS   (AX), Z20
+	VFMADD231PS Z29, Z19, Z20
+	VMULPS.BCST (DI), Z30, Z21
+	VMOVUPS.Z   (CX), K1, Z22
+	VFMADD231PS Z21, Z20, Z22
+	VMOVUPS     Z22, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	PREFETCHT0  (R8)
+	PREFETCHT0  64(R8)
+	PREFETCHT1  (R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xbc
+	BYTE        $0x13
+	BYTE        $0x40
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x43
+	BYTE        $0x5e
+	BYTE        $0xcc
+	VCVTDQ2PS   3136(AX), Z23
+	VCVTDQ2PS   2112(AX), Z24
+	VFMADD231PS Z29, Z23, Z24
+	VCVTDQ2PS   1088(AX), Z25
+	VFMADD231PS Z29, Z24, Z25
+	VCVTDQ2PS   64(AX), Z26
+	VFMADD231PS Z29, Z25, Z26
+	VMULPS.BCST 4(DI), Z30, Z27
+	VMOVUPS.Z   (CX), K1, Z16
+	VFMADD231PS Z27, Z26, Z16
+	VMOVUPS     Z16, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	PREFETCHT0  128(R8)
+	PREFETCHT0  192(R8)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x16
+	BYTE        $0x40
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4b
+	BYTE        $0x5e
+	BYTE        $0xcd
+	VCVTDQ2PS   3200(AX), Z17
+	VCVTDQ2PS   2176(AX), Z18
+	VFMADD231PS Z29, Z17, Z18
+	VCVTDQ2PS   1152(AX), Z19
+	VFMADD231PS Z29, Z18, Z19
+	VCVTDQ2PS   128(AX), Z20
+	VFMADD231PS Z29, Z19, Z20
+	VMULPS.BCST 8(DI), Z30, Z21
+	VMOVUPS.Z   (CX), K1, Z22
+	VFMADD231PS Z21, Z20, Z22
+	VMOVUPS     Z22, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	PREFETCHT0  256(R8)
+	PREFETCHT0  320(R8)
+	PREFETCHT1  64(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x43
+	BYTE        $0x5e
+	BYTE        $0xd5
+	VCVTDQ2PS   3264(AX), Z23
+	VCVTDQ2PS   2240(AX), Z24
+	VFMADD231PS Z29, Z23, Z24
+	VCVTDQ2PS   1216(AX), Z25
+	VFMADD231PS Z29, Z24, Z25
+	VCVTDQ2PS   192(AX), Z26
+	VFMADD231PS Z29, Z25, Z26
+	VMULPS.BCST 12(DI), Z30, Z27
+	VMOVUPS.Z   (CX), K1, Z16
+	VFMADD231PS Z27, Z26, Z16
+	VMOVUPS     Z16, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	PREFETCHT0  384(R8)
+	PREFETCHT0  448(R8)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xb4
+	BYTE        $0x13
+	BYTE        $0x40
+	BYTE        $0x08
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4b
+	BYTE        $0x5e
+	BYTE        $0xd4
+	VCVTDQ2PS   3328(AX), Z17
+	VCVTDQ2PS   2304(AX), Z18
+	VFMADD231PS Z29, Z17, Z18
+	VCVTDQ2PS   1280(AX), Z19
+	VFMADD231PS Z29, Z18, Z19
+	VCVTDQ2PS   256(AX), Z20
+	VFMADD231PS Z29, Z19, Z20
+	VMULPS.BCST 16(DI), Z30, Z21
+	VMOVUPS.Z   (CX), K1, Z22
+	VFMADD231PS Z21, Z20, Z22
+	VMOVUPS     Z22, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	PREFETCHT0  512(R8)
+	PREFETCHT0  576(R8)
+	PREFETCHT1  128(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4b
+	BYTE        $0x5e
+	BYTE        $0xdd
+	VCVTDQ2PS   3392(AX), Z23
+	VCVTDQ2PS   2368(AX), Z24
+	VFMADD231PS Z29, Z23, Z24
+	VCVTDQ2PS   1344(AX), Z25
+	VFMADD231PS Z29, Z24, Z25
+	VCVTDQ2PS   320(AX), Z26
+	VFMADD231PS Z29, Z25, Z26
+	VMULPS.BCST 20(DI), Z30, Z27
+	VMOVUPS.Z   (CX), K1, Z16
+	VFMADD231PS Z27, Z26, Z16
+	VMOVUPS     Z16, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	PREFETCHT0  640(R8)
+	PREFETCHT0  704(R8)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xa4
+	BYTE        $0x16
+	BYTE        $0x40
+	BYTE        $0x08
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x43
+	BYTE        $0x5e
+	BYTE        $0xdc
+	VCVTDQ2PS   3456(AX), Z17
+	VCVTDQ2PS   2432(AX), Z18
+	VFMADD231PS Z29, Z17, Z18
+	VCVTDQ2PS   1408(AX), Z19
+	VFMADD231PS Z29, Z18, Z19
+	VCVTDQ2PS   384(AX), Z20
+	VFMADD231PS Z29, Z19, Z20
+	VMULPS.BCST 24(DI), Z30, Z21
+	VMOVUPS.Z   (CX), K1, Z22
+	VFMADD231PS Z21, Z20, Z22
+	VMOVUPS     Z22, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	PREFETCHT0  768(R8)
+	PREFETCHT0  832(R8)
+	PREFETCHT1  192(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x13
+	BYTE        $0x40
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x53
+	BYTE        $0x5e
+	BYTE        $0xd4
+	VCVTDQ2PS   3520(AX), Z23
+	VCVTDQ2PS   2496(AX), Z24
+	VFMADD231PS Z29, Z23, Z24
+	VCVTDQ2PS   1472(AX), Z25
+	VFMADD231PS Z29, Z24, Z25
+	VCVTDQ2PS   448(AX), Z26
+	VFMADD231PS Z29, Z25, Z26
+	VMULPS.BCST 28(DI), Z30, Z27
+	VMOVUPS.Z   (CX), K1, Z16
+	VFMADD231PS Z27, Z26, Z16
+	VMOVUPS     Z16, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	PREFETCHT0  896(R8)
+	PREFETCHT0  960(R8)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xa4
+	BYTE        $0x16
+	BYTE        $0x40
+	BYTE        $0x0c
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xb4
+	BYTE        $0x13
+	BYTE        $0x40
+	BYTE        $0x0c
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4b
+	BYTE        $0x5e
+	BYTE        $0xc4
+	VCVTDQ2PS   3584(AX), Z17
+	VCVTDQ2PS   2560(AX), Z18
+	VFMADD231PS Z29, Z17, Z18
+	VCVTDQ2PS   1536(AX), Z19
+	VFMADD231PS Z29, Z18, Z19
+	VCVTDQ2PS   512(AX), Z20
+	VFMADD231PS Z29, Z19, Z20
+	VMULPS.BCST 32(DI), Z30, Z21
+	VMOVUPS.Z   (CX), K1, Z22
+	VFMADD231PS Z21, Z20, Z22
+	VMOVUPS     Z22, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	PREFETCHT0  1024(R8)
+	PREFETCHT0  1088(R8)
+	PREFETCHT1  256(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xbc
+	BYTE        $0x13
+	BYTE        $0x40
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x43
+	BYTE        $0x5e
+	BYTE        $0xcc
+	VCVTDQ2PS   3648(AX), Z23
+	VCVTDQ2PS   2624(AX), Z24
+	VFMADD231PS Z29, Z23, Z24
+	VCVTDQ2PS   1600(AX), Z25
+	VFMADD231PS Z29, Z24, Z25
+	VCVTDQ2PS   576(AX), Z26
+	VFMADD231PS Z29, Z25, Z26
+	VMULPS.BCST 36(DI), Z30, Z27
+	VMOVUPS.Z   (CX), K1, Z16
+	VFMADD231PS Z27, Z26, Z16
+	VMOVUPS     Z16, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	PREFETCHT0  1152(R8)
+	PREFETCHT0  1216(R8)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x16
+	BYTE        $0x40
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4b
+	BYTE        $0x5e
+	BYTE        $0xcd
+	VCVTDQ2PS   3712(AX), Z17
+	VCVTDQ2PS   2688(AX), Z18
+	VFMADD231PS Z29, Z17, Z18
+	VCVTDQ2PS   1664(AX), Z19
+	VFMADD231PS Z29, Z18, Z19
+	VCVTDQ2PS   640(AX), Z20
+	VFMADD231PS Z29, Z19, Z20
+	VMULPS.BCST 40(DI), Z30, Z21
+	VMOVUPS.Z   (CX), K1, Z22
+	VFMADD231PS Z21, Z20, Z22
+	VMOVUPS     Z22, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	PREFETCHT0  1280(R8)
+	PREFETCHT0  1344(R8)
+	PREFETCHT1  320(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x43
+	BYTE        $0x5e
+	BYTE        $0xd5
+	VCVTDQ2PS   3776(AX), Z23
+	VCVTDQ2PS   2752(AX), Z24
+	VFMADD231PS Z29, Z23, Z24
+	VCVTDQ2PS   1728(AX), Z25
+	VFMADD231PS Z29, Z24, Z25
+	VCVTDQ2PS   704(AX), Z26
+	VFMADD231PS Z29, Z25, Z26
+	VMULPS.BCST 44(DI), Z30, Z27
+	VMOVUPS.Z   (CX), K1, Z16
+	VFMADD231PS Z27, Z26, Z16
+	VMOVUPS     Z16, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	PREFETCHT0  1408(R8)
+	PREFETCHT0  1472(R8)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xb4
+	BYTE        $0x13
+	BYTE        $0x40
+	BYTE        $0x14
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4b
+	BYTE        $0x5e
+	BYTE        $0xd4
+	VCVTDQ2PS   3840(AX), Z17
+	VCVTDQ2PS   2816(AX), Z18
+	VFMADD231PS Z29, Z17, Z18
+	VCVTDQ2PS   1792(AX), Z19
+	VFMADD231PS Z29, Z18, Z19
+	VCVTDQ2PS   768(AX), Z20
+	VFMADD231PS Z29, Z19, Z20
+	VMULPS.BCST 48(DI), Z30, Z21
+	VMOVUPS.Z   (CX), K1, Z22
+	VFMADD231PS Z21, Z20, Z22
+	VMOVUPS     Z22, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	PREFETCHT0  1536(R8)
+	PREFETCHT0  1600(R8)
+	PREFETCHT1  384(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x4b
+	BYTE        $0x5e
+	BYTE        $0xdd
+	VCVTDQ2PS   3904(AX), Z23
+	VCVTDQ2PS   2880(AX), Z24
+	VFMADD231PS Z29, Z23, Z24
+	VCVTDQ2PS   1856(AX), Z25
+	VFMADD231PS Z29, Z24, Z25
+	VCVTDQ2PS   832(AX), Z26
+	VFMADD231PS Z29, Z25, Z26
+	VMULPS.BCST 52(DI), Z30, Z27
+	VMOVUPS.Z   (CX), K1, Z16
+	VFMADD231PS Z27, Z26, Z16
+	VMOVUPS     Z16, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	PREFETCHT0  1664(R8)
+	PREFETCHT0  1728(R8)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xa4
+	BYTE        $0x16
+	BYTE        $0x40
+	BYTE        $0x14
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x43
+	BYTE        $0x5e
+	BYTE        $0xdc
+	VCVTDQ2PS   3968(AX), Z17
+	VCVTDQ2PS   2944(AX), Z18
+	VFMADD231PS Z29, Z17, Z18
+	VCVTDQ2PS   1920(AX), Z19
+	VFMADD231PS Z29, Z18, Z19
+	VCVTDQ2PS   896(AX), Z20
+	VFMADD231PS Z29, Z19, Z20
+	VMULPS.BCST 56(DI), Z30, Z21
+	VMOVUPS.Z   (CX), K1, Z22
+	VFMADD231PS Z21, Z20, Z22
+	VMOVUPS     Z22, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	PREFETCHT0  1792(R8)
+	PREFETCHT0  1856(R8)
+	PREFETCHT1  448(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x13
+	BYTE        $0x40
+	BYTE        $0x0c
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x53
+	BYTE        $0x5e
+	BYTE        $0xd4
+	VCVTDQ2PS   4032(AX), Z23
+	VCVTDQ2PS   3008(AX), Z24
+	VFMADD231PS Z29, Z23, Z24
+	VCVTDQ2PS   1984(AX), Z25
+	VFMADD231PS Z29, Z24, Z25
+	VCVTDQ2PS   960(AX), Z26
+	VFMADD231PS Z29, Z25, Z26
+	VMULPS.BCST 60(DI), Z30, Z27
+	VMOVUPS.Z   (CX), K1, Z16
+	VFMADD231PS Z27, Z26, Z16
+	VMOVUPS     Z16, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	PREFETCHT0  1920(R8)
+	PREFETCHT0  1984(R8)
+	BYTE        $0xc4
+	BYTE        $0xc2
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x84
+	BYTE        $0x15
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xc2
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x8c
+	BYTE        $0x15
+	BYTE        $0x00
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xc2
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x94
+	BYTE        $0x15
+	BYTE        $0x00
+	BYTE        $0x08
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xc2
+	BYTE        $0x7a
+	BYTE        $0x4b
+	BYTE        $0x9c
+	BYTE        $0x15
+	BYTE        $0x00
+	BYTE        $0x0c
+	BYTE        $0x00
+	BYTE        $0x00
+	XCHGQ       AX, R13
+	MOVQ        R10, CX
+	MOVQ        SI, DI
+	VMOVUPS     (BX), Z30
+	KMOVW       K3, K1
+	KMOVW       K4, K2
+	ADDQ        $0x00000800, R8
+	ADDQ        $0x00000200, R9
+	ADDQ        R15, BX
+	ADDQ        $0x00000040, R10
+	DECQ        R12
+	JNE         block
+	ADDQ        R15, SI
+	MOVQ        R11, R10
+	SHLQ        $0x04, R10
+	ADDQ        32(SP), R10
+	MOVQ        R10, 32(SP)
+	DECQ        (SP)
+	JNE         row
+	KMOVW       K4, K3
+	ADDQ        $0x00001840, 16(SP)
+	ADDQ        $0x00001840, 24(SP)
+	DECQ        8(SP)
+	JNE         chunk
+	VCVTDQ2PS   3072(AX), Z17
+	VCVTDQ2PS   2048(AX), Z18
+	VFMADD231PS Z29, Z17, Z18
+	VCVTDQ2PS   1024(AX), Z19
+	VFMADD231PS Z29, Z18, Z19
+	VCVTDQ2PS   (AX), Z20
+	VFMADD231PS Z29, Z19, Z20
+	VMULPS.BCST (DI), Z30, Z21
+	VMOVUPS.Z   (CX), K1, Z22
+	VFMADD231PS Z21, Z20, Z22
+	VMOVUPS     Z22, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	VCVTDQ2PS   3136(AX), Z23
+	VCVTDQ2PS   2112(AX), Z24
+	VFMADD231PS Z29, Z23, Z24
+	VCVTDQ2PS   1088(AX), Z25
+	VFMADD231PS Z29, Z24, Z25
+	VCVTDQ2PS   64(AX), Z26
+	VFMADD231PS Z29, Z25, Z26
+	VMULPS.BCST 4(DI), Z30, Z27
+	VMOVUPS.Z   (CX), K1, Z16
+	VFMADD231PS Z27, Z26, Z16
+	VMOVUPS     Z16, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	VCVTDQ2PS   3200(AX), Z17
+	VCVTDQ2PS   2176(AX), Z18
+	VFMADD231PS Z29, Z17, Z18
+	VCVTDQ2PS   1152(AX), Z19
+	VFMADD231PS Z29, Z18, Z19
+	VCVTDQ2PS   128(AX), Z20
+	VFMADD231PS Z29, Z19, Z20
+	VMULPS.BCST 8(DI), Z30, Z21
+	VMOVUPS.Z   (CX), K1, Z22
+	VFMADD231PS Z21, Z20, Z22
+	VMOVUPS     Z22, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	VCVTDQ2PS   3264(AX), Z23
+	VCVTDQ2PS   2240(AX), Z24
+	VFMADD231PS Z29, Z23, Z24
+	VCVTDQ2PS   1216(AX), Z25
+	VFMADD231PS Z29, Z24, Z25
+	VCVTDQ2PS   192(AX), Z26
+	VFMADD231PS Z29, Z25, Z26
+	VMULPS.BCST 12(DI), Z30, Z27
+	VMOVUPS.Z   (CX), K1, Z16
+	VFMADD231PS Z27, Z26, Z16
+	VMOVUPS     Z16, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	VCVTDQ2PS   3328(AX), Z17
+	VCVTDQ2PS   2304(AX), Z18
+	VFMADD231PS Z29, Z17, Z18
+	VCVTDQ2PS   1280(AX), Z19
+	VFMADD231PS Z29, Z18, Z19
+	VCVTDQ2PS   256(AX), Z20
+	VFMADD231PS Z29, Z19, Z20
+	VMULPS.BCST 16(DI), Z30, Z21
+	VMOVUPS.Z   (CX), K1, Z22
+	VFMADD231PS Z21, Z20, Z22
+	VMOVUPS     Z22, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	VCVTDQ2PS   3392(AX), Z23
+	VCVTDQ2PS   2368(AX), Z24
+	VFMADD231PS Z29, Z23, Z24
+	VCVTDQ2PS   1344(AX), Z25
+	VFMADD231PS Z29, Z24, Z25
+	VCVTDQ2PS   320(AX), Z26
+	VFMADD231PS Z29, Z25, Z26
+	VMULPS.BCST 20(DI), Z30, Z27
+	VMOVUPS.Z   (CX), K1, Z16
+	VFMADD231PS Z27, Z26, Z16
+	VMOVUPS     Z16, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	VCVTDQ2PS   3456(AX), Z17
+	VCVTDQ2PS   2432(AX), Z18
+	VFMADD231PS Z29, Z17, Z18
+	VCVTDQ2PS   1408(AX), Z19
+	VFMADD231PS Z29, Z18, Z19
+	VCVTDQ2PS   384(AX), Z20
+	VFMADD231PS Z29, Z19, Z20
+	VMULPS.BCST 24(DI), Z30, Z21
+	VMOVUPS.Z   (CX), K1, Z22
+	VFMADD231PS Z21, Z20, Z22
+	VMOVUPS     Z22, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	VCVTDQ2PS   3520(AX), Z23
+	VCVTDQ2PS   2496(AX), Z24
+	VFMADD231PS Z29, Z23, Z24
+	VCVTDQ2PS   1472(AX), Z25
+	VFMADD231PS Z29, Z24, Z25
+	VCVTDQ2PS   448(AX), Z26
+	VFMADD231PS Z29, Z25, Z26
+	VMULPS.BCST 28(DI), Z30, Z27
+	VMOVUPS.Z   (CX), K1, Z16
+	VFMADD231PS Z27, Z26, Z16
+	VMOVUPS     Z16, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	VCVTDQ2PS   3584(AX), Z17
+	VCVTDQ2PS   2560(AX), Z18
+	VFMADD231PS Z29, Z17, Z18
+	VCVTDQ2PS   1536(AX), Z19
+	VFMADD231PS Z29, Z18, Z19
+	VCVTDQ2PS   512(AX), Z20
+	VFMADD231PS Z29, Z19, Z20
+	VMULPS.BCST 32(DI), Z30, Z21
+	VMOVUPS.Z   (CX), K1, Z22
+	VFMADD231PS Z21, Z20, Z22
+	VMOVUPS     Z22, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	VCVTDQ2PS   3648(AX), Z23
+	VCVTDQ2PS   2624(AX), Z24
+	VFMADD231PS Z29, Z23, Z24
+	VCVTDQ2PS   1600(AX), Z25
+	VFMADD231PS Z29, Z24, Z25
+	VCVTDQ2PS   576(AX), Z26
+	VFMADD231PS Z29, Z25, Z26
+	VMULPS.BCST 36(DI), Z30, Z27
+	VMOVUPS.Z   (CX), K1, Z16
+	VFMADD231PS Z27, Z26, Z16
+	VMOVUPS     Z16, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	VCVTDQ2PS   3712(AX), Z17
+	VCVTDQ2PS   2688(AX), Z18
+	VFMADD231PS Z29, Z17, Z18
+	VCVTDQ2PS   1664(AX), Z19
+	VFMADD231PS Z29, Z18, Z19
+	VCVTDQ2PS   640(AX), Z20
+	VFMADD231PS Z29, Z19, Z20
+	VMULPS.BCST 40(DI), Z30, Z21
+	VMOVUPS.Z   (CX), K1, Z22
+	VFMADD231PS Z21, Z20, Z22
+	VMOVUPS     Z22, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	VCVTDQ2PS   3776(AX), Z23
+	VCVTDQ2PS   2752(AX), Z24
+	VFMADD231PS Z29, Z23, Z24
+	VCVTDQ2PS   1728(AX), Z25
+	VFMADD231PS Z29, Z24, Z25
+	VCVTDQ2PS   704(AX), Z26
+	VFMADD231PS Z29, Z25, Z26
+	VMULPS.BCST 44(DI), Z30, Z27
+	VMOVUPS.Z   (CX), K1, Z16
+	VFMADD231PS Z27, Z26, Z16
+	VMOVUPS     Z16, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	VCVTDQ2PS   3840(AX), Z17
+	VCVTDQ2PS   2816(AX), Z18
+	VFMADD231PS Z29, Z17, Z18
+	VCVTDQ2PS   1792(AX), Z19
+	VFMADD231PS Z29, Z18, Z19
+	VCVTDQ2PS   768(AX), Z20
+	VFMADD231PS Z29, Z19, Z20
+	VMULPS.BCST 48(DI), Z30, Z21
+	VMOVUPS.Z   (CX), K1, Z22
+	VFMADD231PS Z21, Z20, Z22
+	VMOVUPS     Z22, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	VCVTDQ2PS   3904(AX), Z23
+	VCVTDQ2PS   2880(AX), Z24
+	VFMADD231PS Z29, Z23, Z24
+	VCVTDQ2PS   1856(AX), Z25
+	VFMADD231PS Z29, Z24, Z25
+	VCVTDQ2PS   832(AX), Z26
+	VFMADD231PS Z29, Z25, Z26
+	VMULPS.BCST 52(DI), Z30, Z27
+	VMOVUPS.Z   (CX), K1, Z16
+	VFMADD231PS Z27, Z26, Z16
+	VMOVUPS     Z16, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	VCVTDQ2PS   3968(AX), Z17
+	VCVTDQ2PS   2944(AX), Z18
+	VFMADD231PS Z29, Z17, Z18
+	VCVTDQ2PS   1920(AX), Z19
+	VFMADD231PS Z29, Z18, Z19
+	VCVTDQ2PS   896(AX), Z20
+	VFMADD231PS Z29, Z19, Z20
+	VMULPS.BCST 56(DI), Z30, Z21
+	VMOVUPS.Z   (CX), K1, Z22
+	VFMADD231PS Z21, Z20, Z22
+	VMOVUPS     Z22, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	VCVTDQ2PS   4032(AX), Z23
+	VCVTDQ2PS   3008(AX), Z24
+	VFMADD231PS Z29, Z23, Z24
+	VCVTDQ2PS   1984(AX), Z25
+	VFMADD231PS Z29, Z24, Z25
+	VCVTDQ2PS   960(AX), Z26
+	VFMADD231PS Z29, Z25, Z26
+	VMULPS.BCST 60(DI), Z30, Z27
+	VMOVUPS.Z   (CX), K1, Z16
+	VFMADD231PS Z27, Z26, Z16
+	VMOVUPS     Z16, K2, (CX)
+	PREFETCHT0  64(CX)
+	ADDQ        R11, CX
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x78
+	BYTE        $0x49
+	BYTE        $0xc0
+	VZEROUPPER
+	RET
+
+DATA all3b800000AMX<>+0(SB)/4, $0x3b800000
+DATA all3b800000AMX<>+4(SB)/4, $0x3b800000
+DATA all3b800000AMX<>+8(SB)/4, $0x3b800000
+DATA all3b800000AMX<>+12(SB)/4, $0x3b800000
+DATA all3b800000AMX<>+16(SB)/4, $0x3b800000
+DATA all3b800000AMX<>+20(SB)/4, $0x3b800000
+DATA all3b800000AMX<>+24(SB)/4, $0x3b800000
+DATA all3b800000AMX<>+28(SB)/4, $0x3b800000
+DATA all3b800000AMX<>+32(SB)/4, $0x3b800000
+DATA all3b800000AMX<>+36(SB)/4, $0x3b800000
+DATA all3b800000AMX<>+40(SB)/4, $0x3b800000
+DATA all3b800000AMX<>+44(SB)/4, $0x3b800000
+DATA all3b800000AMX<>+48(SB)/4, $0x3b800000
+DATA all3b800000AMX<>+52(SB)/4, $0x3b800000
+DATA all3b800000AMX<>+56(SB)/4, $0x3b800000
+DATA all3b800000AMX<>+60(SB)/4, $0x3b800000
+GLOBL all3b800000AMX<>(SB), RODATA|NOPTR, $64
+
+// func cutRowsAMX(to *byte, src *float32, row int, chunks int) bool
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
+TEXT ·cutRowsAMX(SB), NOSPLIT, $0-33
+	MOVQ    to+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    row+16(FP), DX
+	MOVQ    chunks+24(FP), BX
+	MOVQ    $0xaaaaaaaaaaaaaaaa, SI
+	KMOVD   SI, K1
+	KMOVQ   SI, K2
+	VMOVUPS all7fffffffAMX<>+0(SB), Z0
+	VMOVUPS all00808080AMX<>+0(SB), Z1
+	VMOVUPS all80808080AMX<>+0(SB), Z2
+	VXORPS  Z3, Z3, Z3
+
+chunk:
+	MOVQ CX, SI
+	LEAQ 64(AX), DI
+	MOVQ AX, R8
+	MOVQ $0x00000010, R9
+
+row:
+	VMOVUPS    (SI), Z5
+	VPANDD     Z0, Z5, Z4
+	VMOVUPS    64(SI), Z6
+	VPANDD     Z0, Z6, Z7
+	VPMAXSD    Z7, Z4, Z4
+	VMOVUPS    128(SI), Z7
+	VPANDD     Z0, Z7, Z14
+	VPMAXSD    Z14, Z4, Z4
+	VMOVUPS    192(SI), Z14
+	VPANDD     Z0, Z14, Z15
+	VPMAXSD    Z15, Z4, Z4
+	VMOVUPS    256(SI), Z15
+	VPANDD     Z0, Z15, Z16
+	VPMAXSD    Z16, Z4, Z4
+	VMOVUPS    320(SI), Z16
+	VPANDD     Z0, Z16, Z17
+	VPMAXSD    Z17, Z4, Z4
+	VMOVUPS    384(SI), Z17
+	VPANDD     Z0, Z17, Z18
+	VPMAXSD    Z18, Z4, Z4
+	VMOVUPS    448(SI), Z18
+	VPANDD     Z0, Z18, Z19
+	VPMAXSD    Z19, Z4, Z4
+	VPMAXSD    Z4, Z3, Z3
+	VSHUFI32X4 $0x4e, Z4, Z4, Z19
+	VPMAXSD    Z19, Z4, Z4
+	VSHUFI32X4 $0xb1, Z4, Z4, Z19
+	VPMAXSD    Z19, Z4, Z4
+	VPSHUFD    $0x4e, Z4, Z19
+	VPMAXSD    Z19, Z4, Z4
+	VPSHUFD    $0xb1, Z4, Z19
+	VPMAXSD    Z19, Z4, Z4
+	VPADDD     all00010101AMX<>+0(SB), Z4, Z4
+	VPSRLD     $0x17, Z4, Z4
+	VPMAXSD    all00000016AMX<>+0(SB), Z4, Z4
+	VMOVUPS    all00000114AMX<>+0(SB), Z19
+	VPSUBD     Z4, Z19, Z19
+	VPSLLD     $0x17, Z19, Z19
+	VPSUBD     all00000006AMX<>+0(SB), Z4, Z4
+	VPSLLD     $0x17, Z4, Z4
+	VMOVSS     X4, (R8)
+	VMULPS     Z19, Z5, Z5
+	VCVTPS2DQ  Z5, Z5
+	VPADDD     Z1, Z5, Z5
+	VMULPS     Z19, Z6, Z6
+	VCVTPS2DQ  Z6, Z6
+	VPADDD     Z1, Z6, Z6
+	VMULPS     Z19, Z7, Z7
+	VCVTPS2DQ  Z7, Z7
+	VPADDD     Z1, Z7, Z7
+	VMULPS     Z19, Z14, Z14
+	VCVTPS2DQ  Z14, Z14
+	VPADDD     Z1, Z14, Z14
+	VPSLLD     $0x10, Z6, Z4
+	VPBLENDMW  Z4, Z5, K1, Z4
+	VPSRLD     $0x10, Z5, Z5
+	VPBLENDMW  Z6, Z5, K1, Z5
+	VPSLLD     $0x10, Z14, Z6
+	VPBLENDMW  Z6, Z7, K1, Z6
+	VPSRLD     $0x10, Z7, Z7
+	VPBLENDMW  Z14, Z7, K1, Z7
+	VPSLLD     $0x08, Z7, Z7
+	VPBLENDMB  Z7, Z5, K2, Z8
+	VPXORD     Z2, Z8, Z8
+	VMOVUPS    Z8, (DI)
+	VPSRLD     $0x08, Z4, Z5
+	VPBLENDMB  Z6, Z5, K2, Z9
+	VPXORD     Z2, Z9, Z9
+	VMOVUPS    Z9, 1024(DI)
+	VPSLLD     $0x08, Z6, Z5
+	VPBLENDMB  Z5, Z4, K2, Z10
+	VPXORD     Z2, Z10, Z10
+	VMOVUPS    Z10, 2048(DI)
+	VMULPS     Z19, Z15, Z15
+	VCVTPS2DQ  Z15, Z15
+	VPADDD     Z1, Z15, Z15
+	VMULPS     Z19, Z16, Z16
+	VCVTPS2DQ  Z16, Z16
+	VPADDD     Z1, Z16, Z16
+	VMULPS     Z19, Z17, Z17
+	VCVTPS2DQ  Z17, Z17
+	VPADDD     Z1, Z17, Z17
+	VMULPS     Z19, Z18, Z18
+	VCVTPS2DQ  Z18, Z18
+	VPADDD     Z1, Z18, Z18
+	VPSLLD     $0x10, Z16, Z4
+	VPBLENDMW  Z4, Z15, K1, Z4
+	VPSRLD     $0x10, Z15, Z5
+	VPBLENDMW  Z16, Z5, K1, Z5
+	VPSLLD     $0x10, Z18, Z6
+	VPBLENDMW  Z6, Z17, K1, Z6
+	VPSRLD     $0x10, Z17, Z7
+	VPBLENDMW  Z18, Z7, K1, Z7
+	VPSLLD     $0x08, Z7, Z7
+	VPBLENDMB  Z7, Z5, K2, Z11
+	VPXORD     Z2, Z11, Z11
+	VMOVUPS    Z11, 3072(DI)
+	VPSRLD     $0x08, Z4, Z5
+	VPBLENDMB  Z6, Z5, K2, Z12
+	VPXORD     Z2, Z12, Z12
+	VMOVUPS    Z12, 4096(DI)
+	VPSLLD     $0x08, Z6, Z5
+	VPBLENDMB  Z5, Z4, K2, Z13
+	VPXORD     Z2, Z13, Z13
+	VMOVUPS    Z13, 5120(DI)
+	ADDQ       DX, SI
+	ADDQ       $0x00000040, DI
+	ADDQ       $0x00000004, R8
+	DECQ       R9
+	JNE        row
+	ADDQ       $0x00000200, CX
+	ADDQ       $0x00001840, AX
+	DECQ       BX
+	JNE        chunk
+	VPCMPD     $0x05, all62000000AMX<>+0(SB), Z3, K1
+	KMOVW      K1, AX
+	TESTL      AX, AX
+	SETNE      AL
+	MOVB       AL, ret+32(FP)
+	VZEROUPPER
+	RET
+
+DATA all7fffffffAMX<>+0(SB)/4, $0x7fffffff
+DATA all7fffffffAMX<>+4(SB)/4, $0x7fffffff
+DATA all7fffffffAMX<>+8(SB)/4, $0x7fffffff
+DATA all7fffffffAMX<>+12(SB)/4, $0x7fffffff
+DATA all7fffffffAMX<>+16(SB)/4, $0x7fffffff
+DATA all7fffffffAMX<>+20(SB)/4, $0x7fffffff
+DATA all7fffffffAMX<>+24(SB)/4, $0x7fffffff
+DATA all7fffffffAMX<>+28(SB)/4, $0x7fffffff
+DATA all7fffffffAMX<>+32(SB)/4, $0x7fffffff
+DATA all7fffffffAMX<>+36(SB)/4, $0x7fffffff
+DATA all7fffffffAMX<>+40(SB)/4, $0x7fffffff
+DATA all7fffffffAMX<>+44(SB)/4, $0x7fffffff
+DATA all7fffffffAMX<>+48(SB)/4, $0x7fffffff
+DATA all7fffffffAMX<>+52(SB)/4, $0x7fffffff
+DATA all7fffffffAMX<>+56(SB)/4, $0x7fffffff
+DATA all7fffffffAMX<>+60(SB)/4, $0x7fffffff
+GLOBL all7fffffffAMX<>(SB), RODATA|NOPTR, $64
+
+DATA all00808080AMX<>+0(SB)/4, $0x00808080
+DATA all00808080AMX<>+4(SB)/4, $0x00808080
+DATA all00808080AMX<>+8(SB)/4, $0x00808080
+DATA all00808080AMX<>+12(SB)/4, $0x00808080
+DATA all00808080AMX<>+16(SB)/4, $0x00808080
+DATA all00808080AMX<>+20(SB)/4, $0x00808080
+DATA all00808080AMX<>+24(SB)/4, $0x00808080
+DATA all00808080AMX<>+28(SB)/4, $0x00808080
+DATA all00808080AMX<>+32(SB)/4, $0x00808080
+DATA all00808080AMX<>+36(SB)/4, $0x00808080
+DATA all00808080AMX<>+40(SB)/4, $0x00808080
+DATA all00808080AMX<>+44(SB)/4, $0x00808080
+DATA all00808080AMX<>+48(SB)/4, $0x00808080
+DATA all00808080AMX<>+52(SB)/4, $0x00808080
+DATA all00808080AMX<>+56(SB)/4, $0x00808080
+DATA all00808080AMX<>+60(SB)/4, $0x00808080
+GLOBL all00808080AMX<>(SB), RODATA|NOPTR, $64
+
+DATA all80808080AMX<>+0(SB)/4, $0x80808080
+DATA all80808080AMX<>+4(SB)/4, $0x80808080
+DATA all80808080AMX<>+8(SB)/4, $0x80808080
+DATA all80808080AMX<>+12(SB)/4, $0x80808080
+DATA all80808080AMX<>+16(SB)/4, $0x80808080
+DATA all80808080AMX<>+20(SB)/4, $0x80808080
+DATA all80808080AMX<>+24(SB)/4, $0x80808080
+DATA all80808080AMX<>+28(SB)/4, $0x80808080
+DATA all80808080AMX<>+32(SB)/4, $0x80808080
+DATA all80808080AMX<>+36(SB)/4, $0x80808080
+DATA all80808080AMX<>+40(SB)/4, $0x80808080
+DATA all80808080AMX<>+44(SB)/4, $0x80808080
+DATA all80808080AMX<>+48(SB)/4, $0x80808080
+DATA all80808080AMX<>+52(SB)/4, $0x80808080
+DATA all80808080AMX<>+56(SB)/4, $0x80808080
+DATA all80808080AMX<>+60(SB)/4, $0x80808080
+GLOBL all80808080AMX<>(SB), RODATA|NOPTR, $64
+
+DATA all00010101AMX<>+0(SB)/4, $0x00010101
+DATA all00010101AMX<>+4(SB)/4, $0x00010101
+DATA all00010101AMX<>+8(SB)/4, $0x00010101
+DATA all00010101AMX<>+12(SB)/4, $0x00010101
+DATA all00010101AMX<>+16(SB)/4, $0x00010101
+DATA all00010101AMX<>+20(SB)/4, $0x00010101
+DATA all00010101AMX<>+24(SB)/4, $0x00010101
+DATA all00010101AMX<>+28(SB)/4, $0x00010101
+DATA all00010101AMX<>+32(SB)/4, $0x00010101
+DATA all00010101AMX<>+36(SB)/4, $0x00010101
+DATA all00010101AMX<>+40(SB)/4, $0x00010101
+DATA all00010101AMX<>+44(SB)/4, $0x00010101
+DATA all00010101AMX<>+48(SB)/4, $0x00010101
+DATA all00010101AMX<>+52(SB)/4, $0x00010101
+DATA all00010101AMX<>+56(SB)/4, $0x00010101
+DATA all00010101AMX<>+60(SB)/4, $0x00010101
+GLOBL all00010101AMX<>(SB), RODATA|NOPTR, $64
+
+DATA all00000016AMX<>+0(SB)/4, $0x00000016
+DATA all00000016AMX<>+4(SB)/4, $0x00000016
+DATA all00000016AMX<>+8(SB)/4, $0x00000016
+DATA all00000016AMX<>+12(SB)/4, $0x00000016
+DATA all00000016AMX<>+16(SB)/4, $0x00000016
+DATA all00000016AMX<>+20(SB)/4, $0x00000016
+DATA all00000016AMX<>+24(SB)/4, $0x00000016
+DATA all00000016AMX<>+28(SB)/4, $0x00000016
+DATA all00000016AMX<>+32(SB)/4, $0x00000016
+DATA all00000016AMX<>+36(SB)/4, $0x00000016
+DATA all00000016AMX<>+40(SB)/4, $0x00000016
+DATA all00000016AMX<>+44(SB)/4, $0x00000016
+DATA all00000016AMX<>+48(SB)/4, $0x00000016
+DATA all00000016AMX<>+52(SB)/4, $0x00000016
+DATA all00000016AMX<>+56(SB)/4, $0x00000016
+DATA all00000016AMX<>+60(SB)/4, $0x00000016
+GLOBL all00000016AMX<>(SB), RODATA|NOPTR, $64
+
+DATA all00000114AMX<>+0(SB)/4, $0x00000114
+DATA all00000114AMX<>+4(SB)/4, $0x00000114
+DATA all00000114AMX<>+8(SB)/4, $0x00000114
+DATA all00000114AMX<>+12(SB)/4, $0x00000114
+DATA all00000114AMX<>+16(SB)/4, $0x00000114
+DATA all00000114AMX<>+20(SB)/4, $0x00000114
+DATA all00000114AMX<>+24(SB)/4, $0x00000114
+DATA all00000114AMX<>+28(SB)/4, $0x00000114
+DATA all00000114AMX<>+32(SB)/4, $0x00000114
+DATA all00000114AMX<>+36(SB)/4, $0x00000114
+DATA all00000114AMX<>+40(SB)/4, $0x00000114
+DATA all00000114AMX<>+44(SB)/4, $0x00000114
+DATA all00000114AMX<>+48(SB)/4, $0x00000114
+DATA all00000114AMX<>+52(SB)/4, $0x00000114
+DATA all00000114AMX<>+56(SB)/4, $0x00000114
+DATA all00000114AMX<>+60(SB)/4, $0x00000114
+GLOBL all00000114AMX<>(SB), RODATA|NOPTR, $64
+
+DATA all00000006AMX<>+0(SB)/4, $0x00000006
+DATA all00000006AMX<>+4(SB)/4, $0x00000006
+DATA all00000006AMX<>+8(SB)/4, $0x00000006
+DATA all00000006AMX<>+12(SB)/4, $0x00000006
+DATA all00000006AMX<>+16(SB)/4, $0x00000006
+DATA all00000006AMX<>+20(SB)/4, $0x00000006
+DATA all00000006AMX<>+24(SB)/4, $0x00000006
+DATA all00000006AMX<>+28(SB)/4, $0x00000006
+DATA all00000006AMX<>+32(SB)/4, $0x00000006
+DATA all00000006AMX<>+36(SB)/4, $0x00000006
+DATA all00000006AMX<>+40(SB)/4, $0x00000006
+DATA all00000006AMX<>+44(SB)/4, $0x00000006
+DATA all00000006AMX<>+48(SB)/4, $0x00000006
+DATA all00000006AMX<>+52(SB)/4, $0x00000006
+DATA all00000006AMX<>+56(SB)/4, $0x00000006
+DATA all00000006AMX<>+60(SB)/4, $0x00000006
+GLOBL all00000006AMX<>(SB), RODATA|NOPTR, $64
+
+DATA all62000000AMX<>+0(SB)/4, $0x62000000
+DATA all62000000AMX<>+4(SB)/4, $0x62000000
+DATA all62000000AMX<>+8(SB)/4, $0x62000000
+DATA all62000000AMX<>+12(SB)/4, $0x62000000
+DATA all62000000AMX<>+16(SB)/4, $0x62000000
+DATA all62000000AMX<>+20(SB)/4, $0x62000000
+DATA all62000000AMX<>+24(SB)/4, $0x62000000
+DATA all62000000AMX<>+28(SB)/4, $0x62000000
+DATA all62000000AMX<>+32(SB)/4, $0x62000000
+DATA all62000000AMX<>+36(SB)/4, $0x62000000
+DATA all62000000AMX<>+40(SB)/4, $0x62000000
+DATA all62000000AMX<>+44(SB)/4, $0x62000000
+DATA all62000000AMX<>+48(SB)/4, $0x62000000
+DATA all62000000AMX<>+52(SB)/4, $0x62000000
+DATA all62000000AMX<>+56(SB)/4, $0x62000000
+DATA all62000000AMX<>+60(SB)/4, $0x62000000
+GLOBL all62000000AMX<>(SB), RODATA|NOPTR, $64
+
+// func cutColumnsAMX(to *byte, src *float32, row int, chunks int) bool
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
+TEXT ·cutColumnsAMX(SB), NOSPLIT, $0-33
+	MOVQ    to+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    row+16(FP), DX
+	MOVQ    chunks+24(FP), BX
+	MOVQ    $0xaaaaaaaaaaaaaaaa, SI
+	KMOVD   SI, K1
+	KMOVQ   SI, K2
+	VMOVUPS all7fffffffAMX<>+0(SB), Z0
+	VMOVUPS all00808080AMX<>+0(SB), Z1
+	VMOVUPS all80808080AMX<>+0(SB), Z2
+	VXORPS  Z3, Z3, Z3
+	MOVQ    DX, SI
+	SHLQ    $0x04, SI
+	LEAQ    (SI)(SI*2), DI
+
+chunk:
+	MOVQ   CX, R8
+	MOVQ   $0x00000040, R9
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+
+largest:
+	VPANDD  (R8), Z0, Z6
+	VPMAXSD Z6, Z4, Z4
+	ADDQ    DX, R8
+	VPANDD  (R8), Z0, Z6
+	VPMAXSD Z6, Z5, Z5
+	ADDQ    DX, R8
+	DECQ    R9
+	JNE     largest
+	VPMAXSD Z5, Z4, Z4
+	VPMAXSD Z4, Z3, Z3
+	VPADDD  all00010101AMX<>+0(SB), Z4, Z4
+	VPSRLD  $0x17, Z4, Z4
+	VPMAXSD all00000016AMX<>+0(SB), Z4, Z4
+	VMOVUPS all00000114AMX<>+0(SB), Z5
+	VPSUBD  Z4, Z5, Z5
+	VPSLLD  $0x17, Z5, Z5
+	VPSUBD  all00000006AMX<>+0(SB), Z4, Z4
+	VPSLLD  $0x17, Z4, Z4
+	VMOVUPS Z4, (AX)
+	LEAQ    64(AX), R8
+	MOVQ    $0x00000010, R9
+
+step0:
+	VMOVUPS   (CX), Z4
+	VMOVUPS   (CX)(SI*1), Z6
+	VMOVUPS   (CX)(SI*2), Z13
+	VMOVUPS   (CX)(DI*1), Z14
+	VMULPS    Z5, Z4, Z4
+	VCVTPS2DQ Z4, Z4
+	VPADDD    Z1, Z4, Z4
+	VMULPS    Z5, Z6, Z6
+	VCVTPS2DQ Z6, Z6
+	VPADDD    Z1, Z6, Z6
+	VMULPS    Z5, Z13, Z13
+	VCVTPS2DQ Z13, Z13
+	VPADDD    Z1, Z13, Z13
+	VMULPS    Z5, Z14, Z14
+	VCVTPS2DQ Z14, Z14
+	VPADDD    Z1, Z14, Z14
+	VPSLLD    $0x10, Z6, Z15
+	VPBLENDMW Z15, Z4, K1, Z15
+	VPSRLD    $0x10, Z4, Z4
+	VPBLENDMW Z6, Z4, K1, Z4
+	VPSLLD    $0x10, Z14, Z6
+	VPBLENDMW Z6, Z13, K1, Z6
+	VPSRLD    $0x10, Z13, Z13
+	VPBLENDMW Z14, Z13, K1, Z13
+	VPSLLD    $0x08, Z13, Z13
+	VPBLENDMB Z13, Z4, K2, Z7
+	VPXORD    Z2, Z7, Z7
+	VMOVUPS   Z7, (R8)
+	VPSRLD    $0x08, Z15, Z4
+	VPBLENDMB Z6, Z4, K2, Z8
+	VPXORD    Z2, Z8, Z8
+	VMOVUPS   Z8, 1024(R8)
+	VPSLLD    $0x08, Z6, Z4
+	VPBLENDMB Z4, Z15, K2, Z9
+	VPXORD    Z2, Z9, Z9
+	VMOVUPS   Z9, 2048(R8)
+	ADDQ      DX, CX
+	ADDQ      $0x00000040, R8
+	DECQ      R9
+	JNE       step0
+	ADDQ      DI, CX
+	LEAQ      3136(AX), R8
+	MOVQ      $0x00000010, R9
+
+step1:
+	VMOVUPS   (CX), Z4
+	VMOVUPS   (CX)(SI*1), Z6
+	VMOVUPS   (CX)(SI*2), Z13
+	VMOVUPS   (CX)(DI*1), Z14
+	VMULPS    Z5, Z4, Z4
+	VCVTPS2DQ Z4, Z4
+	VPADDD    Z1, Z4, Z4
+	VMULPS    Z5, Z6, Z6
+	VCVTPS2DQ Z6, Z6
+	VPADDD    Z1, Z6, Z6
+	VMULPS    Z5, Z13, Z13
+	VCVTPS2DQ Z13, Z13
+	VPADDD    Z1, Z13, Z13
+	VMULPS    Z5, Z14, Z14
+	VCVTPS2DQ Z14, Z14
+	VPADDD    Z1, Z14, Z14
+	VPSLLD    $0x10, Z6, Z15
+	VPBLENDMW Z15, Z4, K1, Z15
+	VPSRLD    $0x10, Z4, Z4
+	VPBLENDMW Z6, Z4, K1, Z4
+	VPSLLD    $0x10, Z14, Z6
+	VPBLENDMW Z6, Z13, K1, Z6
+	VPSRLD    $0x10, Z13, Z13
+	VPBLENDMW Z14, Z13, K1, Z13
+	VPSLLD    $0x08, Z13, Z13
+	VPBLENDMB Z13, Z4, K2, Z10
+	VPXORD    Z2, Z10, Z10
+	VMOVUPS   Z10, (R8)
+	VPSRLD    $0x08, Z15, Z4
+	VPBLENDMB Z6, Z4, K2, Z11
+	VPXORD    Z2, Z11, Z11
+	VMOVUPS   Z11, 1024(R8)
+	VPSLLD    $0x08, Z6, Z4
+	VPBLENDMB Z4, Z15, K2, Z12
+	VPXORD    Z2, Z12, Z12
+	VMOVUPS   Z12, 2048(R8)
+	ADDQ      DX, CX
+	ADDQ      $0x00000040, R8
+	DECQ      R9
+	JNE       step1
+	ADDQ      DI, CX
+	ADDQ      $0x00001840, AX
+	DECQ      BX
+	JNE       chunk
+	VPCMPD    $0x05, all62000000AMX<>+0(SB), Z3, K1
+	KMOVW     K1, AX
+	TESTL     AX, AX
+	SETNE     AL
+	MOVB      AL, ret+32(FP)
+	VZEROUPPER
+	RET
 
 // func heldFloat321AMX(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
@@ -4770,6 +5444,24 @@ store:
 	VMOVUPS Z1, K1, 64(AX)
 	VZEROUPPER
 	RET
+
+DATA allffff0000AMX<>+0(SB)/4, $0xffff0000
+DATA allffff0000AMX<>+4(SB)/4, $0xffff0000
+DATA allffff0000AMX<>+8(SB)/4, $0xffff0000
+DATA allffff0000AMX<>+12(SB)/4, $0xffff0000
+DATA allffff0000AMX<>+16(SB)/4, $0xffff0000
+DATA allffff0000AMX<>+20(SB)/4, $0xffff0000
+DATA allffff0000AMX<>+24(SB)/4, $0xffff0000
+DATA allffff0000AMX<>+28(SB)/4, $0xffff0000
+DATA allffff0000AMX<>+32(SB)/4, $0xffff0000
+DATA allffff0000AMX<>+36(SB)/4, $0xffff0000
+DATA allffff0000AMX<>+40(SB)/4, $0xffff0000
+DATA allffff0000AMX<>+44(SB)/4, $0xffff0000
+DATA allffff0000AMX<>+48(SB)/4, $0xffff0000
+DATA allffff0000AMX<>+52(SB)/4, $0xffff0000
+DATA allffff0000AMX<>+56(SB)/4, $0xffff0000
+DATA allffff0000AMX<>+60(SB)/4, $0xffff0000
+GLOBL allffff0000AMX<>(SB), RODATA|NOPTR, $64
 
 // func heldBFloat162AMX(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+

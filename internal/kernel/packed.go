@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"fmt"
+	"sync/atomic"
 	"unsafe"
 )
 
@@ -11,23 +12,28 @@ type Packed struct {
 	k, n     int
 	bfloat16 bool
 	cpu      *simd
-	data     []float32 // panels of each stretch of up to maxDepth steps, one after the other
-	pieces   []byte    // the same of up to splitDepth steps, in bfloat16
+	b        operand[float32] // what it was made of, for rows that cannot be cut into digits
+	data     []float32        // panels of each stretch of up to maxDepth steps, one after the other
+	pieces   []byte           // the same of up to splitDepth steps, in bfloat16, or of up to digitDepth, in digits
 }
 
-// Pack brings op(B), k×n, into panels for [Gemm], or for [GemmBFloat16]. It returns nil where that is of no use: where the product in
-// float32 is made of pieces, which would take more memory than the matrix, or there are no products in bfloat16.
+// Pack brings op(B), k×n, into panels for [Gemm], or for [GemmBFloat16]. It returns nil where that is of no use: where there are no
+// products in bfloat16, or a number cannot be cut into digits.
 func Pack(bfloat16, transB bool, k, n int, b []float32, ldb int) *Packed {
 	checkMatrix("B", b, ldb, k, n, transB)
-	p := &Packed{k: k, n: n, bfloat16: bfloat16, cpu: cpu}
 	o := operand[float32]{b, ldb, !transB}
+	p := &Packed{k: k, n: n, bfloat16: bfloat16, cpu: cpu, b: o}
 	switch {
 	case k*n == 0 || cpu == nil:
 		return nil
 	case bfloat16 && cpu.tiles != nil:
 		p.round(o)
-	case bfloat16 || cpu.pieces():
+	case bfloat16:
 		return nil
+	case cpu.inDigits() && k >= digitLeast:
+		if p.cut(o) {
+			return nil
+		}
 	default:
 		p.copy(o)
 	}
@@ -46,11 +52,9 @@ func (p *Packed) copy(o operand[float32]) {
 }
 
 func (p *Packed) round(o operand[float32]) {
-	panels := divide(p.n, splitPanel)
-	memory := make([]byte, p.before(p.k)+63+splitHigh) // a tile's place after its last step may be past the end
-	p.pieces = memory[-uintptr(unsafe.Pointer(unsafe.SliceData(memory)))&63:][:p.before(p.k)]
-	eachDepth(p.k, func(steps span) {
-		Parallel(panels, 4, func(lo, hi int) {
+	p.pieces = aligned(p.before(p.k) + splitBytes)[:p.before(p.k)] // a tile's place after its last step may be past the end
+	eachDepth(p.k, splitDepth, splitStep, func(steps span) {
+		Parallel(divide(p.n, splitPanel), 4, func(lo, hi int) {
 			s := borrowSplitter()
 			defer splitters.Put(s)
 			s.cut(p.stretch(steps), lo, true, o, span{lo * splitPanel, min(hi*splitPanel, p.n)}, steps)
@@ -58,14 +62,47 @@ func (p *Packed) round(o operand[float32]) {
 	})
 }
 
+// cut reports whether there was a number that cannot be cut.
+func (p *Packed) cut(o operand[float32]) bool {
+	p.pieces = aligned(p.beforeDigits(p.k))
+	var wild atomic.Bool
+	eachDepth(p.k, digitDepth, digitSteps, func(steps span) {
+		Parallel(divide(p.n, digitLanes), 4, func(lo, hi int) {
+			s := borrowCutter()
+			defer cutters.Put(s)
+			d := p.digits(steps)
+			d.x = d.x[lo*d.bytes():]
+			if s.cut(d, true, o, span{lo * digitLanes, min(hi*digitLanes, p.n)}, steps) {
+				wild.Store(true)
+			}
+		})
+	})
+	return wild.Load()
+}
+
+// aligned are n bytes from the beginning of a cache line on.
+func aligned(n int) []byte {
+	memory := make([]byte, n+63)
+	return memory[-uintptr(unsafe.Pointer(unsafe.SliceData(memory)))&63:][:n]
+}
+
 // before is the number of bytes of the pieces of all steps before one at which a stretch begins, or the end.
 func (p *Packed) before(step int) int {
-	return divide(p.n, splitPanel) * divide(step, splitStep) * splitHigh
+	return divide(p.n, splitPanel) * divide(step, splitStep) * splitBytes
 }
 
 // stretch are the pieces of a stretch of steps.
 func (p *Packed) stretch(steps span) pieces {
 	return pieces{steps: divide(steps.len(), splitStep), x: p.pieces[p.before(steps.lo):p.before(steps.hi)]}
+}
+
+// beforeDigits is before, and digits is stretch, of digits.
+func (p *Packed) beforeDigits(step int) int {
+	return divide(p.n, digitLanes) * divide(step, digitSteps) * digitChunk
+}
+
+func (p *Packed) digits(steps span) digitPanels {
+	return digitPanels{chunks: divide(steps.len(), digitSteps), x: p.pieces[p.beforeDigits(steps.lo):p.beforeDigits(steps.hi)]}
 }
 
 // Multiply is [Gemm], or [GemmBFloat16], with the matrix for op(B): it sets C to the same bits.
@@ -75,12 +112,13 @@ func (p *Packed) Multiply(m int, a []float32, lda int, c []float32, ldc int, e *
 	}
 	g := newProduct(false, false, m, p.n, 0, a, lda, nil, p.n, c, ldc, false, e)
 	checkMatrix("A", a, lda, m, p.k, false)
-	g.k, g.packed = p.k, p
+	g.k, g.b, g.packed = p.k, p.b, p
 	switch {
 	case m == 0:
 	case p.bfloat16:
-		g.rounded = true
 		split(&g)
+	case p.pieces != nil:
+		multiplyDigits(&g)
 	default:
 		g.many()
 	}

@@ -87,8 +87,7 @@ func tileRelease() {
 
 const (
 	tileBytes = 1024          // 16 rows of 64 bytes
-	highBytes = 2 * tileBytes // of a panel's step: two tiles of the leading pieces
-	lowBytes  = 4 * tileBytes // two tiles of the second pieces, two of the third
+	highBytes = 2 * tileBytes // of a panel's step
 )
 
 // configureTiles writes the shapes of the tiles: all have 16 rows of 64 bytes.
@@ -114,165 +113,14 @@ func (g *isa) configureTiles() {
 	}
 }
 
-// amxTiles writes the inner kernel of the matrix product on tiles: four of them hold 32×32 elements of C, two hold pieces of A,
-// two pieces of B.
-func (g *isa) amxTiles() {
-	g.function("panels", "(a, b *byte, steps int, c *float32, ldc, rows, cols int, accumulate bool, scratch *float32, ahead *byte)",
-		`multiplies the panels a that hold some rows, each 32, by one panel b, to the first cols (1 to 32) of 32 columns of c. A
-panel has two tiles of leading pieces for each step of 32, and then two of second and two of third pieces for each. scratch has room for 32×32. Meanwhile it fetches what ahead points to into the second-level cache: 1024 bytes a step
-of a panel.`)
-	load := func(name string, r reg.Register) { Load(Param(name), r) }
-
-	// Masks of the columns.
-	load("cols", reg.RCX)
-	MOVQ(I32(-1), reg.RAX)
-	BZHIQ(reg.RCX, reg.RAX, reg.RAX)
-	KMOVW(reg.EAX, reg.K1)
-	SHRQ(U8(16), reg.RAX)
-	KMOVW(reg.EAX, reg.K2)
-
-	LEAQ(g.tileConfig, reg.RAX)
-	tileConfigure(rax)
-	load("a", reg.R8)
-	load("ahead", reg.R9)
-	load("c", reg.R10)
-	load("ldc", reg.R11)
-	SHLQ(U8(2), reg.R11)
-	load("rows", reg.R12)
-	load("scratch", reg.R13)
-
-	Label("panel")
-	// C is needed only at the end.
-	MOVQ(U32(32), reg.RCX)
-	CMPQ(reg.R12, reg.RCX)
-	CMOVQLT(reg.R12, reg.RCX)
-	MOVQ(reg.R10, reg.RSI)
-	Label("fetch")
-	PREFETCHT0(Mem{Base: reg.RSI})
-	PREFETCHT0(Mem{Base: reg.RSI, Disp: 64})
-	ADDQ(reg.R11, reg.RSI)
-	DECQ(reg.RCX)
-	JNE(LabelRef("fetch"))
-
-	MOVQ(U32(64), reg.RDX)
-	for t := range uint8(4) {
-		tileZero(t)
-	}
-	fetched := 0
-	dots := func() {
-		for i, c := range []uint8{0, 1, 2, 3} {
-			tileDotBF16(c, 4+uint8(i)/2, 6+uint8(i)&1)
-			if fetched < 1024 {
-				PREFETCHT1(Mem{Base: reg.R9, Disp: fetched})
-				fetched += 64
-			}
-		}
-	}
-	pair := func(t uint8, base general, disp int) {
-		tileLoad(t, base, disp, rdx)
-		tileLoad(t+1, base, disp+tileBytes, rdx)
-	}
-	MOVQ(reg.R8, reg.RSI)
-	load("b", reg.RDI)
-	load("steps", reg.RCX)
-
-	// The small products first, so that they do not drown in the sum of the large ones.
-	MOVQ(reg.RCX, reg.RBX)
-	SHLQ(U8(11), reg.RBX)
-	MOVQ(reg.RBX, reg.RAX)
-	ADDQ(reg.RSI, reg.RAX)
-	ADDQ(reg.RDI, reg.RBX)
-	Label("small")
-	pair(4, rax, 2*tileBytes)
-	pair(6, rdi, 0)
-	dots() // third by leading
-	pair(4, rax, 0)
-	dots() // second by leading
-	pair(6, rbx, 0)
-	dots() // second by second
-	pair(4, rsi, 0)
-	dots() // leading by second
-	pair(6, rbx, 2*tileBytes)
-	dots() // leading by third
-	ADDQ(U32(lowBytes), reg.RAX)
-	ADDQ(U32(lowBytes), reg.RBX)
-	ADDQ(U32(highBytes), reg.RSI)
-	ADDQ(U32(highBytes), reg.RDI)
-	for ; fetched < 1024; fetched += 64 {
-		PREFETCHT1(Mem{Base: reg.R9, Disp: fetched})
-	}
-	ADDQ(U32(1024), reg.R9)
-	DECQ(reg.RCX)
-	JNE(LabelRef("small"))
-	MOVQ(reg.R8, reg.RSI)
-	load("b", reg.RDI)
-	load("steps", reg.RCX)
-
-	Label("leading")
-	pair(4, rsi, 0)
-	pair(6, rdi, 0)
-	dots()
-	ADDQ(U32(highBytes), reg.RSI)
-	ADDQ(U32(highBytes), reg.RDI)
-	DECQ(reg.RCX)
-	JNE(LabelRef("leading"))
-
-	MOVQ(U32(128), reg.RDX)
-	tileStore(0, r13, 0, rdx)
-	tileStore(1, r13, 64, rdx)
-	tileStore(2, r13, 16*128, rdx)
-	tileStore(3, r13, 16*128+64, rdx)
-
-	// From scratch to C.
-	MOVQ(U32(32), reg.RCX)
-	CMPQ(reg.R12, reg.RCX)
-	CMOVQLT(reg.R12, reg.RCX)
-	SUBQ(reg.RCX, reg.R12)
-	MOVQ(reg.R13, reg.RSI)
-	load("accumulate", reg.AL)
-	TESTB(reg.AL, reg.AL)
-	JNE(LabelRef("add"))
-	for _, add := range []bool{false, true} {
-		name := map[bool]string{false: "copy", true: "add"}[add]
-		Label(name)
-		VMOVUPS(Mem{Base: reg.RSI}, reg.Z0)
-		VMOVUPS(Mem{Base: reg.RSI, Disp: 64}, reg.Z1)
-		if add {
-			VMOVUPS_Z(Mem{Base: reg.R10}, reg.K1, reg.Z2)
-			VMOVUPS_Z(Mem{Base: reg.R10, Disp: 64}, reg.K2, reg.Z3)
-			VADDPS(reg.Z2, reg.Z0, reg.Z0)
-			VADDPS(reg.Z3, reg.Z1, reg.Z1)
-		}
-		VMOVUPS(reg.Z0, reg.K1, Mem{Base: reg.R10})
-		VMOVUPS(reg.Z1, reg.K2, Mem{Base: reg.R10, Disp: 64})
-		ADDQ(reg.R11, reg.R10)
-		ADDQ(U32(128), reg.RSI)
-		DECQ(reg.RCX)
-		JNE(LabelRef(name))
-		if !add {
-			JMP(LabelRef("next"))
-		}
-	}
-
-	Label("next")
-	load("steps", reg.RAX)
-	IMUL3Q(U32(highBytes+lowBytes), reg.RAX, reg.RAX)
-	ADDQ(reg.RAX, reg.R8)
-	TESTQ(reg.R12, reg.R12)
-	JG(LabelRef("panel"))
-	tileRelease()
-	VZEROUPPER()
-	RET()
-}
-
 // aheadBytes are fetched in each step of a panel of B.
 const aheadBytes = 6 * 64
 
-// leadingPanels is panels for leading pieces alone, whose products of tiles take less time than to bring both operands from the
+// leadingPanels multiplies panels of bfloat16. Products of tiles take less time than to bring both operands from the
 // second-level cache. So 48 rows of C are made at a time, in six tiles: two are left for the operands, and those of A are loaded twice.
 func (g *isa) leadingPanels() {
 	g.function("leadingPanels", "(a, b *byte, steps int, c *float32, ldc, rows int, accumulate bool, ahead *byte)",
-		`multiplies panels of A, of 32 rows and of leading pieces alone, by one panel of B, to 32 columns of c: so many rows, and more to a
+		`multiplies panels of A, of 32 rows, by one panel of B, to 32 columns of c: so many rows, and more to a
 multiple of 16. Meanwhile it fetches what ahead points to into the second-level cache.`)
 	load := func(name string, r reg.Register) { Load(Param(name), r) }
 	LEAQ(g.tileConfig, reg.RAX)
@@ -466,13 +314,6 @@ func (g *isa) leadingPanelsWithoutTiles() {
 	g.end()
 }
 
-// splits writes what makes panels of float32.
-func (g *isa) splits() {
-	g.split()
-	g.round()
-	g.finish()
-}
-
 // finish is the end of a product that leadingPanels has made in a place of its own.
 func (g *isa) finish() {
 	g.function("finish", "(dst *float32, ldd int, src, bias, residual *float32, ldr, rows int)",
@@ -503,123 +344,52 @@ and residual may be nil, dst may be src or residual.`)
 	g.end()
 }
 
-// blocks runs body for each of 16 rows of each step: with the addresses of two vectors of it, at v0 and v1, and of the
-// row of the step's tiles at high and low, that many bytes a step.
-func (g *isa) blocks(pieces bool, body func(v0, v1, high, low Mem)) {
-	high, src := pointer("high"), pointer("src")
-	low := high
-	if pieces {
-		low = pointer("low")
-	}
+// round makes panels of bfloat16.
+func (g *isa) round() {
+	g.function("round", "(to *byte, src *float32, row, second, step, steps int)",
+		`fills one tile of each step with 16 rows of 32, rounded to the nearest bfloat16, ties to even. The first 16 of a row are
+at src, the others second bytes later; the next row is row bytes after, the next step's step bytes.`)
+	bias, one, quiet := g.set32(0x7fff), g.set32(1), g.set32(0x00400000)
+	to, src := pointer("to"), pointer("src")
 	row, second, step, steps := integer("row"), integer("second"), integer("step"), integer("steps")
 	Label("step")
 	p, q, n := GP64(), GP64(), GP64()
 	MOVQ(src, p)
 	LEAQ(Mem{Base: src, Index: second, Scale: 1}, q)
 	MOVQ(U32(16), n)
-	h, l := GP64(), GP64()
-	MOVQ(high, h)
-	if pieces {
-		MOVQ(low, l)
-	}
+	tile := GP64()
+	MOVQ(to, tile)
 	Label("row")
-	body(at(p), at(q), at(h), at(l))
+	x := []reg.VecVirtual{g.vec(), g.vec()}
+	VMOVUPS(at(p), x[0])
+	VMOVUPS(at(q), x[1])
+	for i := range x {
+		odd, rounded, k := g.vec(), g.vec(), K()
+		VPSRLD(U8(16), x[i], odd)
+		VPANDD(one, odd, odd)
+		VPADDD(bias, x[i], rounded)
+		VPADDD(odd, rounded, rounded)
+		VCMPPS(U8(3), x[i], x[i], k) // a NaN stays one
+		VPORD(quiet, x[i], k, rounded)
+		x[i] = rounded
+	}
+	packed := g.vec()
+	VPSRLD(U8(16), x[0], x[0])
+	VPSRLD(U8(16), x[1], x[1])
+	VPSLLD(U8(16), x[1], packed)
+	VPORD(x[0], packed, packed)
+	VMOVUPS(packed, at(tile))
 	PREFETCHT0(Mem{Base: p, Index: step, Scale: 1}) // of the next step
 	PREFETCHT0(Mem{Base: q, Index: step, Scale: 1})
 	ADDQ(row, p)
 	ADDQ(row, q)
-	ADDQ(U32(64), h)
-	if pieces {
-		ADDQ(U32(64), l)
-	}
+	ADDQ(U32(64), tile)
 	DECQ(n)
 	JNE(LabelRef("row"))
 	ADDQ(step, src)
-	ADDQ(U32(highBytes), high)
-	if pieces {
-		ADDQ(U32(lowBytes), low)
-	}
+	ADDQ(U32(highBytes), to)
 	DECQ(steps)
 	JNE(LabelRef("step"))
-}
-
-// split cuts float32 into three bfloat16 that add up to it: 8 bits each, the nearest, so the rest may have either sign.
-func (g *isa) split() {
-	g.function("split", "(high, low *byte, src *float32, row, second, step, steps int) bool",
-		`fills one tile of each step with the leading pieces of 16 rows of 32, at high, and two, 2048 bytes apart,
-with the second and the third, at low. The first 16 of a row are at src, the others second bytes later; the next row is row bytes
-after, the next step's step bytes. It reports whether there is a number that cannot be cut: a NaN, an infinity, or what would round to one.`)
-	half, mask, largest := g.set32(0x8000), g.set32(0xffff0000), g.zero()
-	g.blocks(true, func(v0, v1, high, low Mem) {
-		x := []reg.VecVirtual{g.vec(), g.vec()}
-		VMOVUPS(v0, x[0])
-		VMOVUPS(v1, x[1])
-		for i := range x {
-			t := g.vec()
-			VPSLLD(U8(1), x[i], t)
-			VPMAXUD(t, largest, largest)
-		}
-		for piece := range 3 {
-			part := []reg.VecVirtual{x[0], x[1]}
-			if piece < 2 {
-				for i := range x {
-					part[i] = g.vec()
-					VPADDD(half, x[i], part[i])
-					VPANDD(mask, part[i], part[i])
-					VSUBPS(part[i], x[i], x[i])
-				}
-			}
-			packed := g.vec()
-			VPSRLD(U8(16), part[0], packed)
-			if piece == 2 { // of a tiny number more is left than fits
-				VPANDD(mask, part[1], part[1])
-			}
-			VPORD(part[1], packed, packed)
-			to := high
-			if piece > 0 {
-				to = low.Offset(highBytes * (piece - 1))
-			}
-			VMOVUPS(packed, to)
-		}
-	})
-	k := K()
-	limit := g.set32(0x7f7f8000 << 1 & 0xffffffff)
-	VPCMPUD(U8(5), limit, largest, k) // not less
-	flags, found := GP32(), GP8()
-	KMOVW(k, flags)
-	TESTL(flags, flags)
-	SETNE(found)
-	Store(found, ReturnIndex(0))
-	g.end()
-}
-
-// round is the leading pieces alone.
-func (g *isa) round() {
-	g.function("round", "(high *byte, src *float32, row, second, step, steps int)",
-		`fills one tile of each step with 16 rows of 32, rounded to the nearest bfloat16, ties to even. The arguments are those of
-split.`)
-	bias, one, quiet := g.set32(0x7fff), g.set32(1), g.set32(0x00400000)
-	g.blocks(false, func(v0, v1, high, _ Mem) {
-		x := []reg.VecVirtual{g.vec(), g.vec()}
-		VMOVUPS(v0, x[0])
-		VMOVUPS(v1, x[1])
-		for i := range x {
-			odd, rounded, k := g.vec(), g.vec(), K()
-			VPSRLD(U8(16), x[i], odd)
-			VPANDD(one, odd, odd)
-			VPADDD(bias, x[i], rounded)
-			VPADDD(odd, rounded, rounded)
-			VCMPPS(U8(3), x[i], x[i], k) // a NaN stays one
-			VPORD(quiet, x[i], k, rounded)
-			x[i] = rounded
-		}
-		packed := g.vec()
-		VPSRLD(U8(16), x[0], x[0])
-		VPSRLD(U8(16), x[1], x[1])
-		VPSLLD(U8(16), x[1], packed)
-		VPORD(x[0], packed, packed)
-		VMOVUPS(packed, high)
-	})
 	VZEROUPPER()
 	RET()
 }

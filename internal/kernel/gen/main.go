@@ -26,10 +26,12 @@ func main() {
 		g.heldBytes()
 	case "AMX":
 		g.configureTiles()
-		g.amxTiles()
 		g.leadingPanels()
 		g.leadingPanelsWithoutTiles()
-		g.splits()
+		g.round()
+		g.finish()
+		g.digitTiles()
+		g.digits()
 		g.held()
 		g.heldBytes()
 	default:

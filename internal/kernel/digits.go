@@ -1,0 +1,245 @@
+package kernel
+
+import (
+	"sync"
+	"sync/atomic"
+	"unsafe"
+)
+
+// On tiles of int8 a product of float32 is one of digits. Of 128 numbers along k, each lane has a scale, a power of two: its numbers are
+// integers of 24 bits of it, rounded to nearest, in three digits of 8 bits. The products of two digits are exact, and so are
+// their sums over a chunk; those of each order, first by first, first by second and second by first, and so on, are added up by
+// themselves, and only third by third is left out. The chunks are then added in ascending order in float32.
+//
+// This is the scheme of Ozaki, Ogita, Oishi and Rump ("Error-free transformations of matrix multiplication by using fast routines of matrix
+// multiplication and its applications", Numerical Algorithms 59, 2012) with a fixed number of slices. An error is at most 1.01·2⁻²² of the
+// product of the two lanes' largest numbers for each of the 128, but for the rounding of the sums; digits_test.go compares this with sums
+// in float32, which are less exact for numbers of like magnitude, and more where small ones lie among large.
+const (
+	digitLanes = 16                   // of a panel
+	digitSteps = 128                  // numbers of a lane in a chunk: two steps of the tiles
+	digitChunk = 4*digitLanes + 6<<10 // bytes: a scale for each lane; of each step a tile of each digit
+	digitDepth = 6 * digitSteps       // cut at a time
+	digitRows  = 4096                 // rows of A cut at a time
+	digitGroup = 12                   // panels of B that one goroutine cuts and keeps in the second-level cache
+	digitBlock = 16                   // panels of A that meet these, kept there as well
+	digitWide  = 4                    // panels of B of which a chunk stays in the first-level cache
+	digitAhead = 512                  // bytes fetched ahead in a chunk of two panels
+	digitLeast = 192                  // below so many steps the product is in float32
+)
+
+// inDigits reports whether float32 is best multiplied in digits.
+func (s *simd) inDigits() bool { return s != nil && s.tiles != nil && s.tiles.digits != nil }
+
+// digitPanels are the panels of some lanes of an operand.
+type digitPanels struct {
+	chunks int
+	x      []byte
+	back   func()
+}
+
+func newDigitPanels(lanes, k int) digitPanels {
+	p := digitPanels{chunks: divide(k, digitSteps)}
+	n := divide(lanes, digitLanes) * p.bytes()
+	s := borrow[float32](n/4 + 16)
+	x := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s.x))), 4*len(s.x))
+	p.x, p.back = x[-uintptr(unsafe.Pointer(unsafe.SliceData(x)))&63:][:n], s.giveBack
+	return p
+}
+
+// bytes of a panel.
+func (p digitPanels) bytes() int { return p.chunks * digitChunk }
+
+// cutter cuts operands into digits, with room for what has to be brought into shape first.
+type cutter struct {
+	*simd
+	buffer [digitLanes * digitSteps]float32
+	sums   [8*digitLanes*digitLanes + 16]float32
+	block  [digitLanes * digitLanes * digitWide]float32
+}
+
+// cut cuts some lanes of an operand into panels, from the first one on. It reports whether there was a number that cannot be cut.
+func (s *cutter) cut(p digitPanels, right bool, o operand[float32], lanes, steps span) (wild bool) {
+	for chunk := range p.chunks {
+		first := steps.lo + chunk*digitSteps
+		k := min(digitSteps, steps.hi-first)
+		for lane := lanes.lo; lane < lanes.hi; lane += digitLanes {
+			at := (lane-lanes.lo)/digitLanes*p.bytes() + chunk*digitChunk
+			wild = s.panel(&p.x[at], right, o, lane, min(digitLanes, lanes.hi-lane), first, k) || wild
+		}
+	}
+	return wild
+}
+
+// panel cuts a chunk of a panel.
+func (s *cutter) panel(chunk *byte, right bool, o operand[float32], lane, lanes, first, k int) (wild bool) {
+	whole := k == digitSteps && lanes == 16
+	if !whole {
+		clear(s.buffer[:])
+	}
+	if right {
+		src, row := &s.buffer[0], 16
+		switch {
+		case o.side && whole:
+			src, row = &o.x[first*o.ld+lane], o.ld
+		case o.side:
+			for p := range k {
+				copy(s.buffer[16*p:16*p+lanes], o.x[(first+p)*o.ld+lane:])
+			}
+		default:
+			s.packTranspose(src, row, &o.x[lane*o.ld+first], o.ld, lanes, k)
+		}
+		return s.tiles.cutColumns(chunk, src, 4*row, 1)
+	}
+	src, row := &s.buffer[0], digitSteps
+	switch {
+	case !o.side && whole:
+		src, row = &o.x[lane*o.ld+first], o.ld
+	case !o.side:
+		for i := range lanes {
+			copy(s.buffer[i*digitSteps:i*digitSteps+k], o.x[(lane+i)*o.ld+first:])
+		}
+	default:
+		for p := 0; p < k; p += 16 {
+			s.packTranspose(&s.buffer[p], row, &o.x[(first+p)*o.ld+lane], o.ld, min(16, k-p), lanes)
+		}
+	}
+	return s.tiles.cutRows(chunk, src, 4*row, 1)
+}
+
+var cutters = sync.Pool{New: func() any { return &cutter{} }}
+
+func borrowCutter() *cutter {
+	s := cutters.Get().(*cutter)
+	s.simd = cpu
+	return s
+}
+
+// multiplyDigits multiplies in digits.
+func multiplyDigits(g *product[float32]) {
+	eachDepth(g.k, digitDepth, digitSteps, func(steps span) {
+		for i := 0; i < g.m; i += digitRows {
+			digitPart(g, span{i, min(i+digitRows, g.m)}, steps)
+		}
+	})
+}
+
+// digitPart adds the products of some rows and steps: A is cut once; whoever takes some columns cuts those of B, which stay in its
+// second-level cache while A passes by.
+func digitPart(g *product[float32], rows, steps span) {
+	a := newDigitPanels(rows.len(), steps.len())
+	defer a.back()
+	tasksA := divide(rows.len(), digitLanes)
+	panels := divide(g.n, digitLanes)
+	group := digitLanes * divide(panels, roundUp(divide(panels, digitGroup), Threads()))
+	var wild atomic.Bool
+	var cutting latch
+	cutting.add(tasksA)
+	task := func(t int) {
+		s := borrowCutter()
+		defer cutters.Put(s)
+		if t < tasksA {
+			lanes := span{rows.lo + t*digitLanes, min(rows.lo+(t+1)*digitLanes, rows.hi)}
+			part := digitPanels{chunks: a.chunks, x: a.x[t*a.bytes():]}
+			if s.cut(part, false, g.a, lanes, steps) {
+				wild.Store(true)
+			}
+			cutting.done()
+			return
+		}
+		cols := span{(t - tasksA) * group, min((t-tasksA+1)*group, g.n)}
+		var b digitPanels
+		bad := false
+		if g.packed != nil {
+			b = g.packed.digits(steps)
+			b.x = b.x[cols.lo/digitLanes*b.bytes():]
+		} else {
+			b = newDigitPanels(cols.len(), steps.len())
+			defer b.back()
+			bad = s.cut(b, true, g.b, cols, steps)
+		}
+		cutting.wait()
+		if bad || wild.Load() {
+			g.uncut(rows, cols, steps)
+			return
+		}
+		s.multiply(g, a, b, rows, cols, steps)
+	}
+	tasks := tasksA + divide(g.n, group)
+	if rows.len()*g.n*steps.len() < serialWork {
+		for t := range tasks {
+			task(t)
+		}
+		return
+	}
+	inOrder(tasks, task)
+}
+
+// multiply adds the product of the digits to some rows and columns of C.
+func (s *cutter) multiply(g *product[float32], a, b digitPanels, rows, cols, steps span) {
+	accumulate := g.accumulate || steps.lo > 0
+	for i := 0; i < rows.len(); i += digitBlock * digitLanes {
+		height := min(digitBlock*digitLanes, rows.len()-i)
+		for j := 0; j < cols.len(); j += digitWide * digitLanes {
+			c, width := g.c[(rows.lo+i)*g.ldc+cols.lo+j:], min(digitWide*digitLanes, cols.len()-j)
+			soon := (i/digitLanes+digitBlock)*a.bytes() + j/digitLanes*digitBlock*a.chunks*digitAhead
+			s.panels(a, i/digitLanes, &b.x[j/digitLanes*b.bytes()], c, g.ldc, height, width, accumulate, &a.x[min(soon, len(a.x)-1)])
+		}
+		if steps.hi == g.k {
+			g.finish(rows.lo+i, rows.lo+i+height, cols.lo, cols.hi)
+		}
+	}
+}
+
+// panels multiplies panels of A, from the first on, by a few of B. Where not all of a panel's rows or columns are there, it does so in a
+// place of its own.
+func (s *cutter) panels(a digitPanels, first int, b *byte, c []float32, ldc, rows, cols int, accumulate bool, ahead *byte) {
+	sums := align(&s.sums[0])
+	wide := divide(cols, digitLanes)
+	if whole := rows / digitLanes; whole > 0 && cols%digitLanes == 0 {
+		s.tiles.digits(&a.x[first*a.bytes()], b, a.chunks, &c[0], ldc, whole, wide, accumulate, sums, ahead)
+		first, rows = first+whole, rows-whole*digitLanes
+		c = c[min(len(c), whole*digitLanes*ldc):]
+	}
+	for ; rows > 0; first, rows = first+1, rows-digitLanes {
+		height, ld := min(rows, digitLanes), wide*digitLanes
+		if accumulate {
+			for i := range height {
+				copy(s.block[i*ld:i*ld+cols], c[i*ldc:])
+			}
+		}
+		s.tiles.digits(&a.x[first*a.bytes()], b, a.chunks, &s.block[0], ld, 1, wide, accumulate, sums, ahead)
+		for i := range height {
+			copy(c[i*ldc:i*ldc+cols], s.block[i*ld:])
+		}
+		c = c[min(len(c), digitLanes*ldc):]
+	}
+}
+
+// align is the first address of a cache line's beginning, at p or after it.
+func align(p *float32) *float32 {
+	return (*float32)(unsafe.Add(unsafe.Pointer(p), -uintptr(unsafe.Pointer(p))&63))
+}
+
+// uncut computes some of the product in float32, for numbers that cannot be cut.
+func (g *product[T]) uncut(rows, cols, steps span) {
+	part := *g
+	part.m, part.n, part.k, part.e = rows.len(), cols.len(), steps.len(), nil
+	part.packed = nil
+	part.a.x = g.a.from(rows.lo, steps.lo)
+	part.b.x = g.b.from(cols.lo, steps.lo)
+	part.c = g.c[rows.lo*g.ldc+cols.lo:]
+	part.accumulate = g.accumulate || steps.lo > 0
+	part.plain()
+	if steps.hi == g.k {
+		g.finish(rows.lo, rows.hi, cols.lo, cols.hi)
+	}
+}
+
+// from is the operand's memory from a lane's step on.
+func (o operand[T]) from(lane, step int) []T {
+	if o.side {
+		return o.x[step*o.ld+lane:]
+	}
+	return o.x[lane*o.ld+step:]
+}
