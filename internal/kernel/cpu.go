@@ -32,6 +32,7 @@ type simd struct {
 	maximum          func(x *float32, n int) float32
 	expSum           func(dst, x *float32, n int, shift float32) float64
 	scaledDifference func(dst, p, d *float32, n int, delta float32)
+	subtract         func(dst, x *float32, n int, b float64)
 	drop             func(x *float32, n int, key, factor, threshold uint32, scale float32)
 
 	layerNorm         func(y, x, gamma, beta *float32, n int, eps float32, stats *[2]float32)

@@ -4606,6 +4606,54 @@ done89:
 	VZEROUPPER
 	RET
 
+// func subtractAVX2(dst *float32, x *float32, n int, b float64)
+// Requires: AVX, AVX2, SSE2
+TEXT ·subtractAVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVSD        b+24(FP), X0
+	VBROADCASTSD X0, Y0
+	XORQ         BX, BX
+	SUBQ         $0x08, DX
+	JL           tail91
+
+loop90:
+	VMOVUPS      (CX)(BX*4), Y1
+	VCVTPS2PD    X1, Y2
+	VEXTRACTF128 $0x01, Y1, X1
+	VCVTPS2PD    X1, Y1
+	VSUBPD       Y0, Y2, Y2
+	VSUBPD       Y0, Y1, Y1
+	VCVTPD2PSY   Y2, X3
+	VCVTPD2PSY   Y1, X1
+	VINSERTF128  $0x01, X1, Y3, Y3
+	VMOVUPS      Y3, (AX)(BX*4)
+	ADDQ         $0x08, BX
+	SUBQ         $0x08, DX
+	JGE          loop90
+
+tail91:
+	ADDQ         $0x08, DX
+	JE           done92
+	LEAQ         lanesAVX2<>+32(SB), SI
+	NEGQ         DX
+	VMOVUPS      (SI)(DX*4), Y1
+	VMASKMOVPS   (CX)(BX*4), Y1, Y2
+	VCVTPS2PD    X2, Y3
+	VEXTRACTF128 $0x01, Y2, X2
+	VCVTPS2PD    X2, Y2
+	VSUBPD       Y0, Y3, Y3
+	VSUBPD       Y0, Y2, Y2
+	VCVTPD2PSY   Y3, X4
+	VCVTPD2PSY   Y2, X2
+	VINSERTF128  $0x01, X2, Y4, Y4
+	VMASKMOVPS   Y4, Y1, (AX)(BX*4)
+
+done92:
+	VZEROUPPER
+	RET
+
 // func dropAVX2(x *float32, n int, key uint32, factor uint32, threshold uint32, scale float32)
 // Requires: AVX, AVX2, SSE
 TEXT ·dropAVX2(SB), NOSPLIT, $0-32
@@ -4626,9 +4674,9 @@ TEXT ·dropAVX2(SB), NOSPLIT, $0-32
 	VPADDD       Y1, Y4, Y1
 	XORQ         DX, DX
 	SUBQ         $0x08, CX
-	JL           tail91
+	JL           tail94
 
-loop90:
+loop93:
 	VPMULLD  Y2, Y1, Y4
 	VPSRLD   $0x10, Y4, Y5
 	VPXOR    Y5, Y4, Y4
@@ -4647,11 +4695,11 @@ loop90:
 	VPADDD   all00000008AVX2<>+0(SB), Y1, Y1
 	ADDQ     $0x08, DX
 	SUBQ     $0x08, CX
-	JGE      loop90
+	JGE      loop93
 
-tail91:
+tail94:
 	ADDQ       $0x08, CX
-	JE         done92
+	JE         done95
 	LEAQ       lanesAVX2<>+32(SB), BX
 	NEGQ       CX
 	VMOVUPS    (BX)(CX*4), Y4
@@ -4672,7 +4720,7 @@ tail91:
 	VMASKMOVPS Y5, Y4, (AX)(DX*4)
 	VPADDD     all00000008AVX2<>+0(SB), Y1, Y1
 
-done92:
+done95:
 	VZEROUPPER
 	RET
 
@@ -4729,25 +4777,25 @@ TEXT ·layerNormAVX2(SB), NOSPLIT, $0-56
 	XORQ       DI, DI
 	MOVQ       SI, R8
 	SUBQ       $0x08, R8
-	JL         tail94
+	JL         tail97
 
-loop93:
+loop96:
 	VMOVUPS (CX)(DI*4), Y2
 	VADDPS  Y2, Y1, Y1
 	ADDQ    $0x08, DI
 	SUBQ    $0x08, R8
-	JGE     loop93
+	JGE     loop96
 
-tail94:
+tail97:
 	ADDQ       $0x08, R8
-	JE         done95
+	JE         done98
 	LEAQ       lanesAVX2<>+32(SB), R9
 	NEGQ       R8
 	VMOVUPS    (R9)(R8*4), Y2
 	VMASKMOVPS (CX)(DI*4), Y2, Y2
 	VADDPS     Y2, Y1, Y1
 
-done95:
+done98:
 	VEXTRACTF128 $0x01, Y1, X2
 	VADDPS       X2, X1, X1
 	VMOVHLPS     X1, X1, X2
@@ -4760,19 +4808,19 @@ done95:
 	XORQ         DI, DI
 	MOVQ         SI, R8
 	SUBQ         $0x08, R8
-	JL           tail97
+	JL           tail100
 
-loop96:
+loop99:
 	VMOVUPS     (CX)(DI*4), Y3
 	VSUBPS      Y1, Y3, Y3
 	VFMADD231PS Y3, Y3, Y2
 	ADDQ        $0x08, DI
 	SUBQ        $0x08, R8
-	JGE         loop96
+	JGE         loop99
 
-tail97:
+tail100:
 	ADDQ        $0x08, R8
-	JE          done98
+	JE          done101
 	LEAQ        lanesAVX2<>+32(SB), R9
 	NEGQ        R8
 	VMOVUPS     (R9)(R8*4), Y3
@@ -4781,7 +4829,7 @@ tail97:
 	VANDPS      Y4, Y3, Y4
 	VFMADD231PS Y4, Y4, Y2
 
-done98:
+done101:
 	VEXTRACTF128 $0x01, Y2, X3
 	VADDPS       X3, X2, X2
 	VMOVHLPS     X2, X2, X3
@@ -4800,9 +4848,9 @@ done98:
 	VMOVSS       X0, 4(DI)
 	XORQ         DI, DI
 	SUBQ         $0x08, SI
-	JL           tail100
+	JL           tail103
 
-loop99:
+loop102:
 	VMOVUPS     (CX)(DI*4), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMULPS      Y0, Y2, Y2
@@ -4812,11 +4860,11 @@ loop99:
 	VMOVUPS     Y3, (AX)(DI*4)
 	ADDQ        $0x08, DI
 	SUBQ        $0x08, SI
-	JGE         loop99
+	JGE         loop102
 
-tail100:
+tail103:
 	ADDQ        $0x08, SI
-	JE          done101
+	JE          done104
 	LEAQ        lanesAVX2<>+32(SB), R8
 	NEGQ        SI
 	VMOVUPS     (R8)(SI*4), Y2
@@ -4828,7 +4876,7 @@ tail100:
 	VFMADD213PS Y1, Y3, Y0
 	VMASKMOVPS  Y0, Y2, (AX)(DI*4)
 
-done101:
+done104:
 	VZEROUPPER
 	RET
 
@@ -4850,9 +4898,9 @@ TEXT ·layerNormBackwardAVX2(SB), NOSPLIT, $0-48
 	XORQ         DI, DI
 	MOVQ         SI, R8
 	SUBQ         $0x08, R8
-	JL           tail103
+	JL           tail106
 
-loop102:
+loop105:
 	VMOVUPS     (CX)(DI*4), Y5
 	VMOVUPS     (DX)(DI*4), Y6
 	VMOVUPS     (BX)(DI*4), Y7
@@ -4863,11 +4911,11 @@ loop102:
 	VFMADD231PS Y5, Y6, Y4
 	ADDQ        $0x08, DI
 	SUBQ        $0x08, R8
-	JGE         loop102
+	JGE         loop105
 
-tail103:
+tail106:
 	ADDQ        $0x08, R8
-	JE          done104
+	JE          done107
 	LEAQ        lanesAVX2<>+32(SB), R9
 	NEGQ        R8
 	VMOVUPS     (R9)(R8*4), Y5
@@ -4880,7 +4928,7 @@ tail103:
 	VADDPS      Y6, Y3, Y3
 	VFMADD231PS Y6, Y7, Y4
 
-done104:
+done107:
 	VEXTRACTF128 $0x01, Y3, X5
 	VADDPS       X5, X3, X3
 	VMOVHLPS     X3, X3, X5
@@ -4899,9 +4947,9 @@ done104:
 	VBROADCASTSS X4, Y1
 	XORQ         DI, DI
 	SUBQ         $0x08, SI
-	JL           tail106
+	JL           tail109
 
-loop105:
+loop108:
 	VMOVUPS      (CX)(DI*4), Y4
 	VMOVUPS      (DX)(DI*4), Y5
 	VMOVUPS      (BX)(DI*4), Y6
@@ -4914,11 +4962,11 @@ loop105:
 	VMOVUPS      Y4, (AX)(DI*4)
 	ADDQ         $0x08, DI
 	SUBQ         $0x08, SI
-	JGE          loop105
+	JGE          loop108
 
-tail106:
+tail109:
 	ADDQ         $0x08, SI
-	JE           done107
+	JE           done110
 	LEAQ         lanesAVX2<>+32(SB), R8
 	NEGQ         SI
 	VMOVUPS      (R8)(SI*4), Y4
@@ -4933,7 +4981,7 @@ tail106:
 	VMULPS       Y2, Y5, Y5
 	VMASKMOVPS   Y5, Y4, (AX)(DI*4)
 
-done107:
+done110:
 	VZEROUPPER
 	RET
 
@@ -4951,12 +4999,12 @@ TEXT ·layerNormScalesAVX2(SB), NOSPLIT, $0-48
 	VBROADCASTSS X1, Y1
 	XORQ         DI, DI
 	SUBQ         $0x08, SI
-	JL           tail109
+	JL           tail112
 
-loop108:
+loop111:
 	VMOVUPS     (DX)(DI*4), Y2
 	TESTQ       AX, AX
-	JE          skip111
+	JE          skip114
 	VMOVUPS     (BX)(DI*4), Y3
 	VMOVUPS     (AX)(DI*4), Y4
 	VSUBPS      Y0, Y3, Y3
@@ -4964,27 +5012,27 @@ loop108:
 	VFMADD231PS Y2, Y3, Y4
 	VMOVUPS     Y4, (AX)(DI*4)
 
-skip111:
+skip114:
 	TESTQ   CX, CX
-	JE      skip112
+	JE      skip115
 	VMOVUPS (CX)(DI*4), Y3
 	VADDPS  Y3, Y2, Y2
 	VMOVUPS Y2, (CX)(DI*4)
 
-skip112:
+skip115:
 	ADDQ $0x08, DI
 	SUBQ $0x08, SI
-	JGE  loop108
+	JGE  loop111
 
-tail109:
+tail112:
 	ADDQ        $0x08, SI
-	JE          done110
+	JE          done113
 	LEAQ        lanesAVX2<>+32(SB), R8
 	NEGQ        SI
 	VMOVUPS     (R8)(SI*4), Y2
 	VMASKMOVPS  (DX)(DI*4), Y2, Y3
 	TESTQ       AX, AX
-	JE          skip113
+	JE          skip116
 	VMASKMOVPS  (BX)(DI*4), Y2, Y4
 	VMASKMOVPS  (AX)(DI*4), Y2, Y5
 	VSUBPS      Y0, Y4, Y4
@@ -4992,15 +5040,15 @@ tail109:
 	VFMADD231PS Y3, Y4, Y5
 	VMASKMOVPS  Y5, Y2, (AX)(DI*4)
 
-skip113:
+skip116:
 	TESTQ      CX, CX
-	JE         skip114
+	JE         skip117
 	VMASKMOVPS (CX)(DI*4), Y2, Y0
 	VADDPS     Y0, Y3, Y3
 	VMASKMOVPS Y3, Y2, (CX)(DI*4)
 
-skip114:
-done110:
+skip117:
+done113:
 	VZEROUPPER
 	RET
 
@@ -5024,19 +5072,19 @@ TEXT ·adamAVX2(SB), NOSPLIT, $0-48
 	MOVL         4(DI), DI
 	XORQ         R8, R8
 	SUBQ         $0x08, SI
-	JL           tail116
+	JL           tail119
 
-loop115:
+loop118:
 	VMOVUPS     (AX)(R8*4), Y8
 	VMOVUPS     (CX)(R8*4), Y9
 	VMOVUPS     (DX)(R8*4), Y10
 	VMOVUPS     (BX)(R8*4), Y11
 	VMULPS      Y0, Y8, Y8
 	TESTQ       DI, DI
-	JE          skip118
+	JE          skip121
 	VFMADD231PS Y1, Y8, Y9
 
-skip118:
+skip121:
 	VSUBPS      Y10, Y9, Y12
 	VFMADD231PS Y2, Y12, Y10
 	VMOVUPS     Y10, (DX)(R8*4)
@@ -5053,11 +5101,11 @@ skip118:
 	VMOVUPS     Y8, (AX)(R8*4)
 	ADDQ        $0x08, R8
 	SUBQ        $0x08, SI
-	JGE         loop115
+	JGE         loop118
 
-tail116:
+tail119:
 	ADDQ        $0x08, SI
-	JE          done117
+	JE          done120
 	LEAQ        lanesAVX2<>+32(SB), R9
 	NEGQ        SI
 	VMOVUPS     (R9)(SI*4), Y8
@@ -5067,10 +5115,10 @@ tail116:
 	VMASKMOVPS  (BX)(R8*4), Y8, Y12
 	VMULPS      Y0, Y9, Y9
 	TESTQ       DI, DI
-	JE          skip119
+	JE          skip122
 	VFMADD231PS Y1, Y9, Y10
 
-skip119:
+skip122:
 	VSUBPS      Y11, Y10, Y0
 	VFMADD231PS Y2, Y0, Y11
 	VMASKMOVPS  Y11, Y8, (DX)(R8*4)
@@ -5086,6 +5134,6 @@ skip119:
 	VADDPS      Y11, Y9, Y9
 	VMASKMOVPS  Y9, Y8, (AX)(R8*4)
 
-done117:
+done120:
 	VZEROUPPER
 	RET

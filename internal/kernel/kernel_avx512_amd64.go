@@ -314,6 +314,11 @@ func expSumAVX512(dst *float32, x *float32, n int, shift float32) float64
 //go:noescape
 func scaledDifferenceAVX512(dst *float32, p *float32, d *float32, n int, delta float32)
 
+// subtractAVX512 sets dst = x-b, computed in float64.
+//
+//go:noescape
+func subtractAVX512(dst *float32, x *float32, n int, b float64)
+
 // dropAVX512 multiplies x[i] by scale, or by zero where the hash of i is below the threshold.
 //
 //go:noescape

@@ -9176,6 +9176,54 @@ done89:
 	VZEROUPPER
 	RET
 
+// func subtractAVX512(dst *float32, x *float32, n int, b float64)
+// Requires: AVX, AVX512BW, AVX512F, BMI2, SSE2
+TEXT ·subtractAVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVSD        b+24(FP), X0
+	VBROADCASTSD X0, Z0
+	XORQ         BX, BX
+	SUBQ         $0x10, DX
+	JL           tail91
+
+loop90:
+	VMOVUPS       (CX)(BX*4), Z1
+	VCVTPS2PD     Y1, Z2
+	VEXTRACTF64X4 $0x01, Z1, Y1
+	VCVTPS2PD     Y1, Z1
+	VSUBPD        Z0, Z2, Z2
+	VSUBPD        Z0, Z1, Z1
+	VCVTPD2PS     Z2, Y3
+	VCVTPD2PS     Z1, Y1
+	VINSERTF64X4  $0x01, Y1, Z3, Z3
+	VMOVUPS       Z3, (AX)(BX*4)
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, DX
+	JGE           loop90
+
+tail91:
+	ADDQ          $0x10, DX
+	JE            done92
+	MOVQ          $0xffffffffffffffff, SI
+	BZHIQ         DX, SI, SI
+	KMOVD         SI, K1
+	VMOVUPS.Z     (CX)(BX*4), K1, Z1
+	VCVTPS2PD     Y1, Z2
+	VEXTRACTF64X4 $0x01, Z1, Y1
+	VCVTPS2PD     Y1, Z1
+	VSUBPD        Z0, Z2, Z2
+	VSUBPD        Z0, Z1, Z1
+	VCVTPD2PS     Z2, Y4
+	VCVTPD2PS     Z1, Y1
+	VINSERTF64X4  $0x01, Y1, Z4, Z4
+	VMOVUPS       Z4, K1, (AX)(BX*4)
+
+done92:
+	VZEROUPPER
+	RET
+
 // func dropAVX512(x *float32, n int, key uint32, factor uint32, threshold uint32, scale float32)
 // Requires: AVX, AVX512BW, AVX512F, BMI2, SSE
 TEXT ·dropAVX512(SB), NOSPLIT, $0-32
@@ -9196,9 +9244,9 @@ TEXT ·dropAVX512(SB), NOSPLIT, $0-32
 	VPADDD       Z1, Z4, Z1
 	XORQ         DX, DX
 	SUBQ         $0x10, CX
-	JL           tail91
+	JL           tail94
 
-loop90:
+loop93:
 	VPMULLD   Z2, Z1, Z4
 	VPSRLD    $0x10, Z4, Z5
 	VPXORD    Z5, Z4, Z4
@@ -9216,11 +9264,11 @@ loop90:
 	VPADDD    all00000010AVX512<>+0(SB), Z1, Z1
 	ADDQ      $0x10, DX
 	SUBQ      $0x10, CX
-	JGE       loop90
+	JGE       loop93
 
-tail91:
+tail94:
 	ADDQ      $0x10, CX
-	JE        done92
+	JE        done95
 	MOVQ      $0xffffffffffffffff, BX
 	BZHIQ     CX, BX, BX
 	KMOVD     BX, K1
@@ -9240,7 +9288,7 @@ tail91:
 	VMOVUPS   Z4, K1, (AX)(DX*4)
 	VPADDD    all00000010AVX512<>+0(SB), Z1, Z1
 
-done92:
+done95:
 	VZEROUPPER
 	RET
 
@@ -9329,25 +9377,25 @@ TEXT ·layerNormAVX512(SB), NOSPLIT, $0-56
 	XORQ       DI, DI
 	MOVQ       SI, R8
 	SUBQ       $0x10, R8
-	JL         tail94
+	JL         tail97
 
-loop93:
+loop96:
 	VMOVUPS (CX)(DI*4), Z2
 	VADDPS  Z2, Z1, Z1
 	ADDQ    $0x10, DI
 	SUBQ    $0x10, R8
-	JGE     loop93
+	JGE     loop96
 
-tail94:
+tail97:
 	ADDQ      $0x10, R8
-	JE        done95
+	JE        done98
 	MOVQ      $0xffffffffffffffff, R9
 	BZHIQ     R8, R9, R9
 	KMOVD     R9, K1
 	VMOVUPS.Z (CX)(DI*4), K1, Z2
 	VADDPS    Z2, Z1, Z1
 
-done95:
+done98:
 	VEXTRACTF64X4 $0x01, Z1, Y2
 	VADDPS        Y2, Y1, Y2
 	VEXTRACTF128  $0x01, Y2, X1
@@ -9362,19 +9410,19 @@ done95:
 	XORQ          DI, DI
 	MOVQ          SI, R8
 	SUBQ          $0x10, R8
-	JL            tail97
+	JL            tail100
 
-loop96:
+loop99:
 	VMOVUPS     (CX)(DI*4), Z3
 	VSUBPS      Z1, Z3, Z3
 	VFMADD231PS Z3, Z3, Z2
 	ADDQ        $0x10, DI
 	SUBQ        $0x10, R8
-	JGE         loop96
+	JGE         loop99
 
-tail97:
+tail100:
 	ADDQ        $0x10, R8
-	JE          done98
+	JE          done101
 	MOVQ        $0xffffffffffffffff, R9
 	BZHIQ       R8, R9, R9
 	KMOVD       R9, K1
@@ -9383,7 +9431,7 @@ tail97:
 	VMOVAPS.Z   Z3, K1, Z3
 	VFMADD231PS Z3, Z3, Z2
 
-done98:
+done101:
 	VEXTRACTF64X4 $0x01, Z2, Y3
 	VADDPS        Y3, Y2, Y3
 	VEXTRACTF128  $0x01, Y3, X2
@@ -9404,9 +9452,9 @@ done98:
 	VMOVSS        X0, 4(DI)
 	XORQ          DI, DI
 	SUBQ          $0x10, SI
-	JL            tail100
+	JL            tail103
 
-loop99:
+loop102:
 	VMOVUPS     (CX)(DI*4), Z2
 	VSUBPS      Z1, Z2, Z2
 	VMULPS      Z0, Z2, Z2
@@ -9416,11 +9464,11 @@ loop99:
 	VMOVUPS     Z3, (AX)(DI*4)
 	ADDQ        $0x10, DI
 	SUBQ        $0x10, SI
-	JGE         loop99
+	JGE         loop102
 
-tail100:
+tail103:
 	ADDQ        $0x10, SI
-	JE          done101
+	JE          done104
 	MOVQ        $0xffffffffffffffff, R8
 	BZHIQ       SI, R8, R8
 	KMOVD       R8, K1
@@ -9432,7 +9480,7 @@ tail100:
 	VFMADD213PS Z1, Z2, Z0
 	VMOVUPS     Z0, K1, (AX)(DI*4)
 
-done101:
+done104:
 	VZEROUPPER
 	RET
 
@@ -9454,9 +9502,9 @@ TEXT ·layerNormBackwardAVX512(SB), NOSPLIT, $0-48
 	XORQ         DI, DI
 	MOVQ         SI, R8
 	SUBQ         $0x10, R8
-	JL           tail103
+	JL           tail106
 
-loop102:
+loop105:
 	VMOVUPS     (CX)(DI*4), Z5
 	VMOVUPS     (DX)(DI*4), Z6
 	VMOVUPS     (BX)(DI*4), Z7
@@ -9467,11 +9515,11 @@ loop102:
 	VFMADD231PS Z5, Z6, Z4
 	ADDQ        $0x10, DI
 	SUBQ        $0x10, R8
-	JGE         loop102
+	JGE         loop105
 
-tail103:
+tail106:
 	ADDQ        $0x10, R8
-	JE          done104
+	JE          done107
 	MOVQ        $0xffffffffffffffff, R9
 	BZHIQ       R8, R9, R9
 	KMOVD       R9, K1
@@ -9484,7 +9532,7 @@ tail103:
 	VADDPS      Z5, Z3, Z3
 	VFMADD231PS Z5, Z6, Z4
 
-done104:
+done107:
 	VEXTRACTF64X4 $0x01, Z3, Y5
 	VADDPS        Y5, Y3, Y5
 	VEXTRACTF128  $0x01, Y5, X3
@@ -9507,9 +9555,9 @@ done104:
 	VBROADCASTSS  X5, Z1
 	XORQ          DI, DI
 	SUBQ          $0x10, SI
-	JL            tail106
+	JL            tail109
 
-loop105:
+loop108:
 	VMOVUPS      (CX)(DI*4), Z4
 	VMOVUPS      (DX)(DI*4), Z5
 	VMOVUPS      (BX)(DI*4), Z6
@@ -9522,11 +9570,11 @@ loop105:
 	VMOVUPS      Z4, (AX)(DI*4)
 	ADDQ         $0x10, DI
 	SUBQ         $0x10, SI
-	JGE          loop105
+	JGE          loop108
 
-tail106:
+tail109:
 	ADDQ         $0x10, SI
-	JE           done107
+	JE           done110
 	MOVQ         $0xffffffffffffffff, R8
 	BZHIQ        SI, R8, R8
 	KMOVD        R8, K1
@@ -9541,7 +9589,7 @@ tail106:
 	VMULPS       Z2, Z4, Z4
 	VMOVUPS      Z4, K1, (AX)(DI*4)
 
-done107:
+done110:
 	VZEROUPPER
 	RET
 
@@ -9559,12 +9607,12 @@ TEXT ·layerNormScalesAVX512(SB), NOSPLIT, $0-48
 	VBROADCASTSS X1, Z1
 	XORQ         DI, DI
 	SUBQ         $0x10, SI
-	JL           tail109
+	JL           tail112
 
-loop108:
+loop111:
 	VMOVUPS     (DX)(DI*4), Z2
 	TESTQ       AX, AX
-	JE          skip111
+	JE          skip114
 	VMOVUPS     (BX)(DI*4), Z3
 	VMOVUPS     (AX)(DI*4), Z4
 	VSUBPS      Z0, Z3, Z3
@@ -9572,27 +9620,27 @@ loop108:
 	VFMADD231PS Z2, Z3, Z4
 	VMOVUPS     Z4, (AX)(DI*4)
 
-skip111:
+skip114:
 	TESTQ   CX, CX
-	JE      skip112
+	JE      skip115
 	VMOVUPS (CX)(DI*4), Z3
 	VADDPS  Z3, Z2, Z2
 	VMOVUPS Z2, (CX)(DI*4)
 
-skip112:
+skip115:
 	ADDQ $0x10, DI
 	SUBQ $0x10, SI
-	JGE  loop108
+	JGE  loop111
 
-tail109:
+tail112:
 	ADDQ        $0x10, SI
-	JE          done110
+	JE          done113
 	MOVQ        $0xffffffffffffffff, R8
 	BZHIQ       SI, R8, R8
 	KMOVD       R8, K1
 	VMOVUPS.Z   (DX)(DI*4), K1, Z2
 	TESTQ       AX, AX
-	JE          skip113
+	JE          skip116
 	VMOVUPS.Z   (BX)(DI*4), K1, Z3
 	VMOVUPS.Z   (AX)(DI*4), K1, Z4
 	VSUBPS      Z0, Z3, Z3
@@ -9600,15 +9648,15 @@ tail109:
 	VFMADD231PS Z2, Z3, Z4
 	VMOVUPS     Z4, K1, (AX)(DI*4)
 
-skip113:
+skip116:
 	TESTQ     CX, CX
-	JE        skip114
+	JE        skip117
 	VMOVUPS.Z (CX)(DI*4), K1, Z0
 	VADDPS    Z0, Z2, Z2
 	VMOVUPS   Z2, K1, (CX)(DI*4)
 
-skip114:
-done110:
+skip117:
+done113:
 	VZEROUPPER
 	RET
 
@@ -9632,19 +9680,19 @@ TEXT ·adamAVX512(SB), NOSPLIT, $0-48
 	MOVL         4(DI), DI
 	XORQ         R8, R8
 	SUBQ         $0x10, SI
-	JL           tail116
+	JL           tail119
 
-loop115:
+loop118:
 	VMOVUPS     (AX)(R8*4), Z8
 	VMOVUPS     (CX)(R8*4), Z9
 	VMOVUPS     (DX)(R8*4), Z10
 	VMOVUPS     (BX)(R8*4), Z11
 	VMULPS      Z0, Z8, Z8
 	TESTQ       DI, DI
-	JE          skip118
+	JE          skip121
 	VFMADD231PS Z1, Z8, Z9
 
-skip118:
+skip121:
 	VSUBPS      Z10, Z9, Z12
 	VFMADD231PS Z2, Z12, Z10
 	VMOVUPS     Z10, (DX)(R8*4)
@@ -9661,11 +9709,11 @@ skip118:
 	VMOVUPS     Z8, (AX)(R8*4)
 	ADDQ        $0x10, R8
 	SUBQ        $0x10, SI
-	JGE         loop115
+	JGE         loop118
 
-tail116:
+tail119:
 	ADDQ        $0x10, SI
-	JE          done117
+	JE          done120
 	MOVQ        $0xffffffffffffffff, R9
 	BZHIQ       SI, R9, R9
 	KMOVD       R9, K1
@@ -9675,10 +9723,10 @@ tail116:
 	VMOVUPS.Z   (BX)(R8*4), K1, Z11
 	VMULPS      Z0, Z8, Z8
 	TESTQ       DI, DI
-	JE          skip119
+	JE          skip122
 	VFMADD231PS Z1, Z8, Z9
 
-skip119:
+skip122:
 	VSUBPS      Z10, Z9, Z0
 	VFMADD231PS Z2, Z0, Z10
 	VMOVUPS     Z10, K1, (DX)(R8*4)
@@ -9694,6 +9742,6 @@ skip119:
 	VADDPS      Z10, Z8, Z8
 	VMOVUPS     Z8, K1, (AX)(R8*4)
 
-done117:
+done120:
 	VZEROUPPER
 	RET

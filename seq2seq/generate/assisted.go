@@ -121,7 +121,7 @@ func (a *assistant) guess(ctx context.Context, tokens []int, run *decoding) ([]i
 		for _, p := range slices.Concat(a.before, a.after) {
 			p.Process(a.row(0), all)
 		}
-		id := largest(a.row(0))
+		id := kernel.Largest(a.row(0))
 		if id < 0 || !a.confident(id) {
 			break
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 
@@ -139,20 +140,35 @@ func (b *beams) best(rows [][]float32, o *Options) []continuation {
 	top := make([]continuation, 0, 2*n)
 	least := math.Inf(-1) // what cannot be among the best is not kept
 	for i, row := range rows {
-		for id, s := range row {
-			score := b.running[i].score + s
-			if float64(score) <= least {
+		before := b.running[i].score
+		for first, block := range blocks(row) {
+			if float64(before+kernel.Maximum(block)) <= least {
 				continue
 			}
-			if top = append(top, continuation{i, id, score, float64(score)}); len(top) == cap(top) {
-				selectFirst(top, n, better)
-				top = top[:n]
-				least = slices.MaxFunc(top, better).key
+			for j, s := range block {
+				score := before + s
+				if float64(score) <= least {
+					continue
+				}
+				if top = append(top, continuation{i, first + j, score, float64(score)}); len(top) == cap(top) {
+					selectFirst(top, n, better)
+					top = top[:n]
+					least = slices.MaxFunc(top, better).key
+				}
 			}
 		}
 	}
 	slices.SortFunc(top, better)
 	return top[:min(n, len(top))]
+}
+
+// blocks are those of a row, with the number of their first elements.
+func blocks(row []float32) iter.Seq2[int, []float32] {
+	const size = 256
+	return func(yield func(int, []float32) bool) {
+		for i := 0; i < len(row) && yield(i, row[i:min(i+size, len(row))]); i += size {
+		}
+	}
 }
 
 // sample draws by the Gumbel-top-k trick (Kool et al., 2019,

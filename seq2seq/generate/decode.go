@@ -106,15 +106,7 @@ func applyHead[T kernel.Float](logits []T, hidden, head mat.Tensor, offsets laye
 // normalize computes lse of n rows of logits.
 func (d *decoding) normalize(n int) {
 	d.lse = slices.Grow(d.lse[:0], n)[:n]
-	labels := make([]int, n)
-	for i := range labels {
-		labels[i] = max(0, largest(d.row(i)))
-	}
-	// The loss of a token is lse less its logit.
-	kernel.CrossEntropy(d.logits, n, d.vocabulary, labels, 0, d.lse, false, 0)
-	for i, label := range labels {
-		d.lse[i] += float64(d.row(i)[label])
-	}
+	kernel.LogSumExp(d.lse, d.logits, n, d.vocabulary)
 }
 
 // check refuses a row of logits, of sequence i of n, that are none.
@@ -143,11 +135,10 @@ func (d *decoding) process(sequences [][]int, items, at []int, logProbabilities 
 	kernel.Parallel(len(rows), 1, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			rows[i] = d.scores[i*d.vocabulary : (i+1)*d.vocabulary]
-			copy(rows[i], d.row(at[i]))
 			if logProbabilities {
-				for j, x := range rows[i] {
-					rows[i][j] = float32(float64(x) - d.lse[at[i]])
-				}
+				kernel.Subtract(rows[i], d.row(at[i]), d.lse[at[i]])
+			} else {
+				copy(rows[i], d.row(at[i]))
 			}
 			for _, p := range d.before {
 				p.Process(rows[i], sequences[i])

@@ -38,34 +38,47 @@ func (c *candidates) warp(row []float32, o *Options) {
 }
 
 // read takes the k likeliest of a row, and all as likely as the last of them;
-// of k 0 all. It looks at most tokens once: what is below the k best so far is
-// passed over.
+// of k 0 all.
 func (c *candidates) read(row []float32, temperature float64, k int) {
-	c.list = c.list[:0]
-	least, full := forbidden, len(row) // of those to come; when to look for the k best again
-	if k > 0 {
+	if k == 0 {
+		c.atLeast(forbidden, row)
+	} else {
 		k = max(k, c.min)
-		full = 2 * k
-	}
-	for id, s := range row {
-		if !(s >= least) || s == forbidden {
-			continue
+		if c.atLeast(c.guess(row, k), row); len(c.list) < k { // it was too high
+			c.atLeast(forbidden, row)
 		}
-		if c.list = append(c.list, candidate{id, float64(s)}); len(c.list) == full && k > 0 {
-			c.topK(k)
-			least = float32(c.list[0].score)
-			for _, x := range c.list {
-				least = min(least, float32(x.score))
-			}
-			full = max(2*k, 2*len(c.list))
-		}
-	}
-	if k > 0 {
 		c.topK(k)
 	}
 	for i := range c.list {
 		c.list[i].score /= temperature
 	}
+}
+
+// atLeast takes what is not forbidden and has at least that score.
+func (c *candidates) atLeast(least float32, row []float32) {
+	c.list = c.list[:0]
+	for id, s := range row {
+		if s >= least && s != forbidden {
+			c.list = append(c.list, candidate{id, float64(s)})
+		}
+	}
+}
+
+// guess gives a score that more than k of a row have, but not many more, as
+// far as a sample of the row can tell.
+func (c *candidates) guess(row []float32, k int) float32 {
+	const step = 32
+	c.list = c.list[:0]
+	for id := 0; id < len(row); id += step {
+		c.list = append(c.list, candidate{id, float64(row[id])})
+	}
+	expected := float64(k) / step
+	n := int(expected + 4*math.Sqrt(expected) + 1) // beyond chance
+	if n >= len(c.list) {
+		return forbidden
+	}
+	selectFirst(c.list, n, likelier)
+	return float32(slices.MaxFunc(c.list[:n], likelier).score)
 }
 
 // likelier is the order of falling scores; among equals the higher id is

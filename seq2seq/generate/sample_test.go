@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -206,6 +207,40 @@ func TestReadingARowTakesTheKLikeliestAndTheirEquals(t *testing.T) {
 				if slices.Sort(got); !slices.Equal(got, want) {
 					t.Fatalf("%d tokens, seed %d, k %d: %v, want %v", size, seed, k, got, want)
 				}
+			}
+		}
+	}
+}
+
+func TestTheLikeliestAreFoundWhateverASampleOfThemTells(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	for n := range 60 {
+		row := make([]float32, 100+300*n)
+		for i := range row {
+			row[i] = float32(int(random.NormFloat64()*50)) / 10 // with ties
+			switch {
+			case n%4 == 1 && i%32 == 0: // those that a sample sees are all larger,
+				row[i] += 100
+			case n%4 == 2 && i%32 == 0: // or all smaller
+				row[i] -= 100
+			case n%4 == 3 && i%3 > 0:
+				row[i] = forbidden
+			}
+		}
+		sorted := slices.Sorted(slices.Values(row))
+		slices.Reverse(sorted)
+		for _, k := range []int{1, 2, 50, 1000, len(row)} {
+			var want []candidate
+			for id, s := range row {
+				if s >= sorted[min(k, len(row))-1] && s != forbidden {
+					want = append(want, candidate{id, float64(s) / 2})
+				}
+			}
+			c := candidates{min: 1}
+			c.read(row, 2, k)
+			slices.SortFunc(c.list, func(a, b candidate) int { return a.id - b.id })
+			if !slices.Equal(c.list, want) {
+				t.Fatalf("row %d of %d, k %d: %d candidates, want %d", n, len(row), k, len(c.list), len(want))
 			}
 		}
 	}

@@ -125,22 +125,11 @@ func (d *decoding) choose(sequences []*sequence, at []int, o *Options) error {
 // forbidden.
 func (s *sequence) next(scores []float32, o *Options) int {
 	if !o.DoSample {
-		return largest(scores)
+		return kernel.Largest(scores)
 	}
 	s.candidates.warp(scores, o)
 	if len(s.candidates.list) == 0 {
 		return -1
 	}
 	return s.candidates.draw(s.random)
-}
-
-// largest is the first index of the largest score, -1 if all are -Inf.
-func largest(scores []float32) int {
-	at, best := -1, forbidden
-	for i, x := range scores {
-		if x > best {
-			at, best = i, x
-		}
-	}
-	return at
 }

@@ -55,6 +55,28 @@ func (g *isa) softmax() {
 	})
 	g.end()
 
+	g.function("subtract", "(dst, x *float32, n int, b float64)", "sets dst = x-b, computed in float64.")
+	dst, x, n = pointer("dst"), pointer("x"), integer("n")
+	low, b := Load(Param("b"), XMM()), g.vec()
+	VBROADCASTSD(low, b)
+	g.each(n, func(load func(reg.Register) reg.VecVirtual, store func(v, p reg.Register), _ bool) {
+		lower, upper := g.doubles(load(x))
+		VSUBPD(b, lower, lower)
+		VSUBPD(b, upper, upper)
+		v := g.vec()
+		if g.wide() {
+			VCVTPD2PS(lower, v.AsY())
+			VCVTPD2PS(upper, upper.AsY())
+			VINSERTF64X4(U8(1), upper.AsY(), v, v)
+		} else {
+			VCVTPD2PSY(lower, v.AsX())
+			VCVTPD2PSY(upper, upper.AsX())
+			VINSERTF128(U8(1), upper.AsX(), v, v)
+		}
+		store(v, dst)
+	})
+	g.end()
+
 	g.drop()
 }
 
