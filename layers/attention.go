@@ -37,6 +37,9 @@ type AttentionOptions struct {
 	// Keys, unless nil, are k as [PackKeys] has brought it into order. They are
 	// used where no gradient is asked for, and k is then not read.
 	Keys *Keys
+	// States, unless nil, are the states of a [CrossAttention], for several
+	// layers that look at the same ones.
+	States *States
 	// Precision may be [BFloat16] where many rows look at many, as in an
 	// encoder. Gradients are computed in float32.
 	Precision Precision

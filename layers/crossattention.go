@@ -2,6 +2,7 @@ package layers
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/ekphrasis-ml/ekphrasis/internal/kernel"
 	"github.com/nlpodyssey/spago/mat"
@@ -31,8 +32,38 @@ func crossAttention[T kernel.Float](q Columns, states mat.Tensor, keyValues *Con
 		kv := keyValues.Forward(states, Identity)
 		return Attention(q, Columns{X: kv}, Columns{X: kv, From: o.Dim}, o)
 	}
+	if f.spec.BFloat16 {
+		f.spec.Panels = o.States.of()
+	}
 	o.drop(&f.spec.Attention)
 	return Apply(f)
+}
+
+// States are an encoder's states for the cross-attention of several layers,
+// which may need them in an order of its own: it is made once, when it is
+// needed for the first time.
+type States struct {
+	states  mat.Tensor
+	sources []Span
+	once    sync.Once
+	panels  *kernel.SourcePanels
+}
+
+// NewStates returns states [rows, dim] for attentions that have the given
+// spans as Source.
+func NewStates(states mat.Tensor, sources []Span) *States {
+	return &States{states: states, sources: sources}
+}
+
+func (s *States) of() *kernel.SourcePanels {
+	if s == nil || isFloat64(s.states) {
+		return nil
+	}
+	s.once.Do(func() {
+		_, dim := dims(s.states)
+		s.panels = kernel.PackSources(s.sources, dim, values[float32](s.states), dim)
+	})
+	return s.panels
 }
 
 // projectedOp is attention with the projections on the queries' side.

@@ -10,6 +10,32 @@ type ProjectedAttention struct {
 	Attention
 	Dim      int
 	BFloat16 bool // products of float32 are those of [GemmBFloat16]
+	// Panels, unless nil, are x packed for these sources; used with BFloat16.
+	Panels *SourcePanels
+}
+
+// SourcePanels are the rows of sources as the right side of products in bfloat16, for several attentions that look at the same ones.
+type SourcePanels struct{ of []*sourcePanels }
+
+// sourcePanels are those of a source: its rows as xᵀ and as x.
+type sourcePanels struct{ transposed, plain *Packed }
+
+// PackSources packs x [·, dim] for ProjectedAttention.
+func PackSources(sources []Span, dim int, x []float32, ldx int) *SourcePanels {
+	p := &SourcePanels{make([]*sourcePanels, len(sources))}
+	Parallel(len(sources), 1, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			n := sources[i].Len()
+			if n == 0 {
+				continue
+			}
+			rows := x[sources[i].Start*ldx:]
+			if transposed := Pack(true, true, dim, n, rows, ldx); transposed != nil {
+				p.of[i] = &sourcePanels{transposed, Pack(true, false, n, dim, rows, ldx)}
+			}
+		}
+	})
+	return p
 }
 
 // Cheaper reports whether it takes fewer multiplications than projecting all of the source's rows.
@@ -43,6 +69,7 @@ type Projected[T Float] struct {
 
 // projectedItem is a source and the rows that look at it.
 type projectedItem struct {
+	number int // of Source
 	source Span
 	lo, hi int // of rows
 	at     int // where its probabilities begin
@@ -56,6 +83,9 @@ func ProjectedAttentionForward[T Float](s *ProjectedAttention, out []T, ldo int,
 	}
 	s.check("out", s.Query, len(out), ldo)
 	s.check("q", s.Query, len(q), ldq)
+	if s.Panels != nil {
+		checkLen("projected attention: panels", len(s.Panels.of), len(s.Source))
+	}
 	for i, span := range s.Source {
 		if ldx < s.Dim || span.Len() > 0 && (span.End-1)*ldx+s.Dim > len(x) {
 			panic(fmt.Sprintf("kernel: projected attention: source %d, rows [%d, %d), is outside x, a slice of %d with row stride %d", i, span.Start, span.End, len(x), ldx))
@@ -90,7 +120,7 @@ func (p *Projected[T]) order() {
 	n := 0
 	for i, r := range rows {
 		if len(r) > 0 {
-			p.items = append(p.items, projectedItem{p.Source[i], len(p.rows), len(p.rows) + len(r), n})
+			p.items = append(p.items, projectedItem{i, p.Source[i], len(p.rows), len(p.rows) + len(r), n})
 			p.rows = append(p.rows, r...)
 			n += len(r) * p.Heads * p.Source[i].Len()
 		}
@@ -128,6 +158,33 @@ func (p *Projected[T]) eachItem(f func(it projectedItem, x []T, m, n int)) {
 			f(it, p.x[it.source.Start*p.ldx:], (it.hi-it.lo)*p.Heads, it.source.Len())
 		}
 	})
+}
+
+// withSource sets c [m, rows of the source] to a·xᵀ, for a [m, Dim] and the item's rows x.
+func (p *Projected[T]) withSource(it projectedItem, m int, a, x, c []T) {
+	n := it.source.Len()
+	if packed := p.panels(it); packed != nil {
+		packed.transposed.Multiply(m, any(a).([]float32), p.Dim, any(c).([]float32), n, nil)
+		return
+	}
+	p.gemm(false, true, m, n, p.Dim, a, p.Dim, x, p.ldx, c, n, false, nil)
+}
+
+// mixSource sets c [m, Dim] to a·x, for a [m, rows of the source] and the item's rows x.
+func (p *Projected[T]) mixSource(it projectedItem, m int, a, x, c []T) {
+	n := it.source.Len()
+	if packed := p.panels(it); packed != nil {
+		packed.plain.Multiply(m, any(a).([]float32), n, any(c).([]float32), p.Dim, nil)
+		return
+	}
+	p.gemm(false, false, m, p.Dim, n, a, n, x, p.ldx, c, p.Dim, false, nil)
+}
+
+func (p *Projected[T]) panels(it projectedItem) *sourcePanels {
+	if !p.BFloat16 || p.Panels == nil {
+		return nil
+	}
+	return p.Panels.of[it.number]
 }
 
 // intoSource sets dst [rows, heads, Dim] to the heads' products of y [rows, heads·HeadDim] with the transpose of Wk or Wv, which begins
@@ -168,7 +225,7 @@ func (p *Projected[T]) forward(out []T, ldo int) {
 	p.intoSource(looking.x, queries.x, 0)
 	p.eachItem(func(it projectedItem, x []T, m, n int) {
 		probabilities, first := p.probabilities[it.at:][:m*n], it.lo*p.Heads
-		p.gemm(false, true, m, n, p.Dim, looking.x[first*p.Dim:], p.Dim, x, p.ldx, probabilities, n, false, nil)
+		p.withSource(it, m, looking.x[first*p.Dim:], x, probabilities)
 		dropped := probabilities
 		if p.DropoutP > 0 {
 			d := borrow[T](m * n)
@@ -185,7 +242,7 @@ func (p *Projected[T]) forward(out []T, ldo int) {
 				p.sum[first+i] = T(sum(kept))
 			}
 		}
-		p.gemm(false, false, m, p.Dim, n, dropped, n, x, p.ldx, p.mixed[first*p.Dim:], p.Dim, false, nil)
+		p.mixSource(it, m, dropped, x, p.mixed[first*p.Dim:])
 	})
 	result := queries.x // not needed any more
 	p.outOfSource(result, p.mixed, width)
@@ -240,7 +297,7 @@ func (p *Projected[T]) Backward(dq []T, lddq int, dx []T, lddx int, dw, db []T, 
 		first := it.lo * p.Heads
 		probabilities, slopes, upstream := p.probabilities[it.at:][:m*n], borrow[T](m*n), dmixed.x[first*p.Dim:][:m*p.Dim]
 		defer slopes.giveBack()
-		p.gemm(false, true, m, n, p.Dim, upstream, p.Dim, x, p.ldx, slopes.x, n, false, nil)
+		p.withSource(it, m, upstream, x, slopes.x)
 		for i := range m {
 			row, slope := probabilities[i*n:(i+1)*n], slopes.x[i*n:(i+1)*n]
 			delta := dot(upstream[i*p.Dim:(i+1)*p.Dim], p.mixed[(first+i)*p.Dim:])
@@ -265,7 +322,7 @@ func (p *Projected[T]) Backward(dq []T, lddq int, dx []T, lddx int, dw, db []T, 
 			p.gemm(true, false, n, p.Dim, m, probabilities, n, upstream, p.Dim, d, lddx, true, nil)
 		}
 		// The gradient of q·Wkᵀ takes the place of that of P·x.
-		p.gemm(false, false, m, p.Dim, n, slopes.x, n, x, p.ldx, upstream, p.Dim, false, nil)
+		p.mixSource(it, m, slopes.x, x, upstream)
 	})
 	if dw != nil {
 		p.weightGradient(dw, dmixed.x, queries.x, 0)

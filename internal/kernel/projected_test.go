@@ -161,3 +161,25 @@ func TestProjectedAttentionPanicsWithTheSizesOfWhatDoesNotFit(t *testing.T) {
 		}
 	}
 }
+
+func TestPackedSourcesGiveTheSameBits(t *testing.T) {
+	testOnEveryCPU(t, func(t *testing.T) {
+		for _, lengths := range [][]int{{4, 6}, {30, 0}, {70, 33}} {
+			c := newProjectedCase(0.3, true, lengths...)
+			c.s.BFloat16 = true
+			width := c.s.Heads * c.s.HeadDim
+			run := func() (results [][]float32) {
+				q, x, w, b, dy := to[float32](c.q), to[float32](c.x), to[float32](c.w), to[float32](c.b), to[float32](c.dy)
+				y, dq, dx, dw, db := make([]float32, len(q)), make([]float32, len(q)), make([]float32, len(x)), make([]float32, len(w)), make([]float32, len(b))
+				p := ProjectedAttentionForward(c.s, y, width, q, width, x, c.s.Dim, w, b)
+				p.Backward(dq, width, dx, c.s.Dim, dw, db, dy, width)
+				return [][]float32{y, dq, dx, dw, db}
+			}
+			want := run()
+			c.s.Panels = PackSources(c.s.Source, c.s.Dim, to[float32](c.x), c.s.Dim)
+			for i, got := range run() {
+				same(t, fmt.Sprint("result ", i), got, want[i])
+			}
+		}
+	})
+}

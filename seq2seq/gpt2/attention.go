@@ -125,6 +125,7 @@ func (a *CrossAttention) attend(q layers.Columns, offsets layers.Offsets, seen s
 	k, v, o := a.look(kv, offsets, source)
 	o.Dropout, o.Random, o.Keys = a.config.AttentionDropout, random, seen.keys
 	if kv == nil {
+		o.States = seen.shared
 		return layers.CrossAttention(q, seen.states, a.CAttn, o)
 	}
 	return layers.Attention(q, k, v, o)
@@ -134,7 +135,8 @@ func (a *CrossAttention) attend(q layers.Columns, offsets layers.Offsets, seen s
 // and values that it made of them before. Without either there is nothing.
 type seen struct {
 	states, keyValues mat.Tensor
-	keys              *layers.Keys // of the latter
+	shared            *layers.States // those that all blocks look at
+	keys              *layers.Keys   // of the keys and values
 }
 
 // see makes keys and values for many steps of decoding.

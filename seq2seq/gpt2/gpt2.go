@@ -272,5 +272,6 @@ func (m *Model) look(source layers.Source, c *Cache, sequences int) (func(block 
 			states[i] = layers.Share(states[i-1])
 		}
 	}
-	return func(i int) seen { return seen{states: states[i]} }, source
+	shared := layers.NewStates(source.States, source.Offsets.Spans())
+	return func(i int) seen { return seen{states: states[i], shared: shared} }, source
 }
