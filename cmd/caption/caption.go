@@ -67,6 +67,7 @@ func (s *settings) caption(ctx context.Context, m *seq2seq.VisionEncoderDecoder,
 	}
 	m.SetPrecision(s.captioner.Precision)
 	hold := sync.OnceFunc(func() { m.Hold(s.captioner.Precision) })
+	assist := sync.OnceFunc(func() { s.captioner.Assist(m, &o) })
 	done := 0
 	for b, err := range loader.Epoch(ctx, 0) {
 		if err != nil {
@@ -80,6 +81,9 @@ func (s *settings) caption(ctx context.Context, m *seq2seq.VisionEncoderDecoder,
 			return err
 		}
 		hold() // not before, so that the encoder's weights do not take memory at the same time
+		if len(b.Pixels) == 1 {
+			assist()
+		}
 		captions, err := m.GenerateFromStates(ctx, b.Pixels, states, o)
 		if err != nil {
 			return err

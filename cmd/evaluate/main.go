@@ -176,6 +176,9 @@ func (s *settings) measure(ctx context.Context, out *outputs) (*evaluate.Result,
 		return nil, nil, err
 	}
 	m.Hold(s.captioner.Precision)
+	if s.batchSize == 1 {
+		s.captioner.Assist(m, &o.Generation)
+	}
 	progress := cli.NewProgress("evaluating", "pictures", d.Len())
 	defer progress.Done()
 	o.Progress = func(n int) { progress.Add(n, "") }

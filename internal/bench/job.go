@@ -25,8 +25,9 @@ type job struct {
 	NewTokens int     `json:"new_tokens"` // kind generate and throughput: of each sequence, none of them EOS
 	Beams     int     `json:"beams"`
 	Sample    bool    `json:"sample"`
-	Score     [][]int `json:"score"` // kind generate, for the peer: sequences whose log-probabilities are wanted
-	Cells     []cell  `json:"cells"` // kind throughput
+	Assisted  bool    `json:"assisted"` // for ours: with the model's own assistant, as commands caption a single picture
+	Score     [][]int `json:"score"`    // kind generate, for the peer: sequences whose log-probabilities are wanted
+	Cells     []cell  `json:"cells"`    // kind throughput
 
 	Products []product `json:"products"` // kind gemm and held
 

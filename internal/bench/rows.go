@@ -54,6 +54,10 @@ func rows(quick bool) []row {
 		return row{name: name, title: title, unit: "tokens/s", work: float64(batch * newTokens), goal: goal,
 			job: job{Kind: "generate", Batch: batch, NewTokens: newTokens, Beams: beams, Sample: sample, Precision: precision}}
 	}
+	assisted := func(r row) row {
+		r.job.Assisted = true
+		return r
+	}
 	all := []row{
 		encode("encode", "encode, batch 8", fp32, "transformers", 2),
 		encode("encode-openvino", "encode, batch 8; peer OpenVINO", fp32, "openvino", 1.3),
@@ -67,8 +71,10 @@ func rows(quick bool) []row {
 			unit: "pairs/s", work: runPictures, goal: 10, repeats: 3,
 			job: job{Kind: "epochs", Batch: stepBatch, Epochs: runEpochs, Pictures: runPictures,
 				Captions: captions(runPictures*runCaptions, 9, 19, vocabulary), Precision: fp32}},
-		generate("greedy-1", "greedy, batch 1", fp32, 1, 1, false, 3),
-		generate("greedy-1-bf16", "greedy, batch 1, bfloat16", bf16, 1, 1, false, 3),
+		assisted(generate("greedy-1", "greedy, batch 1", fp32, 1, 1, false, 3)),
+		assisted(generate("greedy-1-bf16", "greedy, batch 1, bfloat16", bf16, 1, 1, false, 3)),
+		generate("greedy-1-plain", "greedy, batch 1; ours without an assistant", fp32, 1, 1, false, 0),
+		generate("greedy-1-bf16-plain", "greedy, batch 1, bfloat16; ours without an assistant", bf16, 1, 1, false, 0),
 		generate("greedy-1-int8", "greedy, batch 1, int8; peer in float32", int8s, 1, 1, false, 8),
 		generate("greedy-8", "greedy, batch 8", fp32, 8, 1, false, 0),
 		generate("nucleus-8", "nucleus (top-k 1000, top-p 0.95), batch 8", fp32, 8, 1, true, 3),

@@ -280,6 +280,9 @@ func (j job) generate(ctx context.Context, m *seq2seq.VisionEncoderDecoder, pixe
 	if j.Sample {
 		o.DoSample, o.TopK, o.TopP, o.Seed = true, 1000, 0.95, 1
 	}
+	if j.Assisted {
+		o.AssistantModel = m.Assistant()
+	}
 	return func() (answer, error) {
 		var sequences []generate.Sequence
 		a, err := timed(func() (err error) {

@@ -80,6 +80,18 @@ func (s *Flags) Generation(m *seq2seq.VisionEncoderDecoder, seed uint64) (genera
 	return o, nil
 }
 
+// leastAssisted is the number of new tokens for which to make an assistant
+// takes less time than it saves.
+const leastAssisted = 8
+
+// Assist gives options for one picture at a time the model's own assistant,
+// where that saves time. Call it when the model is held.
+func (s *Flags) Assist(m *seq2seq.VisionEncoderDecoder, o *generate.Options) {
+	if s.Precision != layers.Int8 && o.NumAssistantTokens > 0 && o.NumBeams == 1 && !o.DoSample && (o.MaxNewTokens == 0 || o.MaxNewTokens >= leastAssisted) {
+		o.AssistantModel = m.Assistant()
+	}
+}
+
 // Decoder reads pictures as the flags or else the model want transparent ones
 // to be read.
 func (s *Flags) Decoder(m *seq2seq.VisionEncoderDecoder) vision.Decoder {
