@@ -67,7 +67,13 @@ func (s *settings) caption(ctx context.Context, m *seq2seq.VisionEncoderDecoder,
 	}
 	m.SetPrecision(s.captioner.Precision)
 	hold := sync.OnceFunc(func() { m.Hold(s.captioner.Precision) })
-	assist := sync.OnceFunc(func() { s.captioner.Assist(m, &o) })
+	assist := sync.OnceFunc(func() {
+		alone := 1 // at most the last batch
+		if s.batchSize == 1 {
+			alone = len(pictures)
+		}
+		s.captioner.Assist(m, &o, alone)
+	})
 	done := 0
 	for b, err := range loader.Epoch(ctx, 0) {
 		if err != nil {

@@ -177,7 +177,7 @@ func (s *settings) measure(ctx context.Context, out *outputs) (*evaluate.Result,
 	}
 	m.Hold(s.captioner.Precision)
 	if s.batchSize == 1 {
-		s.captioner.Assist(m, &o.Generation)
+		s.captioner.Assist(m, &o.Generation, d.Len())
 	}
 	progress := cli.NewProgress("evaluating", "pictures", d.Len())
 	defer progress.Done()

@@ -77,10 +77,12 @@ var avx512 = simd{
 		{heldFloat321AVX512, heldFloat322AVX512, heldFloat323AVX512, heldFloat324AVX512, heldFloat325AVX512, heldFloat326AVX512, heldFloat327AVX512, heldFloat328AVX512},
 		{heldBFloat161AVX512, heldBFloat162AVX512, heldBFloat163AVX512, heldBFloat164AVX512, heldBFloat165AVX512, heldBFloat166AVX512, heldBFloat167AVX512, heldBFloat168AVX512},
 	},
-	heldInt8:    []int8Kernel{heldInt81AVX2},
-	ahead:       [heldFormats]int{256, 256, 256},
-	largestBits: largestBitsAVX512,
-	quantize:    quantizeAVX512,
+	heldInt8:         []int8Kernel{heldInt81AVX2},
+	ahead:            [heldFormats]int{256, 256, 256},
+	largestBits:      largestBitsAVX512,
+	quantize:         quantizeAVX512,
+	largestOfColumns: largestOfColumnsAVX512,
+	quantizeColumns:  quantizeColumnsAVX512,
 }
 
 var avx2 = simd{
@@ -120,4 +122,6 @@ var avx2 = simd{
 	ahead:             [heldFormats]int{256, 256, 256},
 	largestBits:       largestBitsAVX2,
 	quantize:          quantizeAVX2,
+	largestOfColumns:  largestOfColumnsAVX2,
+	quantizeColumns:   quantizeColumnsAVX2,
 }

@@ -119,9 +119,13 @@ func (h *Held) floats(x []float32, panel []byte) []float32 {
 	n := h.k * heldCols
 	switch p := unsafe.Pointer(unsafe.SliceData(panel)); h.format {
 	case HeldBFloat16:
-		from := unsafe.Slice((*uint16)(p), n)
-		for j := range from {
-			x[j] = math.Float32frombits(uint32(from[bfloat16At(j/heldCols, j%heldCols)]) << 16)
+		const half = heldCols / 2
+		pairs := unsafe.Slice((*[half]uint32)(p), h.k)
+		for i := range pairs {
+			row := (*[heldCols]float32)(x[i*heldCols:])
+			for j, pair := range &pairs[i] {
+				row[j], row[half+j] = math.Float32frombits(pair<<16), math.Float32frombits(pair&^0xffff)
+			}
 		}
 	default:
 		return unsafe.Slice((*float32)(p), n)

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
@@ -173,6 +174,51 @@ func TestHeldProductsPropagateNaNAndInfinity(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Weights are rounded to the same bytes on every machine, ties to even.
+func TestWeightsAreRoundedAlikeOnEveryCPU(t *testing.T) {
+	rng := newRand()
+	for k := range 30 {
+		x := random[float32](rng, k*heldCols)
+		for i := range x {
+			switch j := i % heldCols; {
+			case j%5 == 0:
+				x[i] = float32(int(100*x[i])) / 2 // halves
+			case j%7 == 0:
+				x[i] = 0
+			case j%11 == 0:
+				x[i] *= 1e-36
+			}
+		}
+		if k > 3 {
+			for j := 0; j < heldCols; j += 5 {
+				x[j] = -127
+			}
+		}
+		var first []byte
+		onEveryCPU(func(name string) {
+			h := Hold(HeldInt8, false, k, heldCols, x, heldCols)
+			for p := range k {
+				for j := range heldCols {
+					step := float64(h.scale[j])
+					if off := float64(x[p*heldCols+j]) - float64(int(h.data[int8At(p, j)])-int8Zero)*step; math.Abs(off) > 0.5001*step+1e-33 {
+						t.Errorf("%s: k %d: weight %d of column %d is off by %v steps", name, k, p, j, off/step)
+					}
+				}
+			}
+			bytes := slices.Clone(h.data)
+			for _, scale := range h.scale {
+				bytes = binary.LittleEndian.AppendUint32(bytes, math.Float32bits(scale))
+			}
+			if first == nil {
+				first = bytes
+			}
+			if !slices.Equal(bytes, first) {
+				t.Errorf("%s: k %d: other bytes", name, k)
+			}
+		})
+	}
 }
 
 func FuzzHeld(f *testing.F) {

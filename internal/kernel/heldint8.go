@@ -30,24 +30,40 @@ func int8At(step, column int) int {
 	return (step/int8Steps*heldCols+column)*int8Steps + step%int8Steps
 }
 
-// quantizeColumns divides each of a panel's columns by 1/127 of its largest element, which becomes the scale.
+// quantizeColumns divides each of a panel's columns by 1/127 of its largest element, which becomes the scale. In a column below
+// 1e-30 all count as zero.
 func quantizeColumns(to []byte, x, scale []float32) {
-	for j, v := range x {
-		scale[j%heldCols] = max(scale[j%heldCols], float32(math.Abs(float64(v))))
-	}
+	largestOfColumns(scale, x)
 	var inverse [heldCols]float32
-	for j := range scale {
-		if scale[j] > 0 {
-			inverse[j] = 127 / scale[j]
+	for j, top := range scale[:heldCols] {
+		if top >= 1e-30 {
+			inverse[j] = 127 / top
 		}
-		scale[j] /= 127
+		scale[j] = top / 127
 	}
+	done := 0
+	if blocks := len(x) / (int8Steps * heldCols); cpu != nil && blocks > 0 {
+		cpu.quantizeColumns(&to[0], &x[0], blocks, &inverse[0])
+		done = blocks * int8Steps * heldCols
+	}
+	to, x = to[done:], x[done:]
 	for i := range to {
 		to[i] = int8Zero
 	}
 	for i, v := range x {
 		j := i % heldCols
 		to[int8At(i/heldCols, j)] = byte(int8Zero + int(math.RoundToEven(float64(v*inverse[j]))))
+	}
+}
+
+// largestOfColumns sets largest to the largest elements of a panel's columns, without their signs.
+func largestOfColumns(largest, x []float32) {
+	if cpu != nil {
+		cpu.largestOfColumns(&largest[0], &x[0], len(x)/heldCols)
+		return
+	}
+	for j, v := range x {
+		largest[j%heldCols] = max(largest[j%heldCols], float32(math.Abs(float64(v))))
 	}
 }
 

@@ -219,6 +219,17 @@ func largestBitsAVX512(x *float32, n int) uint32
 //go:noescape
 func quantizeAVX512(first *byte, second *byte, x *float32, n int, inverse float32, sums *[2]int32)
 
+// largestOfColumnsAVX512 sets largest, of 32 columns, to the largest of k rows of x [k, 32] without their signs.
+//
+//go:noescape
+func largestOfColumnsAVX512(largest *float32, x *float32, k int)
+
+// quantizeColumnsAVX512 sets so many blocks of 32 columns at to, each of four bytes, to 128 more than x·inverse of the rows of x [4·blocks, 32],
+// rounded to the nearest, ties to even. There are 32 of inverse.
+//
+//go:noescape
+func quantizeColumnsAVX512(to *byte, x *float32, blocks int, inverse *float32)
+
 // addAVX512 sets dst = a + b.
 //
 //go:noescape

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"image/color"
+	"math"
 	"os"
 
 	"github.com/ekphrasis-ml/ekphrasis/internal/cli"
@@ -80,14 +81,18 @@ func (s *Flags) Generation(m *seq2seq.VisionEncoderDecoder, seed uint64) (genera
 	return o, nil
 }
 
-// leastAssisted is the number of new tokens for which to make an assistant
-// takes less time than it saves.
-const leastAssisted = 8
+// leastAssisted is for how many new tokens, of all pictures together, it takes
+// less time to make an assistant and to use it than to do without.
+var leastAssisted = map[layers.Precision]int{layers.Float32: 12, layers.BFloat16: 24, layers.Int8: math.MaxInt}
 
-// Assist gives options for one picture at a time the model's own assistant,
-// where that saves time. Call it when the model is held.
-func (s *Flags) Assist(m *seq2seq.VisionEncoderDecoder, o *generate.Options) {
-	if s.Precision != layers.Int8 && o.NumAssistantTokens > 0 && o.NumBeams == 1 && !o.DoSample && (o.MaxNewTokens == 0 || o.MaxNewTokens >= leastAssisted) {
+// Assist gives options for so many pictures, captioned one at a time, the
+// model's own assistant where that saves time. Call it when the model is held.
+func (s *Flags) Assist(m *seq2seq.VisionEncoderDecoder, o *generate.Options, pictures int) {
+	tokens := o.MaxNewTokens
+	if tokens == 0 {
+		tokens = 20
+	}
+	if o.NumAssistantTokens > 0 && o.NumBeams == 1 && !o.DoSample && pictures*tokens >= leastAssisted[s.Precision] {
 		o.AssistantModel = m.Assistant()
 	}
 }

@@ -13,17 +13,20 @@ func TestAnAssistantIsMadeWhereItSavesTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		args []string
-		want bool
+		args     []string
+		pictures int
+		want     bool
 	}{
-		{nil, true},
-		{[]string{"--precision", "bf16"}, true},
-		{[]string{"--num-assistant-tokens", "3", "--max-new-tokens", "8"}, true},
-		{[]string{"--num-assistant-tokens", "0"}, false},
-		{[]string{"--precision", "int8"}, false},
-		{[]string{"--max-new-tokens", "4"}, false},
-		{[]string{"--num-beams", "2"}, false},
-		{[]string{"--do-sample"}, false},
+		{nil, 1, true},
+		{[]string{"--num-assistant-tokens", "3"}, 1, true},
+		{[]string{"--num-assistant-tokens", "0"}, 1, false},
+		{[]string{"--max-new-tokens", "4"}, 1, false},
+		{[]string{"--max-new-tokens", "4"}, 3, true},
+		{[]string{"--max-new-tokens", "16", "--precision", "bf16"}, 1, false},
+		{[]string{"--max-new-tokens", "16", "--precision", "bf16"}, 2, true},
+		{[]string{"--precision", "int8"}, 1000, false},
+		{[]string{"--num-beams", "2"}, 9, false},
+		{[]string{"--do-sample"}, 9, false},
 	} {
 		var s Flags
 		f := cli.Flags("test", "")
@@ -39,9 +42,9 @@ func TestAnAssistantIsMadeWhereItSavesTime(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.Assist(m, &o)
+		s.Assist(m, &o, c.pictures)
 		if got := o.AssistantModel != nil; got != c.want {
-			t.Errorf("%v: an assistant is made: %v, want %v", c.args, got, c.want)
+			t.Errorf("%v, %d pictures: an assistant is made: %v, want %v", c.args, c.pictures, got, c.want)
 		}
 	}
 }

@@ -398,3 +398,68 @@ func (g *isa) quantize() {
 	}
 	g.end()
 }
+
+// quantizeColumns writes what rounds the weights of a panel.
+func (g *isa) quantizeColumns() {
+	const columns = 32
+	row := 4 * columns
+	g.function("largestOfColumns", "(largest, x *float32, k int)", "sets largest, of 32 columns, to the largest of k rows of x [k, 32] without their signs.")
+	largest, x, k := pointer("largest"), pointer("x"), integer("k")
+	sign := g.vec()
+	VMOVUPS(g.bitsOf(1<<31), sign)
+	tops := make([]reg.VecVirtual, columns/g.lanes)
+	for j := range tops {
+		tops[j] = g.zero()
+	}
+	Label("rows")
+	for j, top := range tops {
+		v := g.vec()
+		VANDNPS(at(x).Offset(4*j*g.lanes), sign, v)
+		VMAXPS(v, top, top)
+	}
+	ADDQ(I32(row), x)
+	DECQ(k)
+	JNE(LabelRef("rows"))
+	for j, top := range tops {
+		VMOVUPS(top, at(largest).Offset(4*j*g.lanes))
+	}
+	g.end()
+
+	g.function("quantizeColumns", "(to *byte, x *float32, blocks int, inverse *float32)",
+		"sets so many blocks of 32 columns at to, each of four bytes, to 128 more than x·inverse of the rows of x [4·blocks, 32],\n"+
+			"rounded to the nearest, ties to even. There are 32 of inverse.")
+	to, x, blocks, inverse := pointer("to"), pointer("x"), integer("blocks"), pointer("inverse")
+	factors := make([]reg.VecVirtual, columns/g.lanes)
+	for j := range factors {
+		factors[j] = g.vec()
+		VMOVUPS(at(inverse).Offset(4*j*g.lanes), factors[j])
+	}
+	low, zero := g.vec(), g.vec()
+	VMOVUPS(g.bitsOf(0xff), low)
+	VMOVUPS(g.bitsOf(0x80808080), zero)
+	Label("blocks")
+	for j, factor := range factors {
+		all := g.vec()
+		for r := range 4 {
+			v := g.vec()
+			VMULPS(at(x).Offset(r*row+4*j*g.lanes), factor, v)
+			VCVTPS2DQ(v, v)
+			if r < 3 {
+				VANDPS(low, v, v)
+			}
+			if r == 0 {
+				all = v
+				continue
+			}
+			VPSLLD(U8(8*r), v, v)
+			VORPS(v, all, all)
+		}
+		VXORPS(zero, all, all)
+		VMOVUPS(all, at(to).Offset(4*j*g.lanes))
+	}
+	ADDQ(I32(4*row), x)
+	ADDQ(I32(row), to)
+	DECQ(blocks)
+	JNE(LabelRef("blocks"))
+	g.end()
+}
