@@ -12,6 +12,7 @@ import (
 	"math"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/ekphrasis-ml/ekphrasis/internal/hfconfig"
 	"github.com/ekphrasis-ml/ekphrasis/internal/safetensors"
@@ -89,16 +90,21 @@ func LoadFS(fsys fs.FS) (*VisionEncoderDecoder, error) {
 	if err := m.build(c); err != nil {
 		return nil, fmt.Errorf("config.json: %w", err)
 	}
-	if _, err := weights.Load(fsys, m, m.mayLack); err != nil {
+	// The tokenizer's files keep one processor busy, the weights wait for memory.
+	var reading sync.WaitGroup
+	var noTokenizer error
+	reading.Go(func() { m.Tokenizer, noTokenizer = tokenizer.Load(fsys) })
+	_, err := weights.Load(fsys, m, m.mayLack)
+	reading.Wait()
+	if err != nil {
 		return nil, err
 	}
 	layers.Freeze(m)
-	var err error
 	if m.Processor, err = vision.LoadProcessor(fsys); err != nil {
 		return nil, err
 	}
-	if m.Tokenizer, err = tokenizer.Load(fsys); err != nil {
-		return nil, err
+	if noTokenizer != nil {
+		return nil, noTokenizer
 	}
 	if n := m.Tokenizer.VocabSize(); n > m.Decoder.VocabSize() {
 		return nil, fmt.Errorf("the tokenizer has %d tokens, the decoder only %d", n, m.Decoder.VocabSize())

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/ekphrasis-ml/ekphrasis/internal/kernel"
 	"github.com/ekphrasis-ml/ekphrasis/internal/mmap"
 	"github.com/ekphrasis-ml/ekphrasis/internal/safetensors"
 )
@@ -226,7 +227,7 @@ func (c *Checkpoint) read(source string, p Param) (nonFinite int, err error) {
 }
 
 func countNonFinite(values []float32) (n int) {
-	if allFinite(values) {
+	if kernel.AllFinite(values) {
 		return 0
 	}
 	for _, v := range values {
@@ -235,20 +236,4 @@ func countNonFinite(values []float32) (n int) {
 		}
 	}
 	return n
-}
-
-// allFinite adds up differences that are zero but for infinities and NaN, side by side for speed: it reads all weights there are.
-func allFinite(values []float32) bool {
-	var a, b, c, d float32
-	for ; len(values) >= 4; values = values[4:] {
-		x := (*[4]float32)(values)
-		a += x[0] - x[0]
-		b += x[1] - x[1]
-		c += x[2] - x[2]
-		d += x[3] - x[3]
-	}
-	for _, v := range values {
-		a += v - v
-	}
-	return a+b+c+d == 0
 }

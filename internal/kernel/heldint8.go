@@ -117,18 +117,6 @@ func quantizeRow(first, second []byte, x []float32) int8Row {
 	return row
 }
 
-// largestBits is the largest of x without their signs, as the bits of a float32.
-func largestBits(x []float32) uint32 {
-	if cpu != nil && len(x) > 0 {
-		return cpu.largestBits(single(x), len(x))
-	}
-	top := uint32(0)
-	for _, v := range x {
-		top = max(top, math.Float32bits(v)&^(1<<31))
-	}
-	return top
-}
-
 // quantize sets first and second to the digits of x·inverse, and sums to their sums.
 func quantize(first, second []byte, x []float32, inverse float32, sums *[2]int32) {
 	if cpu != nil && len(x) > 0 {

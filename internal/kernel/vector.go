@@ -1,5 +1,7 @@
 package kernel
 
+import "math"
+
 // Elements for which a goroutine is worth its start: of plain sums, and of functions such as exp.
 const (
 	sumGrain      = 1 << 16
@@ -105,3 +107,25 @@ func dot[T Float](x, y []T) float64 {
 
 // SumSquares is the sum of x[i]², accumulated in float64.
 func SumSquares[T Float](x []T) float64 { return Dot(x, x) }
+
+// AllFinite reports whether x has neither a NaN nor an infinity.
+func AllFinite(x []float32) bool { return largestBits(x) < math.Float32bits(float32(math.Inf(1))) }
+
+// largestBits is the largest of x without their signs, as the bits of a float32.
+func largestBits(x []float32) uint32 {
+	if cpu != nil && len(x) > 0 {
+		return cpu.largestBits(single(x), len(x))
+	}
+	var a, b, c, d uint32 // for the processor to compare them side by side
+	const sign = 1 << 31
+	for ; len(x) >= 4; x = x[4:] {
+		a = max(a, math.Float32bits(x[0])&^sign)
+		b = max(b, math.Float32bits(x[1])&^sign)
+		c = max(c, math.Float32bits(x[2])&^sign)
+		d = max(d, math.Float32bits(x[3])&^sign)
+	}
+	for _, v := range x {
+		a = max(a, math.Float32bits(v)&^sign)
+	}
+	return max(a, b, c, d)
+}

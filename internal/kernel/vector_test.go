@@ -40,6 +40,29 @@ func TestVectorOperationsMatchTheirDefinitions(t *testing.T) {
 	})
 }
 
+func TestAllFiniteSeesEveryElement(t *testing.T) {
+	testOnEveryCPU(t, func(t *testing.T) {
+		for _, n := range lengths {
+			x := random[float32](newRand(), n+1)
+			x[n] = float32(math.NaN()) // beyond the end
+			if n > 0 {
+				x[0] = -math.MaxFloat32
+			}
+			if !AllFinite(x[:n]) {
+				t.Fatalf("%v are not finite", x[:n])
+			}
+			for i := range n {
+				for _, v := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+					y := clone(x[:n])
+					if y[i] = float32(v); AllFinite(y) {
+						t.Fatalf("%v at %d of %d is finite", v, i, n)
+					}
+				}
+			}
+		}
+	})
+}
+
 func TestSumColumnsAddsToWhatIsThere(t *testing.T) {
 	testOnEveryCPU(t, func(t *testing.T) {
 		for _, rows := range []int{0, 1, 5, 300} {
