@@ -174,8 +174,8 @@ func (p *blockPart) norm(i int, x []float32) {
 			layerNormRow(rows.x[r*dim:(r+1)*dim], x[(lo+r)*dim:(lo+r+1)*dim], p.Gamma[i], p.Beta[i], p.Eps[i])
 		}
 		for _, s := range p.normed.stretches {
-			high := s.tile((lo-p.rows.lo)/splitPanel, lo/16&1)
-			p.tiles.round(high, &rows.x[s.from], 4*dim, 64, 128, s.steps)
+			to := s.tile((lo-p.rows.lo)/splitPanel, lo/16&1)
+			p.tiles.round(to, &rows.x[s.from], 4*dim, 64, 128, s.steps)
 		}
 	}
 }
@@ -216,18 +216,16 @@ func biasOf(d Dense, panel int) *float32 {
 // roundRows rounds 32 columns of the rows for the left side, as a step of panels from the given one on.
 func (p *blockPart) roundRows(to pieces, panel, step int, columns []float32) {
 	for r := 0; r < p.rows.len(); r += 16 {
-		high := to.tile(panel+r/splitPanel, r/16&1)
-		p.tiles.round(ahead(high, step*splitBytes), &columns[r*splitPanel], 4*splitPanel, 64, 0, 1)
+		to := to.tile(panel+r/splitPanel, r/16&1)
+		p.tiles.round(ahead(to, step*splitBytes), &columns[r*splitPanel], 4*splitPanel, 64, 0, 1)
 	}
 }
 
 // roundKeys rounds 32 columns of keys for the right side, with the rows as lanes.
 func (p *blockPart) roundKeys(head, step int) {
-	var turned [splitStep * 16]float32
 	for r := 0; r < p.rows.len(); r += 16 {
-		p.packTranspose(&turned[0], 16, &p.c[r*splitPanel], splitPanel, min(16, p.rows.len()-r), splitStep)
-		high := p.keys.tile(head*p.blockSequence.panels+p.panels.lo+r/splitPanel, r/16&1)
-		p.tiles.round(ahead(high, step*splitBytes), &turned[0], 4*16, 4*16*16, 0, 1)
+		to := p.keys.tile(head*p.blockSequence.panels+p.panels.lo+r/splitPanel, r/16&1)
+		p.tiles.roundTurned(ahead(to, step*splitBytes), &p.c[r*splitPanel], 4*splitPanel, 64, 0, 1)
 	}
 }
 
@@ -235,8 +233,8 @@ func (p *blockPart) roundKeys(head, step int) {
 func (p *blockPart) roundValues(panel int) {
 	clear(p.c[p.rows.len()*splitPanel:])
 	for tile := range 2 {
-		high := p.values.tile(panel, tile)
-		p.tiles.round(ahead(high, p.panels.lo*splitBytes), &p.c[16*tile], 4*splitPanel, 4*16*splitPanel, 4*splitStep*splitPanel, p.panels.len())
+		to := p.values.tile(panel, tile)
+		p.tiles.round(ahead(to, p.panels.lo*splitBytes), &p.c[16*tile], 4*splitPanel, 4*16*splitPanel, 4*splitStep*splitPanel, p.panels.len())
 	}
 }
 
@@ -295,8 +293,8 @@ func (p *blockPart) attendRows(head int, rows span, scores []float32, n int, pro
 		clear(row[seen:])
 	}
 	for r := 0; r < all; r += 16 {
-		high := probabilities.tile(r/splitPanel, r/16&1)
-		p.tiles.round(high, &scores[r*n], 4*n, 64, 128, panels)
+		to := probabilities.tile(r/splitPanel, r/16&1)
+		p.tiles.round(to, &scores[r*n], 4*n, 64, 128, panels)
 	}
 	for j := range d {
 		values := p.values.tile(head*d+j, 0)
@@ -307,8 +305,8 @@ func (p *blockPart) attendRows(head int, rows span, scores []float32, n int, pro
 		}
 		to, step := p.normed.at(head*d + j)
 		for r := 0; r < all; r += 16 {
-			high := to.tile((rows.lo-p.rows.lo+r)/splitPanel, r/16&1)
-			p.tiles.round(ahead(high, step*splitBytes), &p.c[r*splitPanel], 4*splitPanel, 64, 0, 1)
+			to := to.tile((rows.lo-p.rows.lo+r)/splitPanel, r/16&1)
+			p.tiles.round(ahead(to, step*splitBytes), &p.c[r*splitPanel], 4*splitPanel, 64, 0, 1)
 		}
 	}
 }

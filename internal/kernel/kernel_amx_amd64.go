@@ -21,6 +21,11 @@ func dotPanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, ac
 //go:noescape
 func roundAMX(to *byte, src *float32, row int, second int, step int, steps int)
 
+// roundTurnedAMX is round, and then turns the tile: its first row has the first pairs of all rows.
+//
+//go:noescape
+func roundTurnedAMX(to *byte, src *float32, row int, second int, step int, steps int)
+
 // finishAMX sets rows of 32 columns of dst to those of src, which lie one after the other, plus bias, plus those of residual. bias
 // and residual may be nil, dst may be src or residual.
 //

@@ -2486,112 +2486,589 @@ done:
 	VZEROUPPER
 	RET
 
+DATA pairsAMX<>+0(SB)/2, $0x0000
+DATA pairsAMX<>+2(SB)/2, $0x0010
+DATA pairsAMX<>+4(SB)/2, $0x0001
+DATA pairsAMX<>+6(SB)/2, $0x0011
+DATA pairsAMX<>+8(SB)/2, $0x0002
+DATA pairsAMX<>+10(SB)/2, $0x0012
+DATA pairsAMX<>+12(SB)/2, $0x0003
+DATA pairsAMX<>+14(SB)/2, $0x0013
+DATA pairsAMX<>+16(SB)/2, $0x0004
+DATA pairsAMX<>+18(SB)/2, $0x0014
+DATA pairsAMX<>+20(SB)/2, $0x0005
+DATA pairsAMX<>+22(SB)/2, $0x0015
+DATA pairsAMX<>+24(SB)/2, $0x0006
+DATA pairsAMX<>+26(SB)/2, $0x0016
+DATA pairsAMX<>+28(SB)/2, $0x0007
+DATA pairsAMX<>+30(SB)/2, $0x0017
+DATA pairsAMX<>+32(SB)/2, $0x0008
+DATA pairsAMX<>+34(SB)/2, $0x0018
+DATA pairsAMX<>+36(SB)/2, $0x0009
+DATA pairsAMX<>+38(SB)/2, $0x0019
+DATA pairsAMX<>+40(SB)/2, $0x000a
+DATA pairsAMX<>+42(SB)/2, $0x001a
+DATA pairsAMX<>+44(SB)/2, $0x000b
+DATA pairsAMX<>+46(SB)/2, $0x001b
+DATA pairsAMX<>+48(SB)/2, $0x000c
+DATA pairsAMX<>+50(SB)/2, $0x001c
+DATA pairsAMX<>+52(SB)/2, $0x000d
+DATA pairsAMX<>+54(SB)/2, $0x001d
+DATA pairsAMX<>+56(SB)/2, $0x000e
+DATA pairsAMX<>+58(SB)/2, $0x001e
+DATA pairsAMX<>+60(SB)/2, $0x000f
+DATA pairsAMX<>+62(SB)/2, $0x001f
+GLOBL pairsAMX<>(SB), RODATA|NOPTR, $64
+
 // func roundAMX(to *byte, src *float32, row int, second int, step int, steps int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, MMX+
 TEXT ·roundAMX(SB), NOSPLIT, $0-48
-	VMOVUPS all00007fffAMX<>+0(SB), Z0
-	VMOVUPS all00000001AMX<>+0(SB), Z1
-	VMOVUPS all00400000AMX<>+0(SB), Z2
-	MOVQ    to+0(FP), AX
-	MOVQ    src+8(FP), CX
-	MOVQ    row+16(FP), DX
-	MOVQ    second+24(FP), BX
-	MOVQ    step+32(FP), SI
-	MOVQ    steps+40(FP), DI
+	MOVQ to+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ row+16(FP), R8
+	MOVQ second+24(FP), R9
+	MOVQ step+32(FP), R10
+	MOVQ steps+40(FP), R11
 
 step:
-	MOVQ CX, R8
-	LEAQ (CX)(BX*1), R9
-	MOVQ $0x00000010, R10
-	MOVQ AX, R11
-
-row:
-	VMOVUPS    (R8), Z3
-	VMOVUPS    (R9), Z4
-	VPSRLD     $0x10, Z3, Z5
-	VPANDD     Z1, Z5, Z5
-	VPADDD     Z0, Z3, Z6
-	VPADDD     Z5, Z6, Z6
-	VCMPPS     $0x03, Z3, Z3, K1
-	VPORD      Z2, Z3, K1, Z6
-	VPSRLD     $0x10, Z4, Z3
-	VPANDD     Z1, Z3, Z3
-	VPADDD     Z0, Z4, Z5
-	VPADDD     Z3, Z5, Z5
-	VCMPPS     $0x03, Z4, Z4, K1
-	VPORD      Z2, Z4, K1, Z5
-	VPSRLD     $0x10, Z6, Z6
-	VPSRLD     $0x10, Z5, Z5
-	VPSLLD     $0x10, Z5, Z3
-	VPORD      Z6, Z3, Z3
-	VMOVUPS    Z3, (R11)
-	PREFETCHT0 (R8)(SI*1)
-	PREFETCHT0 (R9)(SI*1)
-	ADDQ       DX, R8
-	ADDQ       DX, R9
-	ADDQ       $0x00000040, R11
-	DECQ       R10
-	JNE        row
-	ADDQ       SI, CX
-	ADDQ       $0x00000800, AX
-	DECQ       DI
+	VMOVDQU64  pairsAMX<>+0(SB), Z31
+	MOVQ       SI, AX
+	LEAQ       (SI)(R9*1), BX
+	VMOVUPS    (AX), Z29
+	VMOVUPS    (BX), Z30
+	BYTE       $0x62
+	BYTE       $0x02
+	BYTE       $0x0f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xf5
+	VPERMW     Z30, Z31, Z0
+	VMOVUPS    Z0, (DI)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	ADDQ       R8, AX
+	ADDQ       R8, BX
+	VMOVUPS    (AX), Z29
+	VMOVUPS    (BX), Z30
+	BYTE       $0x62
+	BYTE       $0x02
+	BYTE       $0x0f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xf5
+	VPERMW     Z30, Z31, Z1
+	VMOVUPS    Z1, 64(DI)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	ADDQ       R8, AX
+	ADDQ       R8, BX
+	VMOVUPS    (AX), Z29
+	VMOVUPS    (BX), Z30
+	BYTE       $0x62
+	BYTE       $0x02
+	BYTE       $0x0f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xf5
+	VPERMW     Z30, Z31, Z2
+	VMOVUPS    Z2, 128(DI)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	ADDQ       R8, AX
+	ADDQ       R8, BX
+	VMOVUPS    (AX), Z29
+	VMOVUPS    (BX), Z30
+	BYTE       $0x62
+	BYTE       $0x02
+	BYTE       $0x0f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xf5
+	VPERMW     Z30, Z31, Z3
+	VMOVUPS    Z3, 192(DI)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	ADDQ       R8, AX
+	ADDQ       R8, BX
+	VMOVUPS    (AX), Z29
+	VMOVUPS    (BX), Z30
+	BYTE       $0x62
+	BYTE       $0x02
+	BYTE       $0x0f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xf5
+	VPERMW     Z30, Z31, Z4
+	VMOVUPS    Z4, 256(DI)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	ADDQ       R8, AX
+	ADDQ       R8, BX
+	VMOVUPS    (AX), Z29
+	VMOVUPS    (BX), Z30
+	BYTE       $0x62
+	BYTE       $0x02
+	BYTE       $0x0f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xf5
+	VPERMW     Z30, Z31, Z5
+	VMOVUPS    Z5, 320(DI)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	ADDQ       R8, AX
+	ADDQ       R8, BX
+	VMOVUPS    (AX), Z29
+	VMOVUPS    (BX), Z30
+	BYTE       $0x62
+	BYTE       $0x02
+	BYTE       $0x0f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xf5
+	VPERMW     Z30, Z31, Z6
+	VMOVUPS    Z6, 384(DI)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	ADDQ       R8, AX
+	ADDQ       R8, BX
+	VMOVUPS    (AX), Z29
+	VMOVUPS    (BX), Z30
+	BYTE       $0x62
+	BYTE       $0x02
+	BYTE       $0x0f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xf5
+	VPERMW     Z30, Z31, Z7
+	VMOVUPS    Z7, 448(DI)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	ADDQ       R8, AX
+	ADDQ       R8, BX
+	VMOVUPS    (AX), Z29
+	VMOVUPS    (BX), Z30
+	BYTE       $0x62
+	BYTE       $0x02
+	BYTE       $0x0f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xf5
+	VPERMW     Z30, Z31, Z8
+	VMOVUPS    Z8, 512(DI)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	ADDQ       R8, AX
+	ADDQ       R8, BX
+	VMOVUPS    (AX), Z29
+	VMOVUPS    (BX), Z30
+	BYTE       $0x62
+	BYTE       $0x02
+	BYTE       $0x0f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xf5
+	VPERMW     Z30, Z31, Z9
+	VMOVUPS    Z9, 576(DI)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	ADDQ       R8, AX
+	ADDQ       R8, BX
+	VMOVUPS    (AX), Z29
+	VMOVUPS    (BX), Z30
+	BYTE       $0x62
+	BYTE       $0x02
+	BYTE       $0x0f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xf5
+	VPERMW     Z30, Z31, Z10
+	VMOVUPS    Z10, 640(DI)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	ADDQ       R8, AX
+	ADDQ       R8, BX
+	VMOVUPS    (AX), Z29
+	VMOVUPS    (BX), Z30
+	BYTE       $0x62
+	BYTE       $0x02
+	BYTE       $0x0f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xf5
+	VPERMW     Z30, Z31, Z11
+	VMOVUPS    Z11, 704(DI)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	ADDQ       R8, AX
+	ADDQ       R8, BX
+	VMOVUPS    (AX), Z29
+	VMOVUPS    (BX), Z30
+	BYTE       $0x62
+	BYTE       $0x02
+	BYTE       $0x0f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xf5
+	VPERMW     Z30, Z31, Z12
+	VMOVUPS    Z12, 768(DI)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	ADDQ       R8, AX
+	ADDQ       R8, BX
+	VMOVUPS    (AX), Z29
+	VMOVUPS    (BX), Z30
+	BYTE       $0x62
+	BYTE       $0x02
+	BYTE       $0x0f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xf5
+	VPERMW     Z30, Z31, Z13
+	VMOVUPS    Z13, 832(DI)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	ADDQ       R8, AX
+	ADDQ       R8, BX
+	VMOVUPS    (AX), Z29
+	VMOVUPS    (BX), Z30
+	BYTE       $0x62
+	BYTE       $0x02
+	BYTE       $0x0f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xf5
+	VPERMW     Z30, Z31, Z14
+	VMOVUPS    Z14, 896(DI)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	ADDQ       R8, AX
+	ADDQ       R8, BX
+	VMOVUPS    (AX), Z29
+	VMOVUPS    (BX), Z30
+	BYTE       $0x62
+	BYTE       $0x02
+	BYTE       $0x0f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xf5
+	VPERMW     Z30, Z31, Z15
+	VMOVUPS    Z15, 960(DI)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	ADDQ       R10, SI
+	ADDQ       $0x00000800, DI
+	DECQ       R11
 	JNE        step
 	VZEROUPPER
 	RET
 
-DATA all00007fffAMX<>+0(SB)/4, $0x00007fff
-DATA all00007fffAMX<>+4(SB)/4, $0x00007fff
-DATA all00007fffAMX<>+8(SB)/4, $0x00007fff
-DATA all00007fffAMX<>+12(SB)/4, $0x00007fff
-DATA all00007fffAMX<>+16(SB)/4, $0x00007fff
-DATA all00007fffAMX<>+20(SB)/4, $0x00007fff
-DATA all00007fffAMX<>+24(SB)/4, $0x00007fff
-DATA all00007fffAMX<>+28(SB)/4, $0x00007fff
-DATA all00007fffAMX<>+32(SB)/4, $0x00007fff
-DATA all00007fffAMX<>+36(SB)/4, $0x00007fff
-DATA all00007fffAMX<>+40(SB)/4, $0x00007fff
-DATA all00007fffAMX<>+44(SB)/4, $0x00007fff
-DATA all00007fffAMX<>+48(SB)/4, $0x00007fff
-DATA all00007fffAMX<>+52(SB)/4, $0x00007fff
-DATA all00007fffAMX<>+56(SB)/4, $0x00007fff
-DATA all00007fffAMX<>+60(SB)/4, $0x00007fff
-GLOBL all00007fffAMX<>(SB), RODATA|NOPTR, $64
+// func roundTurnedAMX(to *byte, src *float32, row int, second int, step int, steps int)
+// Requires: AVX, AVX512BW, AVX512F, MMX+
+TEXT ·roundTurnedAMX(SB), NOSPLIT, $0-48
+	MOVQ to+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ row+16(FP), R8
+	MOVQ second+24(FP), R9
+	MOVQ step+32(FP), R10
+	MOVQ steps+40(FP), R11
 
-DATA all00000001AMX<>+0(SB)/4, $0x00000001
-DATA all00000001AMX<>+4(SB)/4, $0x00000001
-DATA all00000001AMX<>+8(SB)/4, $0x00000001
-DATA all00000001AMX<>+12(SB)/4, $0x00000001
-DATA all00000001AMX<>+16(SB)/4, $0x00000001
-DATA all00000001AMX<>+20(SB)/4, $0x00000001
-DATA all00000001AMX<>+24(SB)/4, $0x00000001
-DATA all00000001AMX<>+28(SB)/4, $0x00000001
-DATA all00000001AMX<>+32(SB)/4, $0x00000001
-DATA all00000001AMX<>+36(SB)/4, $0x00000001
-DATA all00000001AMX<>+40(SB)/4, $0x00000001
-DATA all00000001AMX<>+44(SB)/4, $0x00000001
-DATA all00000001AMX<>+48(SB)/4, $0x00000001
-DATA all00000001AMX<>+52(SB)/4, $0x00000001
-DATA all00000001AMX<>+56(SB)/4, $0x00000001
-DATA all00000001AMX<>+60(SB)/4, $0x00000001
-GLOBL all00000001AMX<>(SB), RODATA|NOPTR, $64
-
-DATA all00400000AMX<>+0(SB)/4, $0x00400000
-DATA all00400000AMX<>+4(SB)/4, $0x00400000
-DATA all00400000AMX<>+8(SB)/4, $0x00400000
-DATA all00400000AMX<>+12(SB)/4, $0x00400000
-DATA all00400000AMX<>+16(SB)/4, $0x00400000
-DATA all00400000AMX<>+20(SB)/4, $0x00400000
-DATA all00400000AMX<>+24(SB)/4, $0x00400000
-DATA all00400000AMX<>+28(SB)/4, $0x00400000
-DATA all00400000AMX<>+32(SB)/4, $0x00400000
-DATA all00400000AMX<>+36(SB)/4, $0x00400000
-DATA all00400000AMX<>+40(SB)/4, $0x00400000
-DATA all00400000AMX<>+44(SB)/4, $0x00400000
-DATA all00400000AMX<>+48(SB)/4, $0x00400000
-DATA all00400000AMX<>+52(SB)/4, $0x00400000
-DATA all00400000AMX<>+56(SB)/4, $0x00400000
-DATA all00400000AMX<>+60(SB)/4, $0x00400000
-GLOBL all00400000AMX<>(SB), RODATA|NOPTR, $64
+step:
+	VMOVDQU64   pairsAMX<>+0(SB), Z31
+	MOVQ        SI, AX
+	LEAQ        (SI)(R9*1), BX
+	VMOVUPS     (AX), Z29
+	VMOVUPS     (BX), Z30
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x0f
+	BYTE        $0x40
+	BYTE        $0x72
+	BYTE        $0xf5
+	VPERMW      Z30, Z31, Z0
+	PREFETCHT0  (AX)(R10*1)
+	PREFETCHT0  (BX)(R10*1)
+	ADDQ        R8, AX
+	ADDQ        R8, BX
+	VMOVUPS     (AX), Z29
+	VMOVUPS     (BX), Z30
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x0f
+	BYTE        $0x40
+	BYTE        $0x72
+	BYTE        $0xf5
+	VPERMW      Z30, Z31, Z1
+	PREFETCHT0  (AX)(R10*1)
+	PREFETCHT0  (BX)(R10*1)
+	ADDQ        R8, AX
+	ADDQ        R8, BX
+	VMOVUPS     (AX), Z29
+	VMOVUPS     (BX), Z30
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x0f
+	BYTE        $0x40
+	BYTE        $0x72
+	BYTE        $0xf5
+	VPERMW      Z30, Z31, Z2
+	PREFETCHT0  (AX)(R10*1)
+	PREFETCHT0  (BX)(R10*1)
+	ADDQ        R8, AX
+	ADDQ        R8, BX
+	VMOVUPS     (AX), Z29
+	VMOVUPS     (BX), Z30
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x0f
+	BYTE        $0x40
+	BYTE        $0x72
+	BYTE        $0xf5
+	VPERMW      Z30, Z31, Z3
+	PREFETCHT0  (AX)(R10*1)
+	PREFETCHT0  (BX)(R10*1)
+	ADDQ        R8, AX
+	ADDQ        R8, BX
+	VMOVUPS     (AX), Z29
+	VMOVUPS     (BX), Z30
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x0f
+	BYTE        $0x40
+	BYTE        $0x72
+	BYTE        $0xf5
+	VPERMW      Z30, Z31, Z4
+	PREFETCHT0  (AX)(R10*1)
+	PREFETCHT0  (BX)(R10*1)
+	ADDQ        R8, AX
+	ADDQ        R8, BX
+	VMOVUPS     (AX), Z29
+	VMOVUPS     (BX), Z30
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x0f
+	BYTE        $0x40
+	BYTE        $0x72
+	BYTE        $0xf5
+	VPERMW      Z30, Z31, Z5
+	PREFETCHT0  (AX)(R10*1)
+	PREFETCHT0  (BX)(R10*1)
+	ADDQ        R8, AX
+	ADDQ        R8, BX
+	VMOVUPS     (AX), Z29
+	VMOVUPS     (BX), Z30
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x0f
+	BYTE        $0x40
+	BYTE        $0x72
+	BYTE        $0xf5
+	VPERMW      Z30, Z31, Z6
+	PREFETCHT0  (AX)(R10*1)
+	PREFETCHT0  (BX)(R10*1)
+	ADDQ        R8, AX
+	ADDQ        R8, BX
+	VMOVUPS     (AX), Z29
+	VMOVUPS     (BX), Z30
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x0f
+	BYTE        $0x40
+	BYTE        $0x72
+	BYTE        $0xf5
+	VPERMW      Z30, Z31, Z7
+	PREFETCHT0  (AX)(R10*1)
+	PREFETCHT0  (BX)(R10*1)
+	ADDQ        R8, AX
+	ADDQ        R8, BX
+	VMOVUPS     (AX), Z29
+	VMOVUPS     (BX), Z30
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x0f
+	BYTE        $0x40
+	BYTE        $0x72
+	BYTE        $0xf5
+	VPERMW      Z30, Z31, Z8
+	PREFETCHT0  (AX)(R10*1)
+	PREFETCHT0  (BX)(R10*1)
+	ADDQ        R8, AX
+	ADDQ        R8, BX
+	VMOVUPS     (AX), Z29
+	VMOVUPS     (BX), Z30
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x0f
+	BYTE        $0x40
+	BYTE        $0x72
+	BYTE        $0xf5
+	VPERMW      Z30, Z31, Z9
+	PREFETCHT0  (AX)(R10*1)
+	PREFETCHT0  (BX)(R10*1)
+	ADDQ        R8, AX
+	ADDQ        R8, BX
+	VMOVUPS     (AX), Z29
+	VMOVUPS     (BX), Z30
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x0f
+	BYTE        $0x40
+	BYTE        $0x72
+	BYTE        $0xf5
+	VPERMW      Z30, Z31, Z10
+	PREFETCHT0  (AX)(R10*1)
+	PREFETCHT0  (BX)(R10*1)
+	ADDQ        R8, AX
+	ADDQ        R8, BX
+	VMOVUPS     (AX), Z29
+	VMOVUPS     (BX), Z30
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x0f
+	BYTE        $0x40
+	BYTE        $0x72
+	BYTE        $0xf5
+	VPERMW      Z30, Z31, Z11
+	PREFETCHT0  (AX)(R10*1)
+	PREFETCHT0  (BX)(R10*1)
+	ADDQ        R8, AX
+	ADDQ        R8, BX
+	VMOVUPS     (AX), Z29
+	VMOVUPS     (BX), Z30
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x0f
+	BYTE        $0x40
+	BYTE        $0x72
+	BYTE        $0xf5
+	VPERMW      Z30, Z31, Z12
+	PREFETCHT0  (AX)(R10*1)
+	PREFETCHT0  (BX)(R10*1)
+	ADDQ        R8, AX
+	ADDQ        R8, BX
+	VMOVUPS     (AX), Z29
+	VMOVUPS     (BX), Z30
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x0f
+	BYTE        $0x40
+	BYTE        $0x72
+	BYTE        $0xf5
+	VPERMW      Z30, Z31, Z13
+	PREFETCHT0  (AX)(R10*1)
+	PREFETCHT0  (BX)(R10*1)
+	ADDQ        R8, AX
+	ADDQ        R8, BX
+	VMOVUPS     (AX), Z29
+	VMOVUPS     (BX), Z30
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x0f
+	BYTE        $0x40
+	BYTE        $0x72
+	BYTE        $0xf5
+	VPERMW      Z30, Z31, Z14
+	PREFETCHT0  (AX)(R10*1)
+	PREFETCHT0  (BX)(R10*1)
+	ADDQ        R8, AX
+	ADDQ        R8, BX
+	VMOVUPS     (AX), Z29
+	VMOVUPS     (BX), Z30
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x0f
+	BYTE        $0x40
+	BYTE        $0x72
+	BYTE        $0xf5
+	VPERMW      Z30, Z31, Z15
+	PREFETCHT0  (AX)(R10*1)
+	PREFETCHT0  (BX)(R10*1)
+	VPUNPCKLDQ  Z1, Z0, Z16
+	VPUNPCKHDQ  Z1, Z0, Z17
+	VPUNPCKLDQ  Z3, Z2, Z18
+	VPUNPCKHDQ  Z3, Z2, Z19
+	VPUNPCKLDQ  Z5, Z4, Z20
+	VPUNPCKHDQ  Z5, Z4, Z21
+	VPUNPCKLDQ  Z7, Z6, Z22
+	VPUNPCKHDQ  Z7, Z6, Z23
+	VPUNPCKLDQ  Z9, Z8, Z24
+	VPUNPCKHDQ  Z9, Z8, Z25
+	VPUNPCKLDQ  Z11, Z10, Z26
+	VPUNPCKHDQ  Z11, Z10, Z27
+	VPUNPCKLDQ  Z13, Z12, Z28
+	VPUNPCKHDQ  Z13, Z12, Z29
+	VPUNPCKLDQ  Z15, Z14, Z30
+	VPUNPCKHDQ  Z15, Z14, Z31
+	VPUNPCKLQDQ Z18, Z16, Z0
+	VPUNPCKHQDQ Z18, Z16, Z1
+	VPUNPCKLQDQ Z19, Z17, Z2
+	VPUNPCKHQDQ Z19, Z17, Z3
+	VPUNPCKLQDQ Z22, Z20, Z4
+	VPUNPCKHQDQ Z22, Z20, Z5
+	VPUNPCKLQDQ Z23, Z21, Z6
+	VPUNPCKHQDQ Z23, Z21, Z7
+	VPUNPCKLQDQ Z26, Z24, Z8
+	VPUNPCKHQDQ Z26, Z24, Z9
+	VPUNPCKLQDQ Z27, Z25, Z10
+	VPUNPCKHQDQ Z27, Z25, Z11
+	VPUNPCKLQDQ Z30, Z28, Z12
+	VPUNPCKHQDQ Z30, Z28, Z13
+	VPUNPCKLQDQ Z31, Z29, Z14
+	VPUNPCKHQDQ Z31, Z29, Z15
+	VSHUFI32X4  $0x88, Z4, Z0, Z16
+	VSHUFI32X4  $0xdd, Z4, Z0, Z17
+	VSHUFI32X4  $0x88, Z12, Z8, Z18
+	VSHUFI32X4  $0xdd, Z12, Z8, Z19
+	VSHUFI32X4  $0x88, Z5, Z1, Z20
+	VSHUFI32X4  $0xdd, Z5, Z1, Z21
+	VSHUFI32X4  $0x88, Z13, Z9, Z22
+	VSHUFI32X4  $0xdd, Z13, Z9, Z23
+	VSHUFI32X4  $0x88, Z6, Z2, Z24
+	VSHUFI32X4  $0xdd, Z6, Z2, Z25
+	VSHUFI32X4  $0x88, Z14, Z10, Z26
+	VSHUFI32X4  $0xdd, Z14, Z10, Z27
+	VSHUFI32X4  $0x88, Z7, Z3, Z28
+	VSHUFI32X4  $0xdd, Z7, Z3, Z29
+	VSHUFI32X4  $0x88, Z15, Z11, Z30
+	VSHUFI32X4  $0xdd, Z15, Z11, Z31
+	VSHUFI32X4  $0x88, Z18, Z16, Z0
+	VSHUFI32X4  $0x88, Z19, Z17, Z4
+	VSHUFI32X4  $0xdd, Z18, Z16, Z8
+	VSHUFI32X4  $0xdd, Z19, Z17, Z12
+	VSHUFI32X4  $0x88, Z22, Z20, Z1
+	VSHUFI32X4  $0x88, Z23, Z21, Z5
+	VSHUFI32X4  $0xdd, Z22, Z20, Z9
+	VSHUFI32X4  $0xdd, Z23, Z21, Z13
+	VSHUFI32X4  $0x88, Z26, Z24, Z2
+	VSHUFI32X4  $0x88, Z27, Z25, Z6
+	VSHUFI32X4  $0xdd, Z26, Z24, Z10
+	VSHUFI32X4  $0xdd, Z27, Z25, Z14
+	VSHUFI32X4  $0x88, Z30, Z28, Z3
+	VSHUFI32X4  $0x88, Z31, Z29, Z7
+	VSHUFI32X4  $0xdd, Z30, Z28, Z11
+	VSHUFI32X4  $0xdd, Z31, Z29, Z15
+	VMOVUPS     Z0, (DI)
+	VMOVUPS     Z1, 64(DI)
+	VMOVUPS     Z2, 128(DI)
+	VMOVUPS     Z3, 192(DI)
+	VMOVUPS     Z4, 256(DI)
+	VMOVUPS     Z5, 320(DI)
+	VMOVUPS     Z6, 384(DI)
+	VMOVUPS     Z7, 448(DI)
+	VMOVUPS     Z8, 512(DI)
+	VMOVUPS     Z9, 576(DI)
+	VMOVUPS     Z10, 640(DI)
+	VMOVUPS     Z11, 704(DI)
+	VMOVUPS     Z12, 768(DI)
+	VMOVUPS     Z13, 832(DI)
+	VMOVUPS     Z14, 896(DI)
+	VMOVUPS     Z15, 960(DI)
+	ADDQ        R10, SI
+	ADDQ        $0x00000800, DI
+	DECQ        R11
+	JNE         step
+	VZEROUPPER
+	RET
 
 // func finishAMX(dst *float32, ldd int, src *float32, bias *float32, residual *float32, ldr int, rows int)
 // Requires: AVX, AVX512F

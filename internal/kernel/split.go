@@ -10,6 +10,7 @@ import (
 type tiles struct {
 	leadingPanels func(a, b *byte, steps int, c *float32, ldc, rows int, accumulate bool, ahead *byte)
 	round         func(to *byte, src *float32, row, second, step, steps int)
+	roundTurned   func(to *byte, src *float32, row, second, step, steps int)
 	finish        func(dst *float32, ldd int, src, bias, residual *float32, ldr, rows int)
 	together      int // panels of rows that one goroutine takes through an EncoderBlock
 	digits        func(a, b *byte, chunks int, c *float32, ldc, rows, cols int, accumulate bool, scratch *float32, ahead *byte)
@@ -59,9 +60,10 @@ type splitter struct {
 
 // left rounds up to 16 lanes of an operand for the left side: k steps from the first one on.
 func (s *splitter) left(to *byte, o operand[float32], lane, lanes, first, k int) {
-	if !o.side && lanes == 16 {
-		whole := k / splitStep
-		if whole > 0 {
+	if whole := k / splitStep; whole > 0 && lanes == 16 {
+		if o.side {
+			s.tiles.roundTurned(to, &o.x[first*o.ld+lane], 4*o.ld, 4*16*o.ld, 4*splitStep*o.ld, whole)
+		} else {
 			s.tiles.round(to, &o.x[lane*o.ld+first], 4*o.ld, 64, 128, whole)
 		}
 		to, first, k = ahead(to, whole*splitBytes), first+whole*splitStep, k-whole*splitStep
@@ -89,10 +91,11 @@ func (s *splitter) left(to *byte, o operand[float32], lane, lanes, first, k int)
 
 // right is left for the right side, in whose tiles lanes lie side by side.
 func (s *splitter) right(to *byte, o operand[float32], lane, lanes, first, k int) {
-	if o.side && lanes == 16 {
-		whole := k / splitStep
-		if whole > 0 {
+	if whole := k / splitStep; whole > 0 && lanes == 16 {
+		if o.side {
 			s.tiles.round(to, &o.x[first*o.ld+lane], 4*o.ld, 4*16*o.ld, 4*splitStep*o.ld, whole)
+		} else {
+			s.tiles.roundTurned(to, &o.x[lane*o.ld+first], 4*o.ld, 64, 128, whole)
 		}
 		to, first, k = ahead(to, whole*splitBytes), first+whole*splitStep, k-whole*splitStep
 	}

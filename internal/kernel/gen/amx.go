@@ -251,8 +251,6 @@ func (g *isa) leadingPanelsWithoutTiles() {
 		"is leadingPanels with dot products of pairs in place of tiles. It fetches nothing ahead.")
 	load := func(name string, r reg.Register) { Load(Param(name), r) }
 	const rows = 8 // at a time
-	zmm := []reg.Register{reg.Z0, reg.Z1, reg.Z2, reg.Z3, reg.Z4, reg.Z5, reg.Z6, reg.Z7, reg.Z8, reg.Z9, reg.Z10, reg.Z11, reg.Z12, reg.Z13, reg.Z14, reg.Z15,
-		reg.Z16, reg.Z17, reg.Z18, reg.Z19}
 	load("a", reg.R8)
 	load("c", reg.R10)
 	load("ldc", reg.R11)
@@ -344,54 +342,97 @@ and residual may be nil, dst may be src or residual.`)
 	g.end()
 }
 
-// round makes panels of bfloat16.
-func (g *isa) round() {
-	g.function("round", "(to *byte, src *float32, row, second, step, steps int)",
-		`fills one tile of each step with 16 rows of 32, rounded to the nearest bfloat16, ties to even. The first 16 of a row are
-at src, the others second bytes later; the next row is row bytes after, the next step's step bytes.`)
-	bias, one, quiet := g.set32(0x7fff), g.set32(1), g.set32(0x00400000)
-	to, src := pointer("to"), pointer("src")
-	row, second, step, steps := integer("row"), integer("second"), integer("step"), integer("steps")
-	Label("step")
-	p, q, n := GP64(), GP64(), GP64()
-	MOVQ(src, p)
-	LEAQ(Mem{Base: src, Index: second, Scale: 1}, q)
-	MOVQ(U32(16), n)
-	tile := GP64()
-	MOVQ(to, tile)
-	Label("row")
-	x := []reg.VecVirtual{g.vec(), g.vec()}
-	VMOVUPS(at(p), x[0])
-	VMOVUPS(at(q), x[1])
-	for i := range x {
-		odd, rounded, k := g.vec(), g.vec(), K()
-		VPSRLD(U8(16), x[i], odd)
-		VPANDD(one, odd, odd)
-		VPADDD(bias, x[i], rounded)
-		VPADDD(odd, rounded, rounded)
-		VCMPPS(U8(3), x[i], x[i], k) // a NaN stays one
-		VPORD(quiet, x[i], k, rounded)
-		x[i] = rounded
+// roundPairs is VCVTNE2PS2BF16: y is 16 float32 of low and then 16 of high, rounded to the nearest bfloat16, ties to even, all in
+// registers given by number. Numbers below 1.2e-38 become zero.
+func roundPairs(y, low, high uint8) {
+	emit(0x62,
+		(^y>>3&1)<<7|(^low>>4&1)<<6|(^low>>3&1)<<5|(^y>>4&1)<<4|2, // map 0F38
+		(^high&15)<<3|1<<2|3, // W0, prefix F2
+		0x40|(^high>>4&1)<<3, // 512 bits
+		0x72, 0xc0|(y&7)<<3|low&7)
+}
+
+var zmm = []reg.Register{reg.Z0, reg.Z1, reg.Z2, reg.Z3, reg.Z4, reg.Z5, reg.Z6, reg.Z7, reg.Z8, reg.Z9, reg.Z10, reg.Z11, reg.Z12, reg.Z13, reg.Z14, reg.Z15,
+	reg.Z16, reg.Z17, reg.Z18, reg.Z19, reg.Z20, reg.Z21, reg.Z22, reg.Z23, reg.Z24, reg.Z25, reg.Z26, reg.Z27, reg.Z28, reg.Z29, reg.Z30, reg.Z31}
+
+// rounds writes what makes panels of bfloat16.
+func (g *isa) rounds() {
+	pairs := GLOBL("pairs"+g.name, attr.RODATA|attr.NOPTR)
+	for i := range 16 {
+		DATA(4*i, U16(i))
+		DATA(4*i+2, U16(16+i))
 	}
-	packed := g.vec()
-	VPSRLD(U8(16), x[0], x[0])
-	VPSRLD(U8(16), x[1], x[1])
-	VPSLLD(U8(16), x[1], packed)
-	VPORD(x[0], packed, packed)
-	VMOVUPS(packed, at(tile))
-	PREFETCHT0(Mem{Base: p, Index: step, Scale: 1}) // of the next step
-	PREFETCHT0(Mem{Base: q, Index: step, Scale: 1})
-	ADDQ(row, p)
-	ADDQ(row, q)
-	ADDQ(U32(64), tile)
-	DECQ(n)
-	JNE(LabelRef("row"))
-	ADDQ(step, src)
-	ADDQ(U32(highBytes), to)
-	DECQ(steps)
+	g.round("round", `fills one tile of each step with 16 rows of 32, rounded to the nearest bfloat16, ties to even. The first 16 of a row are
+at src, the others second bytes later; the next row is row bytes after, the next step's step bytes.`, pairs, false)
+	g.round("roundTurned", "is round, and then turns the tile: its first row has the first pairs of all rows.", pairs, true)
+}
+
+func (g *isa) round(name, doc string, pairs Mem, turned bool) {
+	g.function(name, "(to *byte, src *float32, row, second, step, steps int)", doc)
+	Load(Param("to"), reg.RDI)
+	Load(Param("src"), reg.RSI)
+	Load(Param("row"), reg.R8)
+	Load(Param("second"), reg.R9)
+	Load(Param("step"), reg.R10)
+	Load(Param("steps"), reg.R11)
+	Label("step")
+	VMOVDQU64(pairs, reg.Z31)
+	MOVQ(reg.RSI, reg.RAX)
+	LEAQ(Mem{Base: reg.RSI, Index: reg.R9, Scale: 1}, reg.RBX)
+	for i := range 16 {
+		VMOVUPS(Mem{Base: reg.RAX}, reg.Z29)
+		VMOVUPS(Mem{Base: reg.RBX}, reg.Z30)
+		roundPairs(30, 29, 30)
+		VPERMW(reg.Z30, reg.Z31, zmm[i])
+		if !turned {
+			VMOVUPS(zmm[i], Mem{Base: reg.RDI, Disp: 64 * i})
+		}
+		PREFETCHT0(Mem{Base: reg.RAX, Index: reg.R10, Scale: 1}) // of the next step
+		PREFETCHT0(Mem{Base: reg.RBX, Index: reg.R10, Scale: 1})
+		if i < 15 {
+			ADDQ(reg.R8, reg.RAX)
+			ADDQ(reg.R8, reg.RBX)
+		}
+	}
+	if turned {
+		turn()
+		for i := range 16 {
+			VMOVUPS(zmm[i], Mem{Base: reg.RDI, Disp: 64 * i})
+		}
+	}
+	ADDQ(reg.R10, reg.RSI)
+	ADDQ(U32(highBytes), reg.RDI)
+	DECQ(reg.R11)
 	JNE(LabelRef("step"))
-	VZEROUPPER()
-	RET()
+	g.end()
+}
+
+// turn transposes 16×16 elements of 32 bits in Z0 to Z15, with the other registers.
+func turn() {
+	x, y := zmm[:16], zmm[16:]
+	for i := 0; i < 16; i += 2 {
+		VPUNPCKLDQ(x[i+1], x[i], y[i])
+		VPUNPCKHDQ(x[i+1], x[i], y[i+1])
+	}
+	for i := 0; i < 16; i += 4 {
+		for j := range 2 {
+			VPUNPCKLQDQ(y[i+j+2], y[i+j], x[i+2*j])
+			VPUNPCKHQDQ(y[i+j+2], y[i+j], x[i+2*j+1])
+		}
+	}
+	// Now a quarter of x[4i+j] has the rows from 4i on of the column j of that quarter.
+	for j := range 4 {
+		VSHUFI32X4(U8(0x88), x[4+j], x[j], y[4*j])
+		VSHUFI32X4(U8(0xdd), x[4+j], x[j], y[4*j+1])
+		VSHUFI32X4(U8(0x88), x[12+j], x[8+j], y[4*j+2])
+		VSHUFI32X4(U8(0xdd), x[12+j], x[8+j], y[4*j+3])
+	}
+	for j := range 4 {
+		VSHUFI32X4(U8(0x88), y[4*j+2], y[4*j], x[j])
+		VSHUFI32X4(U8(0x88), y[4*j+3], y[4*j+1], x[4+j])
+		VSHUFI32X4(U8(0xdd), y[4*j+2], y[4*j], x[8+j])
+		VSHUFI32X4(U8(0xdd), y[4*j+3], y[4*j+1], x[12+j])
+	}
 }
 
 // set32 is a register with the bits x in every lane.

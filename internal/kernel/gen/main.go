@@ -28,7 +28,7 @@ func main() {
 		g.configureTiles()
 		g.leadingPanels()
 		g.leadingPanelsWithoutTiles()
-		g.round()
+		g.rounds()
 		g.finish()
 		g.digitTiles()
 		g.digits()
