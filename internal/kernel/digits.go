@@ -55,7 +55,7 @@ type cutter struct {
 	*simd
 	buffer [digitLanes * digitSteps]float32
 	sums   [8*digitLanes*digitLanes + 16]float32
-	block  [digitLanes * digitLanes * digitWide]float32
+	block  [digitBlock * digitLanes * digitWide * digitLanes]float32
 }
 
 // cut cuts some lanes of an operand into panels, from the first one on. It reports whether there was a number that cannot be cut.
@@ -175,44 +175,47 @@ func digitPart(g *product[float32], rows, steps span) {
 	inOrder(tasks, task)
 }
 
-// multiply adds the product of the digits to some rows and columns of C.
+// multiply adds the product of the digits to some rows and columns of C. It is made in a place of its own, where rows lie side by side, and
+// then brought to C; but where there is more to be added to whole panels, in C.
 func (s *cutter) multiply(g *product[float32], a, b digitPanels, rows, cols, steps span) {
-	accumulate := g.accumulate || steps.lo > 0
-	for i := 0; i < rows.len(); i += digitBlock * digitLanes {
-		height := min(digitBlock*digitLanes, rows.len()-i)
-		for j := 0; j < cols.len(); j += digitWide * digitLanes {
-			c, width := g.c[(rows.lo+i)*g.ldc+cols.lo+j:], min(digitWide*digitLanes, cols.len()-j)
-			soon := (i/digitLanes+digitBlock)*a.bytes() + j/digitLanes*digitBlock*a.chunks*digitAhead
-			s.panels(a, i/digitLanes, &b.x[j/digitLanes*b.bytes()], c, g.ldc, height, width, accumulate, &a.x[min(soon, len(a.x)-1)])
-		}
-		if steps.hi == g.k {
-			g.finish(rows.lo+i, rows.lo+i+height, cols.lo, cols.hi)
-		}
-	}
-}
-
-// panels multiplies panels of A, from the first on, by a few of B. Where not all of a panel's rows or columns are there, it does so in a
-// place of its own.
-func (s *cutter) panels(a digitPanels, first int, b *byte, c []float32, ldc, rows, cols int, accumulate bool, ahead *byte) {
+	const ld = digitWide * digitLanes
 	sums := align(&s.sums[0])
-	wide := divide(cols, digitLanes)
-	if whole := rows / digitLanes; whole > 0 && cols%digitLanes == 0 {
-		s.tiles.digits(&a.x[first*a.bytes()], b, a.chunks, &c[0], ldc, whole, wide, accumulate, sums, ahead)
-		first, rows = first+whole, rows-whole*digitLanes
-		c = c[min(len(c), whole*digitLanes*ldc):]
-	}
-	for ; rows > 0; first, rows = first+1, rows-digitLanes {
-		height, ld := min(rows, digitLanes), wide*digitLanes
-		if accumulate {
-			for i := range height {
-				copy(s.block[i*ld:i*ld+cols], c[i*ldc:])
+	accumulate := g.accumulate || steps.lo > 0
+	for i := rows.lo; i < rows.hi; i += digitBlock * digitLanes {
+		height := min(digitBlock*digitLanes, rows.hi-i)
+		panels := a.x[(i-rows.lo)/digitLanes*a.bytes():]
+		for j := cols.lo; j < cols.hi; j += ld {
+			width := min(ld, cols.hi-j)
+			wide := divide(width, digitLanes)
+			panel := &b.x[(j-cols.lo)/digitLanes*b.bytes()]
+			// The next block of A, each time another part of it.
+			soon := &a.x[min(len(a.x)-1, (i-rows.lo+digitBlock*digitLanes)/digitLanes*a.bytes()+(j-cols.lo)/digitLanes*digitBlock*a.chunks*digitAhead)]
+			c, left := g.c[i*g.ldc+j:], height
+			if (accumulate || steps.hi < g.k) && width%digitLanes == 0 && height >= digitLanes {
+				whole := height / digitLanes
+				s.tiles.digits(&panels[0], panel, a.chunks, &c[0], g.ldc, whole, wide, accumulate, sums, soon)
+				left -= whole * digitLanes
+			}
+			if done := height - left; left > 0 {
+				c = c[done*g.ldc:]
+				if accumulate {
+					for r := range left {
+						copy(s.block[r*ld:r*ld+width], c[r*g.ldc:])
+					}
+				}
+				s.tiles.digits(&panels[done/digitLanes*a.bytes()], panel, a.chunks, &s.block[0], ld, divide(left, digitLanes), wide, accumulate, sums, soon)
+				if steps.hi == g.k {
+					g.finishFrom(s.block[:], ld, i+done, i+height, j, j+width)
+				} else {
+					for r := range left {
+						copy(c[r*g.ldc:r*g.ldc+width], s.block[r*ld:])
+					}
+				}
+			}
+			if steps.hi == g.k {
+				g.finish(i, i+height-left, j, j+width)
 			}
 		}
-		s.tiles.digits(&a.x[first*a.bytes()], b, a.chunks, &s.block[0], ld, 1, wide, accumulate, sums, ahead)
-		for i := range height {
-			copy(c[i*ldc:i*ldc+cols], s.block[i*ld:])
-		}
-		c = c[min(len(c), digitLanes*ldc):]
 	}
 }
 

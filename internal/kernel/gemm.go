@@ -295,19 +295,27 @@ func (g *product[T]) part(rows, cols, steps span, packedA, packedB []T, packB bo
 
 // finish applies the epilogue to the rows [i0, i1) and columns [j0, j1) of C.
 func (g *product[T]) finish(i0, i1, j0, j1 int) {
-	if g.e == nil {
-		return
+	if g.e != nil && i0 < i1 {
+		g.finishFrom(g.c[i0*g.ldc+j0:], g.ldc, i0, i1, j0, j1)
 	}
+}
+
+// finishFrom sets rows and columns of C to those of x, which begins with the first of them, and applies the epilogue.
+func (g *product[T]) finishFrom(x []T, ld, i0, i1, j0, j1 int) {
 	var bias, pre []T
-	if g.e.Bias != nil {
+	if g.e != nil && g.e.Bias != nil {
 		bias = g.e.Bias[j0:j1]
 	}
 	for i := i0; i < i1; i++ {
+		row, from := g.c[i*g.ldc+j0:i*g.ldc+j1], x[(i-i0)*ld:][:j1-j0]
+		if g.e == nil {
+			copy(row, from)
+			continue
+		}
 		if g.e.Pre != nil {
 			pre = g.e.Pre[i*g.n+j0 : i*g.n+j1]
 		}
-		row := g.c[i*g.ldc+j0 : i*g.ldc+j1]
-		biasActivate(g.e.Activation, row, row, bias, pre)
+		biasActivate(g.e.Activation, row, from, bias, pre)
 		if g.e.Residual != nil {
 			add(row, row, g.e.Residual[i*g.n+j0:i*g.n+j1])
 		}
