@@ -100,7 +100,7 @@ func (l *loader) model() (source string, err error) {
 		return tokenizerFile, nil
 	}
 
-	if ok, err := l.read(vocabFile, &l.vocab); err != nil {
+	if ok, err := l.read(vocabFile, (*tokenIDs)(&l.vocab)); err != nil {
 		return "", err
 	} else if !ok {
 		return "", fmt.Errorf("no tokenizer: expected %s, or %s and %s: %w", tokenizerFile, vocabFile, mergesFile, fs.ErrNotExist)
@@ -126,14 +126,14 @@ type tokenizerJSON struct {
 	} `json:"pre_tokenizer"`
 	PostProcessor json.RawMessage `json:"post_processor"`
 	Model         struct {
-		Type                    string         `json:"type"`
-		Dropout                 float64        `json:"dropout"`
-		ContinuingSubwordPrefix string         `json:"continuing_subword_prefix"`
-		EndOfWordSuffix         string         `json:"end_of_word_suffix"`
-		ByteFallback            bool           `json:"byte_fallback"`
-		IgnoreMerges            bool           `json:"ignore_merges"`
-		Vocab                   map[string]int `json:"vocab"`
-		Merges                  mergeList      `json:"merges"`
+		Type                    string    `json:"type"`
+		Dropout                 float64   `json:"dropout"`
+		ContinuingSubwordPrefix string    `json:"continuing_subword_prefix"`
+		EndOfWordSuffix         string    `json:"end_of_word_suffix"`
+		ByteFallback            bool      `json:"byte_fallback"`
+		IgnoreMerges            bool      `json:"ignore_merges"`
+		Vocab                   tokenIDs  `json:"vocab"`
+		Merges                  mergeList `json:"merges"`
 	} `json:"model"`
 }
 
@@ -162,6 +162,10 @@ func (f *tokenizerJSON) check() error {
 type mergeList [][2]string
 
 func (m *mergeList) UnmarshalJSON(data []byte) error {
+	if m.plain(data) {
+		return nil
+	}
+	*m = nil
 	var lines []string
 	if err := json.Unmarshal(data, &lines); err != nil {
 		var pairs [][]string
@@ -184,6 +188,30 @@ func (m *mergeList) UnmarshalJSON(data []byte) error {
 		*m = append(*m, pair)
 	}
 	return nil
+}
+
+// plain reads what has nothing unusual about it, and reports false otherwise; see tokenIDs.
+func (m *mergeList) plain(data []byte) bool {
+	s := scanner{text: string(data)}
+	*m = make(mergeList, 0, strings.Count(s.text, ","))
+	more := s.open('[', ']')
+	pairs := s.peek() == '['
+	for ; more; more = s.more(']') {
+		var pair [2]string
+		if pairs {
+			s.expect('[')
+			pair[0] = s.string()
+			s.expect(',')
+			pair[1] = s.string()
+			s.expect(']')
+		} else {
+			var err error
+			pair, err = parseMerge(s.string())
+			s.lost = s.lost || err != nil
+		}
+		*m = append(*m, pair)
+	}
+	return s.ended()
 }
 
 // A tokenEntry is a special token in a configuration: a text, or an object with options, or null.
