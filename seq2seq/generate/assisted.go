@@ -165,7 +165,7 @@ func (a *assistant) learn(right, tokens int) error {
 	case right > 0 && right == a.made:
 		a.rests = 0
 		if a.made == a.next {
-			a.next = min(a.next+2, max(a.next, mostGuesses))
+			a.next = max(a.next, min(2*a.next+1, mostGuesses))
 		}
 	default:
 		a.next = max(right, a.next/2)
@@ -177,7 +177,8 @@ func (a *assistant) learn(right, tokens int) error {
 	return nil
 }
 
-// mostGuesses are those that more would not be faster than.
+// mostGuesses are those beyond which more, checked as 16 rows and above, take
+// as much longer as they are more.
 const mostGuesses = 15
 
 // newCacheWith is an empty cache for one sequence, with what the decoder can

@@ -204,9 +204,10 @@ type AssistantSchedule string
 
 // Schedules.
 const (
-	// HeuristicTransient begins each item with NumAssistantTokens, and makes
-	// two more after all were right, as Hugging Face's does, and otherwise as
-	// many as were right or half of them. After none it rests for a while.
+	// HeuristicTransient begins each item with NumAssistantTokens. After all
+	// were right it makes twice as many and one, to 15, where Hugging Face's
+	// makes two more, and otherwise as many as were right or half of them, not
+	// one less. After none it rests for a while.
 	HeuristicTransient AssistantSchedule = "heuristic_transient"
 	// Heuristic is the same: nothing is remembered from one call to the next.
 	Heuristic AssistantSchedule = "heuristic"
