@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"image/color"
-	"math"
 	"os"
 
 	"github.com/ekphrasis-ml/ekphrasis/internal/cli"
@@ -81,10 +80,6 @@ func (s *Flags) Generation(m *seq2seq.VisionEncoderDecoder, seed uint64) (genera
 	return o, nil
 }
 
-// leastAssisted is for how many new tokens, of all pictures together, it takes
-// less time to make an assistant and to use it than to do without.
-var leastAssisted = map[layers.Precision]int{layers.Float32: 12, layers.BFloat16: 24, layers.Int8: math.MaxInt}
-
 // Assist gives options for so many pictures, captioned one at a time, the
 // model's own assistant where that saves time. Call it when the model is held.
 func (s *Flags) Assist(m *seq2seq.VisionEncoderDecoder, o *generate.Options, pictures int) {
@@ -92,9 +87,24 @@ func (s *Flags) Assist(m *seq2seq.VisionEncoderDecoder, o *generate.Options, pic
 	if tokens == 0 {
 		tokens = 20
 	}
-	if o.NumAssistantTokens > 0 && o.NumBeams == 1 && !o.DoSample && pictures*tokens >= leastAssisted[s.Precision] {
+	weights, _ := layers.Count(m.Decoder)
+	if o.NumAssistantTokens > 0 && o.NumBeams == 1 && !o.DoSample && assistantPays(s.Precision, weights, pictures*tokens) {
 		o.AssistantModel = m.Assistant()
 	}
+}
+
+// assistantPays reports whether it takes less time to make an assistant of a
+// decoder with so many weights and to use it for so many new tokens, of all
+// pictures together, than to do without. In bfloat16 it does not where the
+// weights fit in a cache.
+func assistantPays(p layers.Precision, weights, tokens int) bool {
+	switch p {
+	case layers.Float32:
+		return tokens >= 12
+	case layers.BFloat16:
+		return tokens >= 24 && weights >= 16e6
+	}
+	return false
 }
 
 // Decoder reads pictures as the flags or else the model want transparent ones

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/ekphrasis-ml/ekphrasis/internal/cli"
+	"github.com/ekphrasis-ml/ekphrasis/layers"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq/sample"
 )
 
@@ -22,8 +23,7 @@ func TestAnAssistantIsMadeWhereItSavesTime(t *testing.T) {
 		{[]string{"--num-assistant-tokens", "0"}, 1, false},
 		{[]string{"--max-new-tokens", "4"}, 1, false},
 		{[]string{"--max-new-tokens", "4"}, 3, true},
-		{[]string{"--max-new-tokens", "16", "--precision", "bf16"}, 1, false},
-		{[]string{"--max-new-tokens", "16", "--precision", "bf16"}, 2, true},
+		{[]string{"--precision", "bf16"}, 1000, false}, // a small model
 		{[]string{"--precision", "int8"}, 1000, false},
 		{[]string{"--num-beams", "2"}, 9, false},
 		{[]string{"--do-sample"}, 9, false},
@@ -45,6 +45,23 @@ func TestAnAssistantIsMadeWhereItSavesTime(t *testing.T) {
 		s.Assist(m, &o, c.pictures)
 		if got := o.AssistantModel != nil; got != c.want {
 			t.Errorf("%v, %d pictures: an assistant is made: %v, want %v", c.args, c.pictures, got, c.want)
+		}
+	}
+}
+
+func TestAnAssistantPaysForManyTokensOfALargeModel(t *testing.T) {
+	const small, large = 4_000_000, 90_000_000
+	for _, c := range []struct {
+		precision       layers.Precision
+		weights, tokens int
+		want            bool
+	}{
+		{layers.Float32, large, 16, true}, {layers.Float32, small, 16, true}, {layers.Float32, large, 11, false},
+		{layers.BFloat16, large, 16, false}, {layers.BFloat16, large, 32, true}, {layers.BFloat16, small, 320, false},
+		{layers.Int8, large, 1000, false},
+	} {
+		if got := assistantPays(c.precision, c.weights, c.tokens); got != c.want {
+			t.Errorf("%v, %d weights, %d tokens: %v, want %v", c.precision, c.weights, c.tokens, got, c.want)
 		}
 	}
 }
