@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"math"
+	"runtime"
 	"unsafe"
 )
 
@@ -25,6 +26,7 @@ type Held struct {
 	k, n   int
 	format HeldFormat
 	data   []byte    // panels of [k][32] elements; of HeldBFloat16 [k][16][2], column j beside 16+j; of HeldInt8 [k/4][32][4]
+	memory *block    // that data is in: it goes when the matrix does
 	scale  []float32 // of each column, for HeldInt8
 }
 
@@ -59,7 +61,7 @@ func Hold(format HeldFormat, transB bool, k, n int, b []float32, ldb int) *Held 
 func newHeld(format HeldFormat, k, n int) *Held {
 	h := &Held{k: k, n: n, format: format}
 	panels := divide(n, heldCols)
-	h.data = longLived.take(panels * h.panelBytes())
+	h.data, h.memory = longLived.take(panels * h.panelBytes())
 	if format == HeldInt8 {
 		h.scale = make([]float32, panels*heldCols)
 	}
@@ -71,6 +73,7 @@ func (h *Held) Int8() *Held {
 	if h.format == HeldInt8 {
 		return h
 	}
+	defer runtime.KeepAlive(h)
 	to := newHeld(HeldInt8, h.k, h.n)
 	Parallel(divide(h.n, heldCols), 1+serialWork/(32*heldCols*max(1, h.k)), func(lo, hi int) {
 		panel := borrow[float32](h.k * heldCols)
@@ -139,6 +142,7 @@ func (h *Held) Column(dst []float32, j int) {
 	if j < 0 || j >= h.n {
 		panic(fmt.Sprintf("kernel: column %d of a held matrix with %d", j, h.n))
 	}
+	defer runtime.KeepAlive(h)
 	var scale float32
 	if h.format == HeldInt8 {
 		scale = h.scale[j]
@@ -165,6 +169,7 @@ func (h *Held) Bytes() int { return len(h.data) + 4*len(h.scale) }
 func (h *Held) Multiply(m int, a []float32, lda int, c []float32, ldc int, e *Epilogue[float32]) {
 	g := newProduct(false, false, m, h.n, 0, a, lda, nil, h.n, c, ldc, false, e)
 	checkMatrix("A", a, lda, m, h.k, false)
+	defer runtime.KeepAlive(h)
 	if m == 0 || h.n == 0 {
 		return
 	}
