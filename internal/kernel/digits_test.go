@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"fmt"
 	"math"
 	"testing"
 	"unsafe"
@@ -205,4 +206,62 @@ func TestDigitsAddUpToTheNumber(t *testing.T) {
 			p.back()
 		}
 	})
+}
+
+// The sums of digits are exact, so C has the bits of the definition.
+func TestSumsOfDigitsAreThoseOfTheDefinition(t *testing.T) {
+	onCPU("amx", func() {
+		const chunks, rows, cols = 3, 2, 3
+		rng := newRand()
+		cut := func(panels int, right bool) digitPanels {
+			x := random[float32](rng, panels*digitLanes*chunks*digitSteps)
+			p := newDigitPanels(panels*digitLanes, chunks*digitSteps)
+			borrowCutter().cut(p, right, operand[float32]{x, chunks * digitSteps, false}, span{0, panels * digitLanes}, span{0, chunks * digitSteps})
+			return p
+		}
+		a, b := cut(rows, false), cut(cols, true)
+		const ldc = cols*digitLanes + 5
+		for _, accumulate := range []bool{false, true} {
+			got := random[float32](rng, rows*digitLanes*ldc)
+			want := clone(got)
+			var sums [8*digitLanes*digitLanes + 16]float32
+			cpu.tiles.digits(&a.x[0], &b.x[0], chunks, &got[0], ldc, rows, cols, accumulate, align(&sums[0]), &a.x[0])
+			for i := range rows * digitLanes {
+				for j := range cols * digitLanes {
+					c := &want[i*ldc+j]
+					if !accumulate {
+						*c = 0
+					}
+					for chunk := range chunks {
+						x, y := a.x[i/digitLanes*a.bytes()+chunk*digitChunk:], b.x[j/digitLanes*b.bytes()+chunk*digitChunk:]
+						*c = float32(math.FMA(float64(scaleOf(x, i%digitLanes)*scaleOf(y, j%digitLanes)), digitSum(x, y, i%digitLanes, j%digitLanes), float64(*c)))
+					}
+				}
+			}
+			same(t, fmt.Sprintf("C, accumulate %v", accumulate), got, want)
+		}
+	})
+}
+
+func scaleOf(chunk []byte, lane int) float32 {
+	return unsafe.Slice((*float32)(unsafe.Pointer(&chunk[0])), digitLanes)[lane]
+}
+
+// digitSum is the sum of a chunk's products for a lane on the left and one on the right, as float32 that are added up from the smallest on.
+func digitSum(x, y []byte, row, column int) (sum float64) {
+	digit := func(chunk []byte, step, digit, at int) int {
+		return int(int8(chunk[4*digitLanes+(3*step+digit)<<10+at]))
+	}
+	for order := 3; order >= 0; order-- {
+		whole := 0
+		for step := range 2 {
+			for i := range 3 {
+				for k := 0; k < 64 && order-i >= 0 && order-i < 3; k++ {
+					whole += digit(x, step, i, 64*row+k) * digit(y, step, order-i, k/4*64+4*column+k%4)
+				}
+			}
+		}
+		sum = float64(float32(sum/256 + float64(whole)))
+	}
+	return sum
 }

@@ -178,8 +178,9 @@ func TestGemmHasTheSameBitsOnAllInstructionSets(t *testing.T) {
 
 func TestGemmPropagatesNaNAndInfinity(t *testing.T) {
 	testOnEveryCPU(t, func(t *testing.T) {
-		for _, m := range []int{1, 20} {
-			x := newMatrices[float32](m, 40, 50, 0, 0)
+		for _, shape := range [][2]int{{1, 50}, {20, 50}, {20, 300}} {
+			m := shape[0]
+			x := newMatrices[float32](m, 40, shape[1], 0, 0)
 			nan, inf := float32(math.NaN()), float32(math.Inf(1))
 			x.a[7] = nan          // row 0
 			x.b[3*x.ldb+39] = inf // column 39
