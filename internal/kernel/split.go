@@ -230,7 +230,12 @@ func (s *splitter) multiply(g *product[float32], a, b pieces, rows, cols, steps 
 		height := min(splitChunk*splitPanel, rows.len()-i)
 		for j := 0; j < cols.len(); j += splitPanel {
 			c, width := g.c[(rows.lo+i)*g.ldc+cols.lo+j:], min(splitPanel, cols.len()-j)
-			s.leading(a, i/splitPanel, &b.x[j/splitPanel*b.bytes()], c, g.ldc, height, width, accumulate)
+			at := j / splitPanel * b.bytes()
+			next := &b.x[at]
+			if j+splitPanel < cols.len() {
+				next = &b.x[at+b.bytes()]
+			}
+			s.leading(a, i/splitPanel, &b.x[at], c, g.ldc, height, width, accumulate, next)
 		}
 		if steps.hi == g.k {
 			g.finish(rows.lo+i, rows.lo+i+height, cols.lo, cols.hi)
@@ -238,23 +243,25 @@ func (s *splitter) multiply(g *product[float32], a, b pieces, rows, cols, steps 
 	}
 }
 
-// leading multiplies panels, from the first on, by a panel of B. Where not all of 32 rows or columns
-// are there, it does so in a place of its own.
-func (s *splitter) leading(a pieces, first int, b *byte, c []float32, ldc, rows, cols int, accumulate bool) {
-	if whole := rows / splitPanel; whole > 0 && cols == splitPanel {
-		s.tiles.leadingPanels(&a.x[first*a.bytes()], b, a.steps, &c[0], ldc, whole*splitPanel, accumulate, b)
-		first, rows = first+whole, rows-whole*splitPanel
-		c = c[min(len(c), whole*splitPanel*ldc):]
+// leading multiplies panels, from the first on, by a panel of B, and fetches what is ahead. Where not all of 16 rows or 32 columns are
+// there, it does so in a place of its own.
+func (s *splitter) leading(a pieces, first int, b *byte, c []float32, ldc, rows, cols int, accumulate bool, ahead *byte) {
+	done := 0
+	if rows >= 16 && cols == splitPanel {
+		done = rows / 16 * 16
+		s.tiles.leadingPanels(a.tile(first, 0), b, a.steps, &c[0], ldc, done, accumulate, ahead)
 	}
-	for ; rows > 0; first, rows = first+1, rows-splitPanel {
-		height := min(rows, splitPanel)
-		for i := range height {
-			copy(s.buffer[i*splitPanel:i*splitPanel+cols], c[i*ldc:])
+	for done < rows {
+		height, c := min(rows-done, len(s.buffer)/splitPanel), c[done*ldc:]
+		if accumulate {
+			for i := range height {
+				copy(s.buffer[i*splitPanel:i*splitPanel+cols], c[i*ldc:])
+			}
 		}
-		s.tiles.leadingPanels(&a.x[first*a.bytes()], b, a.steps, &s.buffer[0], splitPanel, height, accumulate, b)
+		s.tiles.leadingPanels(a.tile(first+done/splitPanel, done/16&1), b, a.steps, &s.buffer[0], splitPanel, height, accumulate, ahead)
 		for i := range height {
 			copy(c[i*ldc:i*ldc+cols], s.buffer[i*splitPanel:])
 		}
-		c = c[min(len(c), splitPanel*ldc):]
+		done += height
 	}
 }
