@@ -13,7 +13,13 @@ import (
 type Embedding struct {
 	nn.Module
 	Weight *nn.Param `param:"weight"` // [size, dim]
+
+	head *PackedHead // see Pack
 }
+
+// Head is what is kept of the table as the head of a language model, nil
+// without [Pack].
+func (l *Embedding) Head() *PackedHead { return l.head }
 
 // NewEmbedding returns a table of zeros.
 func NewEmbedding[T float.DType](size, dim int) *Embedding {

@@ -9,7 +9,8 @@ import (
 	"github.com/nlpodyssey/spago/mat"
 )
 
-// Pack lets the [Linear] and [Conv1D] layers of a model keep their frozen
+// Pack lets the [Linear] and [Conv1D] layers of a model, and an [Embedding]
+// that is a head, see [PackedHead], keep their frozen
 // float32 weights in the order in which products with many rows read them,
 // once for the forward and once for the backward pass, from the second time
 // that it is needed on. The results keep their bits, and take less time.
@@ -23,6 +24,8 @@ func Pack(model any) {
 			l.panels = &panels{}
 		case *Conv1D:
 			l.panels = &panels{}
+		case *Embedding:
+			l.head = &PackedHead{weight: l.Weight}
 		}
 	}}
 	w.value(reflect.ValueOf(model), "")
@@ -37,6 +40,10 @@ func Changed(model any) {
 			l.panels = l.panels.fresh()
 		case *Conv1D:
 			l.panels = l.panels.fresh()
+		case *Embedding:
+			if l.head != nil {
+				l.head = &PackedHead{weight: l.Weight}
+			}
 		}
 	}}
 	w.value(reflect.ValueOf(model), "")

@@ -30,6 +30,19 @@ type Options struct {
 	// BFloat16 rounds hidden states, head and the gradients of logits to
 	// bfloat16 for each product; sums stay in float32.
 	BFloat16 bool
+	// Head, unless nil, may have the products of a frozen w in float32 with
+	// BFloat16, with the same bits.
+	Head Head
+}
+
+// Head is a weight w [vocabulary, dim] as products with it read it. Both
+// methods return false if they have not computed it.
+type Head interface {
+	// Logits sets logits [rows, vocabulary] to hidden·wᵀ.
+	Logits(rows int, hidden, logits []float32) bool
+	// Gradient sets out [rows, dim] to the product of slopes, with rows ld
+	// apart, and the rows of w of one part of the vocabulary.
+	Gradient(part, rows int, slopes []float32, ld int, out []float32) bool
 }
 
 // Result of a cross-entropy.
@@ -140,9 +153,9 @@ func (f *linearCrossEntropy[T]) Forward() (mat.Tensor, error) {
 			copy(hidden[i*dim:(i+1)*dim], x[r*dim:])
 			labels[i] = f.labels[r]
 		}
-		if multiply == nil {
+		if multiply == nil && !f.headLogits(n, hidden, logits) {
 			kernel.GemmIn[T](f.o.BFloat16)(false, true, n, vocabulary, dim, hidden, dim, w, dim, logits, vocabulary, false, nil)
-		} else {
+		} else if multiply != nil {
 			multiply(n, hidden[:n*dim], logits)
 		}
 		kernel.CrossEntropy(logits[:n*vocabulary], n, vocabulary, labels[:n], f.o.LabelSmoothing, loss, f.wantX || f.wantW, scale)
@@ -180,14 +193,27 @@ func (f *linearCrossEntropy[T]) heldProduct() func(rows int, hidden, logits []T)
 // sum over a whole vocabulary of 50,000 small terms would lose digits, so it
 // is made of partial sums.
 func (f *linearCrossEntropy[T]) hiddenGradient(logits, w, part, out []T) {
-	const width = 1024
 	dim, vocabulary := f.w.Shape()[1], f.w.Shape()[0]
 	clear(out)
-	for v := 0; v < vocabulary; v += width {
-		k := min(width, vocabulary-v)
-		kernel.GemmIn[T](f.o.BFloat16)(false, false, len(out)/dim, dim, k, logits[v:], vocabulary, w[v*dim:], dim, part, dim, false, nil)
+	for v := 0; v < vocabulary; v += kernel.HeadPart {
+		k := min(kernel.HeadPart, vocabulary-v)
+		if !f.headGradient(v/kernel.HeadPart, len(out)/dim, logits[v:], part) {
+			kernel.GemmIn[T](f.o.BFloat16)(false, false, len(out)/dim, dim, k, logits[v:], vocabulary, w[v*dim:], dim, part, dim, false, nil)
+		}
 		kernel.Add(out, out, part[:len(out)])
 	}
+}
+
+// headLogits and headGradient are the products of the head's own, if it has
+// them.
+func (f *linearCrossEntropy[T]) headLogits(rows int, hidden, logits []T) bool {
+	x, ok := any(hidden).([]float32)
+	return ok && f.o.BFloat16 && f.o.Head != nil && f.o.Head.Logits(rows, x, any(logits).([]float32))
+}
+
+func (f *linearCrossEntropy[T]) headGradient(part, rows int, slopes, out []T) bool {
+	x, ok := any(slopes).([]float32)
+	return ok && f.o.BFloat16 && f.o.Head != nil && f.o.Head.Gradient(part, rows, x, f.w.Shape()[0], any(out).([]float32))
 }
 
 func (f *linearCrossEntropy[T]) Backward(gy mat.Tensor) error {

@@ -132,6 +132,9 @@ func (m *EncoderDecoder[In]) Loss(source layers.Source, tokens layers.Tokens, la
 		return losses.Result{}, err
 	}
 	o.BFloat16 = o.BFloat16 || m.precision == layers.BFloat16
+	if d, ok := m.Decoder.(interface{ PackedHead() *layers.PackedHead }); ok {
+		o.Head = d.PackedHead()
+	}
 	return losses.LinearCrossEntropy(hidden, m.Decoder.Head(), labels, o)
 }
 

@@ -5,6 +5,9 @@ import (
 	"math"
 )
 
+// HeadPart is the number of rows of a head whose products with gradients are one sum, of which there are several.
+const HeadPart = 1024
+
 // CrossEntropy computes the cross-entropy of rows of logits [rows, vocab] against labels [rows], as
 // torch.nn.functional.cross_entropy does with label_smoothing: the target is 1-smoothing on the label plus smoothing/vocab on
 // every class. loss[r] receives the loss of row r. When grad is set, the logits are overwritten by their gradient,

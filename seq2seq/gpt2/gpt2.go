@@ -97,6 +97,14 @@ func (m *Model) Head() mat.Tensor {
 	return m.Transformer.WTE.Weight
 }
 
+// PackedHead is what [layers.Pack] keeps of the head, nil if that is nothing.
+func (m *Model) PackedHead() *layers.PackedHead {
+	if m.LMHead != nil {
+		return nil
+	}
+	return m.Transformer.WTE.Head()
+}
+
 // SetDropout replaces the three dropout probabilities of the configuration.
 func (m *Model) SetDropout(p float64) {
 	m.Config.ResidualDropout, m.Config.EmbeddingDropout, m.Config.AttentionDropout = p, p, p

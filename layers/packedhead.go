@@ -1,0 +1,87 @@
+package layers
+
+import (
+	"sync"
+
+	"github.com/ekphrasis-ml/ekphrasis/internal/kernel"
+	"github.com/ekphrasis-ml/ekphrasis/internal/mmap"
+	"github.com/nlpodyssey/spago/mat"
+	"github.com/nlpodyssey/spago/nn"
+)
+
+// PackedHead is what [Pack] keeps of an [Embedding] that is also the head of a
+// language model: a frozen weight [vocabulary, dim] in the order in which the
+// products of a loss read it in [BFloat16], from the second time on that it is
+// needed. It is a losses.Head.
+type PackedHead struct {
+	weight *nn.Param
+
+	mu     sync.Mutex
+	uses   int
+	first  *float32 // of the elements that the panels were made of
+	logits *kernel.Packed
+	parts  []*kernel.Packed
+}
+
+// Logits sets logits [rows, vocabulary] to hidden·wᵀ for hidden [rows, dim],
+// unless nothing is kept: then it returns false.
+func (h *PackedHead) Logits(rows int, hidden, logits []float32) bool {
+	if !h.ready() {
+		return false
+	}
+	vocabulary, dim := dims(h.weight)
+	h.logits.Multiply(rows, hidden, dim, logits, vocabulary, nil)
+	return true
+}
+
+// Gradient sets out [rows, dim] to the product of slopes, rows of
+// kernel.HeadPart columns ld apart (or what is left of the vocabulary), with as
+// many rows of w from the given part on, unless nothing is kept: then it
+// returns false.
+func (h *PackedHead) Gradient(part, rows int, slopes []float32, ld int, out []float32) bool {
+	if h == nil {
+		return false
+	}
+	h.mu.Lock()
+	parts := h.parts
+	h.mu.Unlock()
+	if parts == nil {
+		return false
+	}
+	_, dim := dims(h.weight)
+	parts[part].Multiply(rows, slopes, ld, out, dim, nil)
+	return true
+}
+
+// ready packs the weight when it is needed for the second time.
+func (h *PackedHead) ready() bool {
+	if h == nil {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m, ok := h.weight.Value().(*mat.Dense[float32])
+	if !ok || m.Size() == 0 || h.weight.RequiresGrad() {
+		h.uses, h.logits, h.parts = 0, nil, nil
+		return false
+	}
+	data := mat.Data[float32](m)
+	if h.first != &data[0] {
+		h.first, h.uses, h.logits, h.parts = &data[0], 0, nil, nil
+	}
+	if h.uses++; h.uses == 2 {
+		h.pack(data)
+	}
+	return h.logits != nil
+}
+
+func (h *PackedHead) pack(data []float32) {
+	vocabulary, dim := dims(h.weight)
+	if h.logits = kernel.Pack(true, true, dim, vocabulary, data, dim); h.logits == nil {
+		return
+	}
+	for v := 0; v < vocabulary; v += kernel.HeadPart {
+		h.parts = append(h.parts, kernel.Pack(true, false, min(kernel.HeadPart, vocabulary-v), dim, data[v*dim:], dim))
+	}
+	mmap.Release(data)
+}

@@ -1,0 +1,68 @@
+package layers_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/ekphrasis-ml/ekphrasis/layers"
+	"github.com/ekphrasis-ml/ekphrasis/losses"
+	"github.com/nlpodyssey/spago/ag"
+	"github.com/nlpodyssey/spago/mat"
+)
+
+func TestAPackedHeadGivesTheBitsOfTheLoss(t *testing.T) {
+	const rows, vocabulary, dim = 40, 2100, 48
+	table := layers.NewEmbedding[float32](vocabulary, dim)
+	layers.InitNormal(table.Weight, 0.5, layers.NewRandom(1))
+	layers.Freeze(table)
+	hidden, labels := make([]float32, rows*dim), make([]int, rows)
+	for i := range hidden {
+		hidden[i] = float32(i%13)/6 - 1
+	}
+	for i := range labels {
+		labels[i] = i * 50
+	}
+	run := func() (perRow []float64, dx []float32) {
+		x := mat.NewDense[float32](mat.WithShape(rows, dim), mat.WithBacking(slices.Clone(hidden)), mat.WithGrad(true))
+		r, err := losses.LinearCrossEntropy(x, table.Weight, labels, losses.Options{BFloat16: true, Head: table.Head()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := ag.Backward(r.Loss); err != nil {
+			t.Fatal(err)
+		}
+		return r.Rows, slices.Clone(mat.Data[float32](x.Grad().(mat.Matrix)))
+	}
+	same := func(what string, want []float64, wantGradient []float32) {
+		t.Helper()
+		if perRow, dx := run(); !slices.Equal(perRow, want) || !slices.Equal(dx, wantGradient) {
+			t.Errorf("%s: other bits", what)
+		}
+	}
+	want, gradient := run()
+	layers.Pack(table)
+	for range 3 {
+		same("packed", want, gradient)
+	}
+
+	w := mat.Data[float32](table.Weight.Value())
+	w[3] += 1
+	layers.Changed(table)
+	changed, changedGradient := run()
+	if slices.Equal(changed, want) {
+		t.Error("a change of the head changes nothing")
+	}
+	for range 3 {
+		same("changed", changed, changedGradient)
+	}
+
+	table.Weight.SetRequiresGrad(true)
+	if table.Head().Logits(rows, hidden, make([]float32, rows*vocabulary)) {
+		t.Error("a head that is trained is kept")
+	}
+	w[3] -= 1
+	table.Weight.SetRequiresGrad(false)
+	for range 3 {
+		same("trained and frozen again", want, gradient)
+	}
+}
