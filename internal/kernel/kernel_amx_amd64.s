@@ -64,41 +64,23 @@ TEXT ·leadingPanelsAMX(SB), NOSPLIT, $0-64
 	BYTE $0x49
 	BYTE $0x00
 	MOVQ a+0(FP), SI
-	MOVQ b+8(FP), R8
 	MOVQ ldc+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ c+24(FP), R10
 	MOVQ rows+40(FP), R12
 	MOVQ ahead+56(FP), R14
 	MOVQ $0x00000040, DX
-	MOVQ $0x00000400, R15
 
-group:
+panel:
+	MOVQ b+8(FP), DI
 	MOVQ steps+16(FP), CX
-	MOVQ CX, BX
-	SHLQ $0x0b, BX
-	MOVQ R8, DI
-	LEAQ (SI)(R15*1), AX
-	MOVQ R11, R9
-	SHLQ $0x04, R9
-	LEAQ (R10)(R9*1), R13
+	MOVQ R11, R13
+	SHLQ $0x04, R13
+	ADDQ R10, R13
 	CMPQ R12, $0x10
-	JLE  one
-	CMPQ R12, $0x20
-	JLE  two
-	CMPQ R12, $0x30
-	JLE  three
-	CMPQ R12, $0x40
-	JLE  two
-
-three:
-	SUBQ $0x30, R12
-	ADDQ R13, R9
-	SUBQ BX, R15
-	NEGQ R15
-	ADDQ SI, BX
+	JLE  half
 	CMPB accumulate+48(FP), $0x00
-	JNE  load3
+	JNE  load
 	BYTE $0xc4
 	BYTE $0xe2
 	BYTE $0x7b
@@ -119,19 +101,9 @@ three:
 	BYTE $0x7b
 	BYTE $0x49
 	BYTE $0xd8
-	BYTE $0xc4
-	BYTE $0xe2
-	BYTE $0x7b
-	BYTE $0x49
-	BYTE $0xe0
-	BYTE $0xc4
-	BYTE $0xe2
-	BYTE $0x7b
-	BYTE $0x49
-	BYTE $0xe8
-	JMP  step3
+	JMP  start
 
-load3:
+load:
 	BYTE $0xc4
 	BYTE $0x82
 	BYTE $0x7b
@@ -172,306 +144,50 @@ load3:
 	BYTE $0x00
 	BYTE $0x00
 	BYTE $0x00
+
+start:
 	BYTE $0xc4
-	BYTE $0x82
+	BYTE $0xe2
 	BYTE $0x7b
 	BYTE $0x4b
 	BYTE $0xa4
-	BYTE $0x19
+	BYTE $0x16
 	BYTE $0x00
 	BYTE $0x00
 	BYTE $0x00
 	BYTE $0x00
 	BYTE $0xc4
-	BYTE $0x82
+	BYTE $0xe2
 	BYTE $0x7b
 	BYTE $0x4b
-	BYTE $0xac
-	BYTE $0x19
-	BYTE $0x40
+	BYTE $0xb4
+	BYTE $0x17
 	BYTE $0x00
 	BYTE $0x00
 	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xbc
+	BYTE $0x17
+	BYTE $0x00
+	BYTE $0x04
+	BYTE $0x00
+	BYTE $0x00
+	DECQ CX
+	JE   last
 
-step3:
+step:
 	BYTE       $0xc4
 	BYTE       $0xe2
 	BYTE       $0x7b
-	BYTE       $0x4b
-	BYTE       $0xb4
-	BYTE       $0x17
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x7b
-	BYTE       $0x4b
-	BYTE       $0xbc
-	BYTE       $0x16
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x4a
-	BYTE       $0x5c
-	BYTE       $0xc7
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x7b
-	BYTE       $0x4b
-	BYTE       $0xbc
-	BYTE       $0x10
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x4a
-	BYTE       $0x5c
-	BYTE       $0xd7
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x7b
-	BYTE       $0x4b
-	BYTE       $0xbc
-	BYTE       $0x13
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x4a
-	BYTE       $0x5c
-	BYTE       $0xe7
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x7b
-	BYTE       $0x4b
-	BYTE       $0xb4
-	BYTE       $0x17
-	BYTE       $0x00
-	BYTE       $0x04
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x4a
-	BYTE       $0x5c
-	BYTE       $0xef
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x7b
-	BYTE       $0x4b
-	BYTE       $0xbc
-	BYTE       $0x16
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x4a
-	BYTE       $0x5c
-	BYTE       $0xcf
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x7b
-	BYTE       $0x4b
-	BYTE       $0xbc
-	BYTE       $0x10
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x4a
-	BYTE       $0x5c
-	BYTE       $0xdf
-	PREFETCHT1 (R14)
-	PREFETCHT1 64(R14)
-	PREFETCHT1 128(R14)
-	PREFETCHT1 192(R14)
-	PREFETCHT1 256(R14)
-	PREFETCHT1 320(R14)
-	ADDQ       $0x00000180, R14
-	ADDQ       $0x00000800, DI
-	ADDQ       $0x00000800, SI
-	ADDQ       $0x00000800, AX
-	ADDQ       $0x00000800, BX
-	DECQ       CX
-	JNE        step3
-	BYTE       $0xc4
-	BYTE       $0x82
-	BYTE       $0x7a
-	BYTE       $0x4b
-	BYTE       $0x84
-	BYTE       $0x1a
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0xc4
-	BYTE       $0x82
-	BYTE       $0x7a
-	BYTE       $0x4b
-	BYTE       $0x8c
-	BYTE       $0x1a
-	BYTE       $0x40
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0xc4
-	BYTE       $0x82
-	BYTE       $0x7a
-	BYTE       $0x4b
-	BYTE       $0x94
-	BYTE       $0x1d
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0xc4
-	BYTE       $0x82
-	BYTE       $0x7a
-	BYTE       $0x4b
-	BYTE       $0x9c
-	BYTE       $0x1d
-	BYTE       $0x40
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0xc4
-	BYTE       $0x82
-	BYTE       $0x7a
-	BYTE       $0x4b
-	BYTE       $0xa4
-	BYTE       $0x19
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0xc4
-	BYTE       $0x82
-	BYTE       $0x7a
 	BYTE       $0x4b
 	BYTE       $0xac
-	BYTE       $0x19
-	BYTE       $0x40
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	MOVQ       AX, SI
-	MOVQ       R11, R10
-	SHLQ       $0x04, R10
-	ADDQ       R9, R10
-	TESTQ      R12, R12
-	JG         group
-	JMP        done
-
-two:
-	SUBQ $0x20, R12
-	CMPB accumulate+48(FP), $0x00
-	JNE  load2
-	BYTE $0xc4
-	BYTE $0xe2
-	BYTE $0x7b
-	BYTE $0x49
-	BYTE $0xc0
-	BYTE $0xc4
-	BYTE $0xe2
-	BYTE $0x7b
-	BYTE $0x49
-	BYTE $0xc8
-	BYTE $0xc4
-	BYTE $0xe2
-	BYTE $0x7b
-	BYTE $0x49
-	BYTE $0xd0
-	BYTE $0xc4
-	BYTE $0xe2
-	BYTE $0x7b
-	BYTE $0x49
-	BYTE $0xd8
-	JMP  step2
-
-load2:
-	BYTE $0xc4
-	BYTE $0x82
-	BYTE $0x7b
-	BYTE $0x4b
-	BYTE $0x84
-	BYTE $0x1a
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0xc4
-	BYTE $0x82
-	BYTE $0x7b
-	BYTE $0x4b
-	BYTE $0x8c
-	BYTE $0x1a
-	BYTE $0x40
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0xc4
-	BYTE $0x82
-	BYTE $0x7b
-	BYTE $0x4b
-	BYTE $0x94
-	BYTE $0x1d
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0xc4
-	BYTE $0x82
-	BYTE $0x7b
-	BYTE $0x4b
-	BYTE $0x9c
-	BYTE $0x1d
-	BYTE $0x40
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0x00
-
-step2:
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x7b
-	BYTE       $0x4b
-	BYTE       $0xb4
-	BYTE       $0x17
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x7b
-	BYTE       $0x4b
-	BYTE       $0xbc
-	BYTE       $0x17
-	BYTE       $0x00
-	BYTE       $0x04
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x7b
-	BYTE       $0x4b
-	BYTE       $0xa4
 	BYTE       $0x16
 	BYTE       $0x00
-	BYTE       $0x00
+	BYTE       $0x04
 	BYTE       $0x00
 	BYTE       $0x00
 	BYTE       $0xc4
@@ -488,12 +204,75 @@ step2:
 	BYTE       $0xe2
 	BYTE       $0x7b
 	BYTE       $0x4b
+	BYTE       $0xa4
+	BYTE       $0x16
+	BYTE       $0x00
+	BYTE       $0x08
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x4a
+	BYTE       $0x5c
+	BYTE       $0xd5
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0xb4
+	BYTE       $0x17
+	BYTE       $0x00
+	BYTE       $0x08
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x42
+	BYTE       $0x5c
+	BYTE       $0xdd
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0xbc
+	BYTE       $0x17
+	BYTE       $0x00
+	BYTE       $0x0c
+	BYTE       $0x00
+	BYTE       $0x00
+	PREFETCHT1 (R14)
+	PREFETCHT1 64(R14)
+	PREFETCHT1 128(R14)
+	PREFETCHT1 192(R14)
+	PREFETCHT1 256(R14)
+	PREFETCHT1 320(R14)
+	ADDQ       $0x00000180, R14
+	ADDQ       $0x00000800, SI
+	ADDQ       $0x00000800, DI
+	DECQ       CX
+	JNE        step
+
+last:
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x7b
+	BYTE       $0x4b
 	BYTE       $0xac
-	BYTE       $0x10
+	BYTE       $0x16
+	BYTE       $0x00
+	BYTE       $0x04
 	BYTE       $0x00
 	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x4a
+	BYTE       $0x5c
+	BYTE       $0xc4
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x42
+	BYTE       $0x5c
+	BYTE       $0xcc
 	BYTE       $0xc4
 	BYTE       $0xe2
 	BYTE       $0x4a
@@ -511,11 +290,8 @@ step2:
 	PREFETCHT1 256(R14)
 	PREFETCHT1 320(R14)
 	ADDQ       $0x00000180, R14
-	ADDQ       $0x00000800, DI
 	ADDQ       $0x00000800, SI
-	ADDQ       $0x00000800, AX
-	DECQ       CX
-	JNE        step2
+	ADDQ       $0x00000800, DI
 	BYTE       $0xc4
 	BYTE       $0x82
 	BYTE       $0x7a
@@ -556,14 +332,16 @@ step2:
 	BYTE       $0x00
 	BYTE       $0x00
 	BYTE       $0x00
-	LEAQ       (R13)(R9*1), R10
-	TESTQ      R12, R12
-	JG         group
+	MOVQ       R11, R10
+	SHLQ       $0x04, R10
+	ADDQ       R13, R10
+	SUBQ       $0x20, R12
+	JG         panel
 	JMP        done
 
-one:
+half:
 	CMPB accumulate+48(FP), $0x00
-	JNE  load1
+	JNE  loadHalf
 	BYTE $0xc4
 	BYTE $0xe2
 	BYTE $0x7b
@@ -574,9 +352,9 @@ one:
 	BYTE $0x7b
 	BYTE $0x49
 	BYTE $0xc8
-	JMP  step1
+	JMP  startHalf
 
-load1:
+loadHalf:
 	BYTE $0xc4
 	BYTE $0x82
 	BYTE $0x7b
@@ -598,7 +376,61 @@ load1:
 	BYTE $0x00
 	BYTE $0x00
 
-step1:
+startHalf:
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xa4
+	BYTE $0x16
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xb4
+	BYTE $0x17
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xbc
+	BYTE $0x17
+	BYTE $0x00
+	BYTE $0x04
+	BYTE $0x00
+	BYTE $0x00
+	DECQ CX
+	JE   lastHalf
+
+stepHalf:
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x4a
+	BYTE       $0x5c
+	BYTE       $0xc4
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x42
+	BYTE       $0x5c
+	BYTE       $0xcc
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0xa4
+	BYTE       $0x16
+	BYTE       $0x00
+	BYTE       $0x08
+	BYTE       $0x00
+	BYTE       $0x00
 	BYTE       $0xc4
 	BYTE       $0xe2
 	BYTE       $0x7b
@@ -606,7 +438,7 @@ step1:
 	BYTE       $0xb4
 	BYTE       $0x17
 	BYTE       $0x00
-	BYTE       $0x00
+	BYTE       $0x08
 	BYTE       $0x00
 	BYTE       $0x00
 	BYTE       $0xc4
@@ -616,19 +448,22 @@ step1:
 	BYTE       $0xbc
 	BYTE       $0x17
 	BYTE       $0x00
-	BYTE       $0x04
+	BYTE       $0x0c
 	BYTE       $0x00
 	BYTE       $0x00
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x7b
-	BYTE       $0x4b
-	BYTE       $0xa4
-	BYTE       $0x16
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
+	PREFETCHT1 (R14)
+	PREFETCHT1 64(R14)
+	PREFETCHT1 128(R14)
+	PREFETCHT1 192(R14)
+	PREFETCHT1 256(R14)
+	PREFETCHT1 320(R14)
+	ADDQ       $0x00000180, R14
+	ADDQ       $0x00000800, SI
+	ADDQ       $0x00000800, DI
+	DECQ       CX
+	JNE        stepHalf
+
+lastHalf:
 	BYTE       $0xc4
 	BYTE       $0xe2
 	BYTE       $0x4a
@@ -646,10 +481,8 @@ step1:
 	PREFETCHT1 256(R14)
 	PREFETCHT1 320(R14)
 	ADDQ       $0x00000180, R14
-	ADDQ       $0x00000800, DI
 	ADDQ       $0x00000800, SI
-	DECQ       CX
-	JNE        step1
+	ADDQ       $0x00000800, DI
 	BYTE       $0xc4
 	BYTE       $0x82
 	BYTE       $0x7a
