@@ -36,7 +36,7 @@ func (r row) bound(s shape, peaks map[string]float64) (most float64, by string) 
 	case r.job.Kind == "encode" && r.job.Engine == "transformers":
 		peak, by := fastest(r.job.Precision, peaks)
 		return peak * 1e9 / s.pictureFlops(), by
-	case r.job.Kind == "generate":
+	case r.job.Kind == "generate" && !r.job.Assisted:
 		// A step reads all weights once, and the keys and values of each picture.
 		bytes := s.decoderWeights()*bytesOf[r.job.Precision] + float64(r.job.Batch)*s.crossValues()*bytesOf[fp32]
 		return peaks[memoryPeak] * 1e9 * float64(r.job.Batch) / bytes, fmt.Sprintf("reading %.0f MB a step", bytes/1e6)

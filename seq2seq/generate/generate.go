@@ -13,8 +13,9 @@
 // [Stream] gives the tokens of one item as they come, and [Text] their text.
 // A [Processor] changes the scores of the next token, a [StoppingCriterion]
 // ends a sequence; both are interfaces of one method. Options.Prefix is a
-// prompt, and Options.PrefixAllowedTokens a constraint in general. [Filter] is
-// the recipe's filter by itself.
+// prompt, and Options.PrefixAllowedTokens a constraint in general. With
+// Options.AssistantModel a single item takes less time. [Filter] is the
+// recipe's filter by itself.
 //
 // A batch gives each item the same tokens as it gets alone, and with sampling
 // the same whatever the number of threads: see Options.Items.
