@@ -34,7 +34,7 @@ type AttentionOptions struct {
 	// number: an item's rows may lie anywhere, and items may share rows. Such
 	// an attention has no gradient.
 	SourceRows []int
-	// Keys, unless nil, are k as [PackKeys] has brought it into order. They are
+	// Keys, unless nil, are k and v as [PackKeys] has brought them into order. They are
 	// used where no gradient is asked for, and k is then not read.
 	Keys *Keys
 	// States, unless nil, are the states of a [CrossAttention], for several
@@ -94,21 +94,25 @@ func attentionWeights[T kernel.Float](q, k Columns, o AttentionOptions, sequence
 	return w
 }
 
-// Keys are the keys of an attention in the order in which they are read, for
-// those that many steps of decoding look at.
+// Keys are the keys and values of an attention in the order in which they are
+// read, for those that many steps of decoding look at.
 type Keys struct{ packed any }
 
-// PackKeys brings keys into order for the heads and sources of o.
-func PackKeys(k Columns, o AttentionOptions) *Keys {
+// PackKeys brings keys and values into order for the heads and sources of o,
+// in [BFloat16] if that is o's precision.
+func PackKeys(k, v Columns, o AttentionOptions) *Keys {
 	if isFloat64(k.X) {
-		return &Keys{packKeys[float64](k, o)}
+		return &Keys{packKeys[float64](k, v, o)}
 	}
-	return &Keys{packKeys[float32](k, o)}
+	return &Keys{packKeys[float32](k, v, o)}
 }
 
-func packKeys[T kernel.Float](k Columns, o AttentionOptions) *kernel.AttentionKeys[T] {
-	_, ld := dims(k.X)
-	return kernel.PackAttentionKeys(&kernel.Attention{Heads: o.NumHeads, HeadDim: o.Dim / o.NumHeads, Source: o.Source}, from[T](k), ld)
+func packKeys[T kernel.Float](k, v Columns, o AttentionOptions) *kernel.AttentionKeys[T] {
+	_, ldk := dims(k.X)
+	_, ldv := dims(v.X)
+	return kernel.PackAttentionKeys(&kernel.Attention{
+		Heads: o.NumHeads, HeadDim: o.Dim / o.NumHeads, Source: o.Source, BFloat16: o.Precision == BFloat16,
+	}, from[T](k), ldk, from[T](v), ldv)
 }
 
 type attentionOp[T kernel.Float] struct {

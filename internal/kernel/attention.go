@@ -115,35 +115,79 @@ func AttentionForward[T Float](s *Attention, out []T, ldo int, q []T, ldq int, k
 	attentionUnits[T](s, true, func(u *attentionUnit[T]) { u.forward(out, ldo, q, ldq, k, ldk, v, ldv, lse) })
 }
 
-// AttentionKeys are the keys of every source in the order in which AttentionForward reads them, for many calls with the same ones.
+// AttentionKeys are the keys and the values of every source in the order in which AttentionForward reads them, for many calls with the same
+// ones.
 type AttentionKeys[T Float] struct {
 	heads, headDim int
-	panels         [][]T // of each source and head
-	lengths        []int // of the sources
+	lengths        []int            // of the sources
+	panels         []attentionPanel // of each source and head, for float32
+	keys           [][]T            // of each source and head, for float64
 }
 
-// PackAttentionKeys packs k for the heads and sources of s, whose SourceRows and Query do not matter.
-func PackAttentionKeys[T Float](s *Attention, k []T, ldk int) *AttentionKeys[T] {
+// attentionPanel is one head's part of a source.
+type attentionPanel struct{ keys, values *Held }
+
+// PackAttentionKeys packs k and v for the heads and sources of s, whose SourceRows and Query do not matter. With s.BFloat16 those of
+// float32 are rounded to bfloat16.
+func PackAttentionKeys[T Float](s *Attention, k []T, ldk int, v []T, ldv int) *AttentionKeys[T] {
 	s.check("k", s.Source, len(k), ldk)
-	_, width := tileShape[T]()
-	p := &AttentionKeys[T]{heads: s.Heads, headDim: s.HeadDim, panels: make([][]T, len(s.Source)*s.Heads)}
+	s.check("v", s.Source, len(v), ldv)
+	p := &AttentionKeys[T]{heads: s.Heads, headDim: s.HeadDim}
 	for _, source := range s.Source {
 		p.lengths = append(p.lengths, source.Len())
 	}
-	Parallel(len(p.panels), 1, func(lo, hi int) {
+	if k32, ok := any(k).([]float32); ok {
+		p.panels = packAttention(s, k32, ldk, any(v).([]float32), ldv)
+		return p
+	}
+	_, width := tileShape[T]()
+	p.keys = make([][]T, len(s.Source)*s.Heads)
+	Parallel(len(p.keys), 1, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			u := attentionUnit[T]{Attention: s, head: i % s.Heads, source: s.Source[i/s.Heads]}
 			n := u.source.Len()
-			p.panels[i] = make([]T, roundUp(n, width)*s.HeadDim)
+			p.keys[i] = make([]T, roundUp(n, width)*s.HeadDim)
 			if n > 0 {
-				packAll(p.panels[i], u.operand(k, ldk, false), width, n, s.HeadDim)
+				packAll(p.keys[i], u.operand(k, ldk, false), width, n, s.HeadDim)
 			}
 		}
 	})
 	return p
 }
 
-// Forward is [AttentionForward] with the packed keys, in the elements' own arithmetic and without a causal mask.
+// packAttention packs keys and values one after the other, those of a head and source side by side.
+func packAttention(s *Attention, k []float32, ldk int, v []float32, ldv int) []attentionPanel {
+	format := HeldFloat32
+	if s.BFloat16 {
+		format = HeldBFloat16
+	}
+	panels := make([]attentionPanel, len(s.Source)*s.Heads)
+	size := 0
+	for i := range panels {
+		n := s.Source[i/s.Heads].Len()
+		panels[i] = attentionPanel{&Held{k: s.HeadDim, n: n, format: format}, &Held{k: n, n: s.HeadDim, format: format}}
+		size += panels[i].keys.size() + panels[i].values.size()
+	}
+	memory := alignedBytes(size)
+	for _, p := range panels {
+		for _, h := range []*Held{p.keys, p.values} {
+			h.data, memory = memory[:h.size()], memory[h.size():]
+		}
+	}
+	Parallel(len(panels), 1, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			u := attentionUnit[float32]{Attention: s, head: i % s.Heads, source: s.Source[i/s.Heads]}
+			if u.source.Len() > 0 {
+				panels[i].keys.fill(u.operand(k, ldk, false))
+				panels[i].values.fill(u.operand(v, ldv, true))
+			}
+		}
+	})
+	return panels
+}
+
+// Forward is [AttentionForward] with the packed keys and values, without a causal mask. v is what was packed; that of float32 is not read.
+// Sums are of the elements' own arithmetic.
 func (p *AttentionKeys[T]) Forward(s *Attention, out []T, ldo int, q []T, ldq int, v []T, ldv int) {
 	s.checkFields()
 	s.check("out", s.Query, len(out), ldo)
@@ -158,7 +202,11 @@ func (p *AttentionKeys[T]) Forward(s *Attention, out []T, ldo int, q []T, ldq in
 		}
 	}
 	attentionUnits[T](s, true, func(u *attentionUnit[T]) {
-		u.keys = p.panels[u.item*s.Heads+u.head]
+		if p.panels != nil {
+			u.forwardPacked(out, ldo, q, ldq, p.panels[u.item*s.Heads+u.head])
+			return
+		}
+		u.keys = p.keys[u.item*s.Heads+u.head]
 		u.forwardPlain(out, ldo, q, ldq, nil, 0, v, ldv, nil)
 	})
 }

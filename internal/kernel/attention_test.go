@@ -364,9 +364,21 @@ func testPackedKeys[T Float](t *testing.T, s *Attention) {
 	q, kv := random[T](newRand(), rowsOf(s.Query)*width), random[T](newRand(), 2*rowsOf(s.Source)*width)
 	want, got := make([]T, len(q)), make([]T, len(q))
 	AttentionForward(s, want, width, q, width, kv, 2*width, kv[width:], 2*width, nil)
-	keys := PackAttentionKeys(s, kv, 2*width)
+	keys := PackAttentionKeys(s, kv, 2*width, kv[width:], 2*width)
 	keys.Forward(s, got, width, q, width, kv[width:], 2*width)
 	same(t, fmt.Sprintf("%+v", *s), got, want)
+
+	if _, ok := any(kv).([]float32); ok {
+		halves := *s
+		halves.BFloat16 = true
+		rounded := clone(kv)
+		for i, v := range rounded {
+			rounded[i] = T(roundBFloat16(float32(v)))
+		}
+		AttentionForward(s, want, width, q, width, rounded, 2*width, rounded[width:], 2*width, nil)
+		PackAttentionKeys(&halves, kv, 2*width, kv[width:], 2*width).Forward(s, got, width, q, width, kv[width:], 2*width)
+		same(t, fmt.Sprintf("in bfloat16, %+v", *s), got, want)
+	}
 
 	other := *s
 	other.Source = slices.Clone(s.Source)

@@ -207,6 +207,28 @@ func (u *attentionUnit[T]) forwardPlain(out []T, ldo int, q []T, ldq int, k []T,
 	})
 }
 
+// forwardPacked is forward for float32 with packed keys and values.
+func (u *attentionUnit[T]) forwardPacked(out []T, ldo int, q []T, ldq int, p attentionPanel) {
+	d, n := u.HeadDim, sees(u.rows)
+	block := attentionBlock[T](n)
+	sizes := []int{block * n, block * d}
+	memory := borrow[float32](total(sizes...))
+	defer memory.giveBack()
+	parts := carve(memory.x, sizes...)
+	scores, gathered := parts[0], parts[1]
+	var sums [mostRows]float64
+	u.blocks(n, func(rows []queryRow) {
+		m := len(rows)
+		if n > 0 {
+			u.gather(T(u.Scale), any(gathered).([]T), q, ldq, rows)
+			p.keys.multiplyAll(m, gathered, d, scores, n)
+			u.softmax(any(scores).([]T), n, rows, sums[:], nil)
+			p.values.multiplyAll(m, scores, n, gathered, d)
+		}
+		u.scatter(out, ldo, any(gathered).([]T), rows, sums[:])
+	})
+}
+
 // softmax turns scores into exponentials, in sums their sum, from which dropout takes some.
 func (u *attentionUnit[T]) softmax(scores []T, ld int, rows []queryRow, sums []float64, lse []T) {
 	for i, r := range rows {

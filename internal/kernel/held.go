@@ -41,27 +41,32 @@ func Hold(format HeldFormat, transB bool, k, n int, b []float32, ldb int) *Held 
 	h := newHeld(format, k, n)
 	panels := divide(n, heldCols)
 	o := operand[float32]{b, ldb, !transB}
-	Parallel(panels, 1+serialWork/(32*heldCols*max(1, k)), func(lo, hi int) {
-		panel := borrow[float32](k * heldCols)
-		defer panel.giveBack()
-		for i := lo; i < hi && k > 0; i++ {
-			x := panel.x
-			if format == HeldFloat32 {
-				x = h.floats(nil, h.panel(i))
-			} else {
-				clear(x)
-			}
-			o.pack(x, heldCols, span{i * heldCols, min((i+1)*heldCols, n)}, 0, k, span{0, k})
-			h.put(i, x)
-		}
-	})
+	Parallel(panels, 1+serialWork/(32*heldCols*max(1, k)), func(lo, hi int) { h.fillPanels(o, lo, hi) })
 	return h
+}
+
+// fill copies all of op(B).
+func (h *Held) fill(o operand[float32]) { h.fillPanels(o, 0, divide(h.n, heldCols)) }
+
+func (h *Held) fillPanels(o operand[float32], lo, hi int) {
+	panel := borrow[float32](h.k * heldCols)
+	defer panel.giveBack()
+	for i := lo; i < hi && h.k > 0; i++ {
+		x := panel.x
+		if h.format == HeldFloat32 {
+			x = h.floats(nil, h.panel(i))
+		} else {
+			clear(x)
+		}
+		o.pack(x, heldCols, span{i * heldCols, min((i+1)*heldCols, h.n)}, 0, h.k, span{0, h.k})
+		h.put(i, x)
+	}
 }
 
 func newHeld(format HeldFormat, k, n int) *Held {
 	h := &Held{k: k, n: n, format: format}
 	panels := divide(n, heldCols)
-	h.data, h.memory = longLived.take(panels * h.panelBytes())
+	h.data, h.memory = longLived.take(h.size())
 	if format == HeldInt8 {
 		h.scale = make([]float32, panels*heldCols)
 	}
@@ -103,6 +108,9 @@ func (h *Held) panelBytes() int {
 func bfloat16At(step, column int) int {
 	return step*heldCols + column%(heldCols/2)*2 + column/(heldCols/2)
 }
+
+// size is that of data.
+func (h *Held) size() int { return divide(h.n, heldCols) * h.panelBytes() }
 
 // put stores a panel that has to be converted.
 func (h *Held) put(i int, x []float32) {
@@ -208,6 +216,18 @@ func (h *Held) ahead(panel, next int) int {
 		return (next - panel) * h.panelBytes()
 	}
 	return 0 // the panel itself, which costs little
+}
+
+// multiplyAll is Multiply on one goroutine, for a small matrix of float32 or bfloat16 that lies in memory before others that are needed next.
+func (h *Held) multiplyAll(m int, a []float32, lda int, c []float32, ldc int) {
+	const soon = 24 << 10
+	ahead := soon
+	if cpu != nil && cpu.ahead[h.format] > 0 {
+		ahead = cpu.ahead[h.format]
+	}
+	for p := range divide(h.n, heldCols) {
+		h.multiplyPanel(p, m, a, lda, c, ldc, ahead)
+	}
 }
 
 // few is how many of so many rows to multiply at once if there are kernels for at most so many: they are divided evenly.

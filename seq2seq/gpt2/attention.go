@@ -142,8 +142,11 @@ type seen struct {
 // see makes keys and values for many steps of decoding.
 func (a *CrossAttention) see(source layers.Source) seen {
 	s := seen{keyValues: a.KeyValues(source.States)}
-	k, _, o := a.look(s.keyValues, nil, source)
-	s.keys = layers.PackKeys(k, o)
+	k, v, o := a.look(s.keyValues, nil, source)
+	if a.CAttn.Precision != layers.Float32 {
+		o.Precision = layers.BFloat16
+	}
+	s.keys = layers.PackKeys(k, v, o)
 	return s
 }
 
