@@ -14,6 +14,8 @@ import (
 	"github.com/ekphrasis-ml/ekphrasis/datasets"
 	"github.com/ekphrasis-ml/ekphrasis/internal/atomicfile"
 	"github.com/ekphrasis-ml/ekphrasis/internal/cli"
+	"github.com/ekphrasis-ml/ekphrasis/internal/weights"
+	"github.com/ekphrasis-ml/ekphrasis/layers"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq/attention"
 	"github.com/ekphrasis-ml/ekphrasis/seq2seq/generate"
@@ -66,13 +68,20 @@ func (s *settings) caption(ctx context.Context, m *seq2seq.VisionEncoderDecoder,
 		defer progress.Done()
 	}
 	m.SetPrecision(s.captioner.Precision)
-	hold := sync.OnceFunc(func() { m.Hold(s.captioner.Precision) })
-	assist := sync.OnceFunc(func() {
+	assist := sync.OnceValue(func() bool {
 		alone := 1 // at most the last batch
 		if s.batchSize == 1 {
 			alone = len(pictures)
 		}
-		s.captioner.Assist(m, &o, alone)
+		return s.captioner.Assist(m, &o, alone)
+	})
+	hold := sync.OnceFunc(func() {
+		// To check guesses for one short caption weights are read so few times that they may stay as they are.
+		if len(pictures) == 1 && s.captioner.Precision == layers.Float32 && o.MaxNewTokens <= 32 && assist() {
+			weights.Release(m.Encoder)
+			return
+		}
+		m.Hold(s.captioner.Precision)
 	})
 	done := 0
 	for b, err := range loader.Epoch(ctx, 0) {

@@ -53,13 +53,15 @@ func TestAModelsOwnLengthGivesWayToAPrompt(t *testing.T) {
 func TestAnAssistantChangesNoCaption(t *testing.T) {
 	_, model, pictures := folders(t, 4)
 	for _, args := range [][]string{nil, {"--batch-size", "1"}, {"--batch-size", "3", "--precision", "bf16"}, {"--batch-size", "1", "--no-repeat-ngram-size", "2", "--min-new-tokens", "9"}} {
-		args = slices.Concat(args, []string{"--model", model, "--max-new-tokens", "12"}, pictures)
-		with := caption.Run(t, "", append([]string{"--json"}, args...)...)
-		with.Want(t, 0)
-		without := caption.Run(t, "", append([]string{"--json", "--num-assistant-tokens", "0"}, args...)...)
-		without.Want(t, 0)
-		if with.Stdout != without.Stdout {
-			t.Errorf("%v: with an assistant\n%s without\n%s", args, with.Stdout, without.Stdout)
+		for _, some := range [][]string{pictures, pictures[:1]} {
+			args := slices.Concat(args, []string{"--model", model, "--max-new-tokens", "12"}, some)
+			with := caption.Run(t, "", append([]string{"--json"}, args...)...)
+			with.Want(t, 0)
+			without := caption.Run(t, "", append([]string{"--json", "--num-assistant-tokens", "0"}, args...)...)
+			without.Want(t, 0)
+			if with.Stdout != without.Stdout {
+				t.Errorf("%v: with an assistant\n%s without\n%s", args, with.Stdout, without.Stdout)
+			}
 		}
 	}
 }

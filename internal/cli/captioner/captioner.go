@@ -81,8 +81,8 @@ func (s *Flags) Generation(m *seq2seq.VisionEncoderDecoder, seed uint64) (genera
 }
 
 // Assist gives options for so many pictures, captioned one at a time, the
-// model's own assistant where that saves time. Call it when the model is held.
-func (s *Flags) Assist(m *seq2seq.VisionEncoderDecoder, o *generate.Options, pictures int) {
+// model's own assistant where that saves time, and reports whether it does.
+func (s *Flags) Assist(m *seq2seq.VisionEncoderDecoder, o *generate.Options, pictures int) bool {
 	tokens := o.MaxNewTokens
 	if tokens == 0 {
 		tokens = 20
@@ -91,6 +91,7 @@ func (s *Flags) Assist(m *seq2seq.VisionEncoderDecoder, o *generate.Options, pic
 	if o.NumAssistantTokens > 0 && o.NumBeams == 1 && !o.DoSample && assistantPays(s.Precision, weights, pictures*tokens) {
 		o.AssistantModel = m.Assistant()
 	}
+	return o.AssistantModel != nil
 }
 
 // assistantPays reports whether it takes less time to make an assistant of a

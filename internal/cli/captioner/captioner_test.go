@@ -42,8 +42,7 @@ func TestAnAssistantIsMadeWhereItSavesTime(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.Assist(m, &o, c.pictures)
-		if got := o.AssistantModel != nil; got != c.want {
+		if got := s.Assist(m, &o, c.pictures); got != c.want || got != (o.AssistantModel != nil) {
 			t.Errorf("%v, %d pictures: an assistant is made: %v, want %v", c.args, c.pictures, got, c.want)
 		}
 	}
