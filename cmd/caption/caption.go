@@ -77,9 +77,11 @@ func (s *settings) caption(ctx context.Context, m *seq2seq.VisionEncoderDecoder,
 	})
 	hold := sync.OnceFunc(func() {
 		// To check guesses for one short caption weights are read so few times that they may stay as they are.
-		if len(pictures) == 1 && s.captioner.Precision == layers.Float32 && o.MaxNewTokens <= 32 && assist() {
-			weights.Release(m.Encoder)
-			return
+		if len(pictures) == 1 && s.captioner.Precision == layers.Float32 && o.MaxNewTokens <= 32 {
+			weights.Release(m.Encoder) // first, so that both models are never in memory
+			if assist() {
+				return
+			}
 		}
 		m.Hold(s.captioner.Precision)
 	})
