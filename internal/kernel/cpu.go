@@ -46,6 +46,7 @@ type simd struct {
 	ahead    [heldFormats]int // bytes for these to fetch ahead, found by trying; 0: as far as the next panel is
 
 	largestBits      func(x *float32, n int) uint32
+	roundPairs       func(to *byte, x *float32, steps int)
 	quantize         func(first, second *byte, x *float32, n int, inverse float32, sums *[2]int32)
 	largestOfColumns func(largest, x *float32, k int)
 	quantizeColumns  func(to *byte, x *float32, blocks int, inverse *float32)

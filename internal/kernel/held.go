@@ -116,6 +116,10 @@ func (h *Held) size() int { return divide(h.n, heldCols) * h.panelBytes() }
 func (h *Held) put(i int, x []float32) {
 	switch p := unsafe.Pointer(unsafe.SliceData(h.panel(i))); h.format {
 	case HeldBFloat16:
+		if cpu != nil && len(x) > 0 {
+			cpu.roundPairs((*byte)(p), single(x), len(x)/heldCols)
+			return
+		}
 		to := unsafe.Slice((*uint16)(p), len(x))
 		for j, v := range x {
 			to[bfloat16At(j/heldCols, j%heldCols)] = uint16(math.Float32bits(roundBFloat16(v)) >> 16)

@@ -159,6 +159,30 @@ func TestInt8MakesAllOfARowNaNWhereOneElementIsNotFinite(t *testing.T) {
 	})
 }
 
+func TestPanelsOfBFloat16HaveTheSameBitsOnEveryCPU(t *testing.T) {
+	x := random[float32](newRand(), 100*heldCols)
+	for i, bits := range []uint32{0, 1 << 31, 0x7f800000, 0xff800000, 0x7f800001, 0xffc00000, 0x7fffffff, 0x7f7fffff, 0xff7fffff,
+		0x3f808000, 0x3f818000, 0x3f807fff, 0x3f808001, 0xbf818000, 1, 0x8000, 0x18000, 0x80008001} {
+		x[5*i] = math.Float32frombits(bits)
+	}
+	var want []byte
+	onEveryCPU(func(name string) {
+		got := Hold(HeldBFloat16, false, 100, heldCols, x, heldCols).data
+		if want == nil {
+			want = got
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s: other bits", name)
+		}
+	})
+	h := &Held{k: 100, n: heldCols, format: HeldBFloat16}
+	for i, v := range h.floats(make([]float32, len(x)), want) {
+		if r := roundBFloat16(x[i]); math.Float32bits(v) != math.Float32bits(r) {
+			t.Errorf("%x is held as %x, want %x", math.Float32bits(x[i]), math.Float32bits(v), math.Float32bits(r))
+		}
+	}
+}
+
 func TestHeldProductsPropagateNaNAndInfinity(t *testing.T) {
 	testOnEveryCPU(t, func(t *testing.T) {
 		for _, format := range []HeldFormat{HeldFloat32, HeldBFloat16} {

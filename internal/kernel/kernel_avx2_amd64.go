@@ -99,6 +99,11 @@ func largestBitsAVX2(x *float32, n int) uint32
 //go:noescape
 func quantizeAVX2(first *byte, second *byte, x *float32, n int, inverse float32, sums *[2]int32)
 
+// roundPairsAVX2 sets to to steps of 32 elements of x, rounded to the nearest bfloat16, ties to even: element j beside 16+j.
+//
+//go:noescape
+func roundPairsAVX2(to *byte, x *float32, steps int)
+
 // largestOfColumnsAVX2 sets largest, of 32 columns, to the largest of k rows of x [k, 32] without their signs.
 //
 //go:noescape

@@ -463,3 +463,43 @@ func (g *isa) quantizeColumns() {
 	JNE(LabelRef("blocks"))
 	g.end()
 }
+
+// roundPairs writes what makes a panel of bfloat16.
+func (g *isa) roundPairs() {
+	g.function("roundPairs", "(to *byte, x *float32, steps int)",
+		"sets to to steps of 32 elements of x, rounded to the nearest bfloat16, ties to even: element j beside 16+j.")
+	to, x, steps := pointer("to"), pointer("x"), integer("steps")
+	one, half, high, quiet := g.bitsOf(1), g.bitsOf(0x7fff), g.bitsOf(0xffff0000), g.bitsOf(0x00400000)
+	rounded := func(from Mem) reg.VecVirtual {
+		v, r, nan := g.vec(), g.vec(), g.vec()
+		VMOVUPS(from, v)
+		VPSRLD(U8(16), v, r)
+		VANDPS(one, r, r)
+		VPADDD(v, r, r)
+		VPADDD(half, r, r)
+		VORPS(quiet, v, nan)
+		if g.wide() {
+			k := K()
+			VCMPPS(U8(3), v, v, k) // unordered
+			VMOVAPS(nan, k, r)
+		} else {
+			m := g.vec()
+			VCMPPS(U8(3), v, v, m)
+			VBLENDVPS(m, nan, r, r)
+		}
+		return r
+	}
+	Label("loop")
+	for j := 0; j < 16; j += g.lanes {
+		low, up := rounded(at(x).Offset(4*j)), rounded(at(x).Offset(4*(16+j)))
+		VPSRLD(U8(16), low, low)
+		VANDPS(high, up, up)
+		VORPS(low, up, up)
+		VMOVUPS(up, at(to).Offset(4*j))
+	}
+	ADDQ(I32(128), x)
+	ADDQ(I32(64), to)
+	DECQ(steps)
+	JNE(LabelRef("loop"))
+	g.end()
+}

@@ -42,6 +42,7 @@ func main() {
 			g.heldInt8(1)
 		}
 		g.quantize()
+		g.roundPairs()
 		g.quantizeColumns()
 		g.vectors()
 		g.activations()
