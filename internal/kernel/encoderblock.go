@@ -149,7 +149,7 @@ func (p *blockPart) project() {
 	d := p.HeadDim / splitPanel // panels of columns of a head
 	for i, dense := range []Dense{p.Query, p.Key, p.Value} {
 		p.product(p.normed, dense, func(j int) {
-			p.tiles.finish(&p.c[0], splitPanel, &p.c[0], biasOf(dense, j), nil, 0, p.rows.len())
+			p.tiles.finish(&p.c[0], splitPanel, &p.c[0], splitPanel, from(dense.Bias, j*splitPanel), nil, 0, p.rows.len(), splitPanel/16)
 			head, step := j/d, j%d
 			switch i {
 			case 0:
@@ -205,14 +205,6 @@ func (p *blockPart) product(a pieceRows, d Dense, f func(panel int)) {
 	}
 }
 
-// biasOf is where the biases of a panel's columns are; nil if there are none.
-func biasOf(d Dense, panel int) *float32 {
-	if d.Bias == nil {
-		return nil
-	}
-	return &d.Bias[panel*splitPanel]
-}
-
 // roundRows rounds 32 columns of the rows for the left side, as a step of panels from the given one on.
 func (p *blockPart) roundRows(to pieces, panel, step int, columns []float32) {
 	for r := 0; r < p.rows.len(); r += 16 {
@@ -244,20 +236,20 @@ func (p *blockPart) rest() {
 	p.attend()
 	y := p.y[p.rows.lo*dim:]
 	p.product(p.normed, p.Output, func(j int) {
-		p.tiles.finish(&y[j*splitPanel], dim, &p.c[0], biasOf(p.Output, j), &p.x[p.rows.lo*dim+j*splitPanel], dim, p.rows.len())
+		p.tiles.finish(&y[j*splitPanel], dim, &p.c[0], splitPanel, from(p.Output.Bias, j*splitPanel), &p.x[p.rows.lo*dim+j*splitPanel], dim, p.rows.len(), splitPanel/16)
 	})
 	p.norm(1, p.y)
 	hidden := newPieceRows(p.panels.len(), p.Up.Weight.n)
 	defer hidden.back()
 	p.product(p.normed, p.Up, func(j int) {
 		c := p.c[:p.rows.len()*splitPanel]
-		p.tiles.finish(&c[0], splitPanel, &c[0], biasOf(p.Up, j), nil, 0, p.rows.len())
+		p.tiles.finish(&c[0], splitPanel, &c[0], splitPanel, from(p.Up.Bias, j*splitPanel), nil, 0, p.rows.len(), splitPanel/16)
 		biasActivate(p.Act, c, c, nil, nil)
 		to, step := hidden.at(j)
 		p.roundRows(to, 0, step, c)
 	})
 	p.product(hidden, p.Down, func(j int) {
-		p.tiles.finish(&y[j*splitPanel], dim, &p.c[0], biasOf(p.Down, j), &y[j*splitPanel], dim, p.rows.len())
+		p.tiles.finish(&y[j*splitPanel], dim, &p.c[0], splitPanel, from(p.Down.Bias, j*splitPanel), &y[j*splitPanel], dim, p.rows.len(), splitPanel/16)
 	})
 }
 

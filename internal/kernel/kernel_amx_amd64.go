@@ -26,11 +26,11 @@ func roundAMX(to *byte, src *float32, row int, second int, step int, steps int)
 //go:noescape
 func roundTurnedAMX(to *byte, src *float32, row int, second int, step int, steps int)
 
-// finishAMX sets rows of 32 columns of dst to those of src, which lie one after the other, plus bias, plus those of residual. bias
-// and residual may be nil, dst may be src or residual.
+// finishAMX sets rows of so many times 16 columns of dst to those of src, plus bias, plus those of residual. bias and residual may be
+// nil, dst may be src or residual.
 //
 //go:noescape
-func finishAMX(dst *float32, ldd int, src *float32, bias *float32, residual *float32, ldr int, rows int)
+func finishAMX(dst *float32, ldd int, src *float32, lds int, bias *float32, residual *float32, ldr int, rows int, vectors int)
 
 // digitTilesAMX multiplies so many panels of A by so many of B, as cutRows and cutColumns make them, to as many times 16 rows and columns
 // of c. scratch has room for 2·4·16×16. The panels of B should fit half of the first-level cache with one chunk each.

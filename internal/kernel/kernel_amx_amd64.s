@@ -2903,70 +2903,53 @@ step:
 	VZEROUPPER
 	RET
 
-// func finishAMX(dst *float32, ldd int, src *float32, bias *float32, residual *float32, ldr int, rows int)
+// func finishAMX(dst *float32, ldd int, src *float32, lds int, bias *float32, residual *float32, ldr int, rows int, vectors int)
 // Requires: AVX, AVX512F
-TEXT ·finishAMX(SB), NOSPLIT, $0-56
-	MOVQ    dst+0(FP), AX
-	MOVQ    src+16(FP), CX
-	MOVQ    bias+24(FP), DX
-	MOVQ    residual+32(FP), BX
-	MOVQ    rows+48(FP), SI
-	MOVQ    ldd+8(FP), DI
-	MOVQ    ldr+40(FP), R8
-	SHLQ    $0x02, DI
-	SHLQ    $0x02, R8
-	VMOVUPS all80000000AMX<>+0(SB), Z0
-	VMOVUPS all80000000AMX<>+0(SB), Z1
+TEXT ·finishAMX(SB), NOSPLIT, $0-72
+	MOVQ dst+0(FP), AX
+	MOVQ src+16(FP), CX
+	MOVQ bias+32(FP), DX
+	MOVQ residual+40(FP), BX
+	MOVQ rows+56(FP), SI
+	MOVQ vectors+64(FP), DI
+	MOVQ ldd+8(FP), R8
+	MOVQ lds+24(FP), R9
+	MOVQ ldr+48(FP), R10
+	SHLQ $0x02, R8
+	SHLQ $0x02, R9
+	SHLQ $0x02, R10
+	SHLQ $0x06, DI
+
+row:
+	XORQ R11, R11
+
+vector:
+	VMOVUPS (CX)(R11*1), Z0
 	TESTQ   DX, DX
 	JE      skip1
-	VMOVUPS (DX), Z0
-	VMOVUPS 64(DX), Z1
+	VADDPS  (DX)(R11*1), Z0, Z0
 
 skip1:
-row:
-	VADDPS (CX), Z0, Z2
 	TESTQ  BX, BX
 	JE     skip2
-	VADDPS (BX), Z2, Z2
+	VADDPS (BX)(R11*1), Z0, Z0
 
 skip2:
-	VMOVUPS Z2, (AX)
-	VADDPS  64(CX), Z1, Z2
+	VMOVUPS Z0, (AX)(R11*1)
+	ADDQ    $0x40, R11
+	CMPQ    R11, DI
+	JNE     vector
+	ADDQ    R9, CX
+	ADDQ    R8, AX
 	TESTQ   BX, BX
 	JE      skip3
-	VADDPS  64(BX), Z2, Z2
+	ADDQ    R10, BX
 
 skip3:
-	VMOVUPS Z2, 64(AX)
-	ADDQ    $0x00000080, CX
-	ADDQ    DI, AX
-	TESTQ   BX, BX
-	JE      skip4
-	ADDQ    R8, BX
-
-skip4:
 	DECQ SI
 	JNE  row
 	VZEROUPPER
 	RET
-
-DATA all80000000AMX<>+0(SB)/4, $0x80000000
-DATA all80000000AMX<>+4(SB)/4, $0x80000000
-DATA all80000000AMX<>+8(SB)/4, $0x80000000
-DATA all80000000AMX<>+12(SB)/4, $0x80000000
-DATA all80000000AMX<>+16(SB)/4, $0x80000000
-DATA all80000000AMX<>+20(SB)/4, $0x80000000
-DATA all80000000AMX<>+24(SB)/4, $0x80000000
-DATA all80000000AMX<>+28(SB)/4, $0x80000000
-DATA all80000000AMX<>+32(SB)/4, $0x80000000
-DATA all80000000AMX<>+36(SB)/4, $0x80000000
-DATA all80000000AMX<>+40(SB)/4, $0x80000000
-DATA all80000000AMX<>+44(SB)/4, $0x80000000
-DATA all80000000AMX<>+48(SB)/4, $0x80000000
-DATA all80000000AMX<>+52(SB)/4, $0x80000000
-DATA all80000000AMX<>+56(SB)/4, $0x80000000
-DATA all80000000AMX<>+60(SB)/4, $0x80000000
-GLOBL all80000000AMX<>(SB), RODATA|NOPTR, $64
 
 // func digitTilesAMX(a *byte, b *byte, chunks int, c *float32, ldc int, rows int, cols int, accumulate bool, scratch *float32, ahead *byte)
 // Requires: AVX, AVX512F, MMX+

@@ -11,7 +11,7 @@ type tiles struct {
 	leadingPanels func(a, b *byte, steps int, c *float32, ldc, rows int, accumulate bool, ahead *byte)
 	round         func(to *byte, src *float32, row, second, step, steps int)
 	roundTurned   func(to *byte, src *float32, row, second, step, steps int)
-	finish        func(dst *float32, ldd int, src, bias, residual *float32, ldr, rows int)
+	finish        func(dst *float32, ldd int, src *float32, lds int, bias, residual *float32, ldr, rows, vectors int)
 	together      int // panels of rows that one goroutine takes through an EncoderBlock
 	digits        func(a, b *byte, chunks int, c *float32, ldc, rows, cols int, accumulate bool, scratch *float32, ahead *byte)
 	cutRows       func(to *byte, src *float32, row, chunks int) bool

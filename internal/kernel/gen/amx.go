@@ -290,29 +290,31 @@ func (g *isa) leadingPanelsWithoutTiles() {
 	g.end()
 }
 
-// finish is the end of a product that leadingPanels has made in a place of its own.
+// finish is the end of a product that was made in a place of its own.
 func (g *isa) finish() {
-	g.function("finish", "(dst *float32, ldd int, src, bias, residual *float32, ldr, rows int)",
-		`sets rows of 32 columns of dst to those of src, which lie one after the other, plus bias, plus those of residual. bias
-and residual may be nil, dst may be src or residual.`)
-	dst, src, bias, residual, rows := pointer("dst"), pointer("src"), pointer("bias"), pointer("residual"), integer("rows")
-	ldd, ldr := integer("ldd"), integer("ldr")
-	SHLQ(U8(2), ldd)
-	SHLQ(U8(2), ldr)
-	b := []reg.VecVirtual{g.set32(0x80000000), g.set32(0x80000000)} // -0 changes nothing
-	unless(bias, func() {
-		for i := range b {
-			VMOVUPS(Mem{Base: bias, Disp: 64 * i}, b[i])
-		}
-	})
-	Label("row")
-	for i := range b {
-		v := g.vec()
-		VADDPS(Mem{Base: src, Disp: 64 * i}, b[i], v)
-		unless(residual, func() { VADDPS(Mem{Base: residual, Disp: 64 * i}, v, v) })
-		VMOVUPS(v, Mem{Base: dst, Disp: 64 * i})
+	g.function("finish", "(dst *float32, ldd int, src *float32, lds int, bias, residual *float32, ldr, rows, vectors int)",
+		`sets rows of so many times 16 columns of dst to those of src, plus bias, plus those of residual. bias and residual may be
+nil, dst may be src or residual.`)
+	dst, src, bias, residual, rows, vectors := pointer("dst"), pointer("src"), pointer("bias"), pointer("residual"), integer("rows"), integer("vectors")
+	ldd, lds, ldr := integer("ldd"), integer("lds"), integer("ldr")
+	for _, ld := range []reg.Register{ldd, lds, ldr} {
+		SHLQ(U8(2), ld)
 	}
-	ADDQ(U32(128), src)
+	SHLQ(U8(6), vectors)
+	Label("row")
+	i := GP64()
+	XORQ(i, i)
+	at := func(p reg.Register) Mem { return Mem{Base: p, Index: i, Scale: 1} }
+	Label("vector")
+	v := g.vec()
+	VMOVUPS(at(src), v)
+	unless(bias, func() { VADDPS(at(bias), v, v) })
+	unless(residual, func() { VADDPS(at(residual), v, v) })
+	VMOVUPS(v, at(dst))
+	ADDQ(U8(64), i)
+	CMPQ(i, vectors)
+	JNE(LabelRef("vector"))
+	ADDQ(lds, src)
 	ADDQ(ldd, dst)
 	unless(residual, func() { ADDQ(ldr, residual) })
 	DECQ(rows)
