@@ -25,7 +25,7 @@ type Attention struct {
 	SourceRows []int
 
 	// BFloat16 lets the products of AttentionForward be those of [GemmBFloat16] on a machine that is faster at them. Otherwise they are
-	// sums of float32, as in [GemmFew], which for so short ones takes no more time than pieces.
+	// sums of float32, as in [GemmFew], which for so short ones takes no more time than tiles.
 	BFloat16 bool
 
 	// DropoutP, in [0, 1), is the probability of dropping a probability. The mask is a hash of (Seed, head, row of q, index within

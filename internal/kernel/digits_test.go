@@ -63,10 +63,8 @@ func TestAProductInDigitsIsAsExactAsOneOfFloat32(t *testing.T) {
 				if largest > 1 {
 					t.Errorf("k = %d, magnitudes over %d bits: an error is %.2g of what is promised", k, spread*10, largest)
 				}
-				cpu = &avx512
-				x.run()
-				cpu = available()[0]
-				plain, _ := x.errors()
+				var plain float64
+				onCPU("avx512", func() { x.run(); plain, _ = x.errors() })
 				// What is small beside its neighbours loses bits; sums of many are rounded less often.
 				if limit := plain * min([]float64{1, 3, 7}[spread], []float64{28, 32, 90}[spread]/math.Sqrt(float64(k))); digits > limit {
 					t.Errorf("k = %d, magnitudes over %d bits: the error is %.2g, want at most %.2g", k, spread*10, digits, limit)

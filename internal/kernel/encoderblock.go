@@ -34,11 +34,11 @@ func (b *EncoderBlock) dense() []Dense {
 
 // Fits reports whether there is a way to compute the block as a whole: on this machine, for its sizes, and with all weights packed for bfloat16.
 func (b *EncoderBlock) Fits() bool {
-	if cpu == nil || cpu.tiles == nil || b.HeadDim%splitPanel != 0 || b.Query.Weight == nil || b.Heads*b.HeadDim != b.dim() {
+	if cpu == nil || cpu.tiles == nil || b.HeadDim%roundLanes != 0 || b.Query.Weight == nil || b.Heads*b.HeadDim != b.dim() {
 		return false
 	}
 	for _, d := range b.dense() {
-		if d.Weight == nil || !d.Weight.bfloat16 || d.Weight.cpu != cpu || d.Weight.k%splitPanel != 0 || d.Weight.n%splitPanel != 0 {
+		if d.Weight == nil || !d.Weight.bfloat16 || d.Weight.cpu != cpu || d.Weight.k%roundLanes != 0 || d.Weight.n%roundLanes != 0 {
 			return false
 		}
 	}
@@ -90,17 +90,17 @@ type blockSequence struct {
 	*EncoderBlock
 	x, y          []float32 // its rows
 	rows, panels  int
-	queries, keys pieces // the panels of each head
-	values        pieces // the panels of each head's columns
+	queries, keys roundedPanels // the panels of each head
+	values        roundedPanels // the panels of each head's columns
 }
 
 // sequence computes one, in at least so many parts, if it has the rows.
 func (b *EncoderBlock) sequence(y, x []float32, rows Span, parts int) {
 	dim := b.dim()
 	s := blockSequence{EncoderBlock: b, x: x[rows.Start*dim : rows.End*dim], y: y[rows.Start*dim : rows.End*dim], rows: rows.Len()}
-	s.panels = divide(s.rows, splitPanel)
-	lanes := b.Heads * s.panels * splitPanel
-	s.queries, s.keys, s.values = newPieces(lanes, b.HeadDim), newPieces(lanes, b.HeadDim), newPieces(b.Heads*b.HeadDim, s.rows)
+	s.panels = divide(s.rows, roundLanes)
+	lanes := b.Heads * s.panels * roundLanes
+	s.queries, s.keys, s.values = newRoundedPanels(lanes, b.HeadDim), newRoundedPanels(lanes, b.HeadDim), newRoundedPanels(b.Heads*b.HeadDim, s.rows)
 	defer s.queries.back()
 	defer s.keys.back()
 	defer s.values.back()
@@ -123,37 +123,37 @@ type blockPart struct {
 	*blockSequence
 	panels span
 	rows   span
-	*splitter
-	normed pieceRows
+	*rounder
+	normed roundedRows
 	c      []float32 // 32 columns of a product
 	memory scratch[float32]
 }
 
 func newBlockPart(s *blockSequence, panels span) *blockPart {
-	p := &blockPart{blockSequence: s, panels: panels, rows: span{panels.lo * splitPanel, min(panels.hi*splitPanel, s.rows)}, splitter: borrowSplitter()}
-	p.memory = borrow[float32](panels.len() * splitPanel * splitPanel)
+	p := &blockPart{blockSequence: s, panels: panels, rows: span{panels.lo * roundLanes, min(panels.hi*roundLanes, s.rows)}, rounder: borrowRounder()}
+	p.memory = borrow[float32](panels.len() * roundLanes * roundLanes)
 	p.c = p.memory.x
-	p.normed = newPieceRows(panels.len(), s.dim())
+	p.normed = newRoundedRows(panels.len(), s.dim())
 	return p
 }
 
 func (p *blockPart) giveBack() {
 	p.normed.back()
 	p.memory.giveBack()
-	splitters.Put(p.splitter)
+	rounders.Put(p.rounder)
 }
 
 // project computes queries, keys and values.
 func (p *blockPart) project() {
 	p.norm(0, p.x)
-	d := p.HeadDim / splitPanel // panels of columns of a head
+	d := p.HeadDim / roundLanes // panels of columns of a head
 	for i, dense := range []Dense{p.Query, p.Key, p.Value} {
 		p.product(p.normed, dense, func(j int) {
-			p.tiles.finish(&p.c[0], splitPanel, &p.c[0], splitPanel, from(dense.Bias, j*splitPanel), nil, 0, p.rows.len(), splitPanel/16)
+			p.tiles.finish(&p.c[0], roundLanes, &p.c[0], roundLanes, from(dense.Bias, j*roundLanes), nil, 0, p.rows.len(), roundLanes/16)
 			head, step := j/d, j%d
 			switch i {
 			case 0:
-				scale(float32(p.Scale), p.c[:p.rows.len()*splitPanel], p.c[:p.rows.len()*splitPanel])
+				scale(float32(p.Scale), p.c[:p.rows.len()*roundLanes], p.c[:p.rows.len()*roundLanes])
 				p.roundRows(p.queries, head*p.blockSequence.panels+p.panels.lo, step, p.c)
 			case 1:
 				p.roundKeys(head, step)
@@ -174,15 +174,15 @@ func (p *blockPart) norm(i int, x []float32) {
 			layerNormRow(rows.x[r*dim:(r+1)*dim], x[(lo+r)*dim:(lo+r+1)*dim], p.Gamma[i], p.Beta[i], p.Eps[i])
 		}
 		for _, s := range p.normed.stretches {
-			to := s.tile((lo-p.rows.lo)/splitPanel, lo/16&1)
+			to := s.tile((lo-p.rows.lo)/roundLanes, lo/16&1)
 			p.tiles.round(to, &rows.x[s.from], 4*dim, 64, 128, s.steps)
 		}
 	}
 }
 
 // product multiplies a by the weight, 32 columns at a time, which are in c when f is called with the number of their panel.
-func (p *blockPart) product(a pieceRows, d Dense, f func(panel int)) {
-	panels := d.Weight.n / splitPanel
+func (p *blockPart) product(a roundedRows, d Dense, f func(panel int)) {
+	panels := d.Weight.n / roundLanes
 	place := func(stretch, panel int) *byte {
 		if stretch == len(a.stretches) {
 			stretch, panel = 0, panel+1
@@ -191,7 +191,7 @@ func (p *blockPart) product(a pieceRows, d Dense, f func(panel int)) {
 			return nil
 		}
 		s := a.stretches[stretch]
-		return &d.Weight.pieces[d.Weight.before(s.from)+panel*s.bytes()]
+		return &d.Weight.panels[d.Weight.before(s.from)+panel*s.bytes()]
 	}
 	for j := range panels {
 		for i, s := range a.stretches {
@@ -199,34 +199,34 @@ func (p *blockPart) product(a pieceRows, d Dense, f func(panel int)) {
 			if next == nil {
 				next = b
 			}
-			p.tiles.leadingPanels(&s.x[0], b, s.steps, &p.c[0], splitPanel, p.rows.len(), i > 0, next)
+			p.tiles.tilePanels(&s.x[0], b, s.steps, &p.c[0], roundLanes, p.rows.len(), i > 0, next)
 		}
 		f(j)
 	}
 }
 
 // roundRows rounds 32 columns of the rows for the left side, as a step of panels from the given one on.
-func (p *blockPart) roundRows(to pieces, panel, step int, columns []float32) {
+func (p *blockPart) roundRows(to roundedPanels, panel, step int, columns []float32) {
 	for r := 0; r < p.rows.len(); r += 16 {
-		to := to.tile(panel+r/splitPanel, r/16&1)
-		p.tiles.round(ahead(to, step*splitBytes), &columns[r*splitPanel], 4*splitPanel, 64, 0, 1)
+		to := to.tile(panel+r/roundLanes, r/16&1)
+		p.tiles.round(ahead(to, step*roundBytes), &columns[r*roundLanes], 4*roundLanes, 64, 0, 1)
 	}
 }
 
 // roundKeys rounds 32 columns of keys for the right side, with the rows as lanes.
 func (p *blockPart) roundKeys(head, step int) {
 	for r := 0; r < p.rows.len(); r += 16 {
-		to := p.keys.tile(head*p.blockSequence.panels+p.panels.lo+r/splitPanel, r/16&1)
-		p.tiles.roundTurned(ahead(to, step*splitBytes), &p.c[r*splitPanel], 4*splitPanel, 64, 0, 1)
+		to := p.keys.tile(head*p.blockSequence.panels+p.panels.lo+r/roundLanes, r/16&1)
+		p.tiles.roundTurned(ahead(to, step*roundBytes), &p.c[r*roundLanes], 4*roundLanes, 64, 0, 1)
 	}
 }
 
 // roundValues rounds 32 columns of values for the right side, with the columns as lanes.
 func (p *blockPart) roundValues(panel int) {
-	clear(p.c[p.rows.len()*splitPanel:])
+	clear(p.c[p.rows.len()*roundLanes:])
 	for tile := range 2 {
 		to := p.values.tile(panel, tile)
-		p.tiles.round(ahead(to, p.panels.lo*splitBytes), &p.c[16*tile], 4*splitPanel, 4*16*splitPanel, 4*splitStep*splitPanel, p.panels.len())
+		p.tiles.round(ahead(to, p.panels.lo*roundBytes), &p.c[16*tile], 4*roundLanes, 4*16*roundLanes, 4*roundStep*roundLanes, p.panels.len())
 	}
 }
 
@@ -236,69 +236,69 @@ func (p *blockPart) rest() {
 	p.attend()
 	y := p.y[p.rows.lo*dim:]
 	p.product(p.normed, p.Output, func(j int) {
-		p.tiles.finish(&y[j*splitPanel], dim, &p.c[0], splitPanel, from(p.Output.Bias, j*splitPanel), &p.x[p.rows.lo*dim+j*splitPanel], dim, p.rows.len(), splitPanel/16)
+		p.tiles.finish(&y[j*roundLanes], dim, &p.c[0], roundLanes, from(p.Output.Bias, j*roundLanes), &p.x[p.rows.lo*dim+j*roundLanes], dim, p.rows.len(), roundLanes/16)
 	})
 	p.norm(1, p.y)
-	hidden := newPieceRows(p.panels.len(), p.Up.Weight.n)
+	hidden := newRoundedRows(p.panels.len(), p.Up.Weight.n)
 	defer hidden.back()
 	p.product(p.normed, p.Up, func(j int) {
-		c := p.c[:p.rows.len()*splitPanel]
-		p.tiles.finish(&c[0], splitPanel, &c[0], splitPanel, from(p.Up.Bias, j*splitPanel), nil, 0, p.rows.len(), splitPanel/16)
+		c := p.c[:p.rows.len()*roundLanes]
+		p.tiles.finish(&c[0], roundLanes, &c[0], roundLanes, from(p.Up.Bias, j*roundLanes), nil, 0, p.rows.len(), roundLanes/16)
 		biasActivate(p.Act, c, c, nil, nil)
 		to, step := hidden.at(j)
 		p.roundRows(to, 0, step, c)
 	})
 	p.product(hidden, p.Down, func(j int) {
-		p.tiles.finish(&y[j*splitPanel], dim, &p.c[0], splitPanel, from(p.Down.Bias, j*splitPanel), &y[j*splitPanel], dim, p.rows.len(), splitPanel/16)
+		p.tiles.finish(&y[j*roundLanes], dim, &p.c[0], roundLanes, from(p.Down.Bias, j*roundLanes), &y[j*roundLanes], dim, p.rows.len(), roundLanes/16)
 	})
 }
 
 // attend sets normed to what the heads say, some rows at a time so that their scores stay in the cache.
 func (p *blockPart) attend() {
 	const most = 1 << 16
-	n := p.blockSequence.panels * splitPanel
-	size := max(1, min(p.panels.len(), most/n/splitPanel))
-	scores := borrow[float32](size * splitPanel * n)
+	n := p.blockSequence.panels * roundLanes
+	size := max(1, min(p.panels.len(), most/n/roundLanes))
+	scores := borrow[float32](size * roundLanes * n)
 	defer scores.giveBack()
-	probabilities := newPieces(size*splitPanel, n)
+	probabilities := newRoundedPanels(size*roundLanes, n)
 	defer probabilities.back()
 	for head := range p.Heads {
 		for lo := p.panels.lo; lo < p.panels.hi; lo += size {
-			p.attendRows(head, span{lo * splitPanel, min((lo+size)*splitPanel, p.rows.hi)}, scores.x, n, probabilities)
+			p.attendRows(head, span{lo * roundLanes, min((lo+size)*roundLanes, p.rows.hi)}, scores.x, n, probabilities)
 		}
 	}
 }
 
 // attendRows does so for some rows and a head; n is the row stride of the scores.
-func (p *blockPart) attendRows(head int, rows span, scores []float32, n int, probabilities pieces) {
-	d, panels := p.HeadDim/splitPanel, p.blockSequence.panels
+func (p *blockPart) attendRows(head int, rows span, scores []float32, n int, probabilities roundedPanels) {
+	d, panels := p.HeadDim/roundLanes, p.blockSequence.panels
 	all, seen := rows.len(), p.blockSequence.rows
-	queries := p.queries.tile(head*panels+rows.lo/splitPanel, 0)
+	queries := p.queries.tile(head*panels+rows.lo/roundLanes, 0)
 	for j := range panels {
 		keys := p.keys.tile(head*panels+j, 0)
-		p.tiles.leadingPanels(queries, keys, d, &scores[j*splitPanel], n, all, false, keys)
+		p.tiles.tilePanels(queries, keys, d, &scores[j*roundLanes], n, all, false, keys)
 	}
-	var sums [mostTogether * splitPanel]float64
+	var sums [mostTogether * roundLanes]float64
 	for r := range all {
 		row := scores[r*n : (r+1)*n]
 		sums[r] = expSum(row, row[:seen], maximum(row[:seen]))
 		clear(row[seen:])
 	}
 	for r := 0; r < all; r += 16 {
-		to := probabilities.tile(r/splitPanel, r/16&1)
+		to := probabilities.tile(r/roundLanes, r/16&1)
 		p.tiles.round(to, &scores[r*n], 4*n, 64, 128, panels)
 	}
 	for j := range d {
 		values := p.values.tile(head*d+j, 0)
-		p.tiles.leadingPanels(&probabilities.x[0], values, panels, &p.c[0], splitPanel, all, false, values)
+		p.tiles.tilePanels(&probabilities.x[0], values, panels, &p.c[0], roundLanes, all, false, values)
 		for r := range all {
-			row := p.c[r*splitPanel : (r+1)*splitPanel]
+			row := p.c[r*roundLanes : (r+1)*roundLanes]
 			scale(float32(1/sums[r]), row, row)
 		}
 		to, step := p.normed.at(head*d + j)
 		for r := 0; r < all; r += 16 {
-			to := to.tile((rows.lo-p.rows.lo+r)/splitPanel, r/16&1)
-			p.tiles.round(ahead(to, step*splitBytes), &p.c[r*splitPanel], 4*splitPanel, 64, 0, 1)
+			to := to.tile((rows.lo-p.rows.lo+r)/roundLanes, r/16&1)
+			p.tiles.round(ahead(to, step*roundBytes), &p.c[r*roundLanes], 4*roundLanes, 64, 0, 1)
 		}
 	}
 }
@@ -306,35 +306,35 @@ func (p *blockPart) attendRows(head int, rows span, scores []float32, n int, pro
 // mostTogether is more than tiles.together ever is.
 const mostTogether = 8
 
-// pieceRows are rows in panels for the left side of a product, in stretches of steps.
-type pieceRows struct {
+// roundedRows are rows in panels for the left side of a product, in stretches of steps.
+type roundedRows struct {
 	stretches []stretch
-	memory    pieces
+	memory    roundedPanels
 }
 
 type stretch struct {
-	pieces
+	roundedPanels
 	from int // step
 }
 
-func newPieceRows(panels, k int) pieceRows {
-	r := pieceRows{memory: newPieces(panels*splitPanel, k)}
-	eachDepth(k, splitDepth, splitStep, func(steps span) {
-		p := pieces{steps: divide(steps.len(), splitStep)}
-		at := panels * steps.lo / splitStep * splitBytes
+func newRoundedRows(panels, k int) roundedRows {
+	r := roundedRows{memory: newRoundedPanels(panels*roundLanes, k)}
+	eachDepth(k, roundDepth, roundStep, func(steps span) {
+		p := roundedPanels{steps: divide(steps.len(), roundStep)}
+		at := panels * steps.lo / roundStep * roundBytes
 		p.x = r.memory.x[at:][:panels*p.bytes()]
 		r.stretches = append(r.stretches, stretch{p, steps.lo})
 	})
 	return r
 }
 
-func (r pieceRows) back() { r.memory.back() }
+func (r roundedRows) back() { r.memory.back() }
 
 // at are the panels that have the step of 32 columns, and its number in them.
-func (r pieceRows) at(panel int) (pieces, int) {
+func (r roundedRows) at(panel int) (roundedPanels, int) {
 	i := len(r.stretches) - 1
-	for r.stretches[i].from > panel*splitStep {
+	for r.stretches[i].from > panel*roundStep {
 		i--
 	}
-	return r.stretches[i].pieces, panel - r.stretches[i].from/splitStep
+	return r.stretches[i].roundedPanels, panel - r.stretches[i].from/roundStep
 }

@@ -4,13 +4,13 @@
 
 package kernel
 
-// leadingPanelsAMX multiplies panels of A, of 32 rows, by one panel of B, to 32 columns of c: so many rows, and more to a
+// tilePanelsAMX multiplies panels of A, of 32 rows, by one panel of B, to 32 columns of c: so many rows, and more to a
 // multiple of 16. Meanwhile it fetches what ahead points to into the second-level cache.
 //
 //go:noescape
-func leadingPanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte)
+func tilePanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte)
 
-// dotPanelsAMX is leadingPanels with dot products of pairs in place of tiles. It fetches nothing ahead.
+// dotPanelsAMX is tilePanels with dot products of pairs in place of tiles. It fetches nothing ahead.
 //
 //go:noescape
 func dotPanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte)

@@ -54,9 +54,9 @@ DATA tileConfigAMX<>+62(SB)/1, $0x00
 DATA tileConfigAMX<>+63(SB)/1, $0x00
 GLOBL tileConfigAMX<>(SB), RODATA|NOPTR, $64
 
-// func leadingPanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte)
+// func tilePanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte)
 // Requires: MMX+
-TEXT ·leadingPanelsAMX(SB), NOSPLIT, $0-64
+TEXT ·tilePanelsAMX(SB), NOSPLIT, $0-64
 	LEAQ tileConfigAMX<>+0(SB), AX
 	BYTE $0xc4
 	BYTE $0xe2

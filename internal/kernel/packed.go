@@ -14,7 +14,7 @@ type Packed struct {
 	cpu      *simd
 	b        operand[float32] // what it was made of, for rows that cannot be cut into digits
 	data     []float32        // panels of each stretch of up to maxDepth steps, one after the other
-	pieces   []byte           // the same of up to splitDepth steps, in bfloat16, or of up to digitDepth, in digits
+	panels   []byte           // the same of up to roundDepth steps, in bfloat16, or of up to digitDepth, in digits
 }
 
 // Pack brings op(B), k×n, into panels for [Gemm], or for [GemmBFloat16]. It returns nil where that is of no use: where there are no
@@ -52,19 +52,19 @@ func (p *Packed) copy(o operand[float32]) {
 }
 
 func (p *Packed) round(o operand[float32]) {
-	p.pieces = aligned(p.before(p.k) + splitBytes)[:p.before(p.k)] // a tile's place after its last step may be past the end
-	eachDepth(p.k, splitDepth, splitStep, func(steps span) {
-		Parallel(divide(p.n, splitPanel), 4, func(lo, hi int) {
-			s := borrowSplitter()
-			defer splitters.Put(s)
-			s.cut(p.stretch(steps), lo, true, o, span{lo * splitPanel, min(hi*splitPanel, p.n)}, steps)
+	p.panels = aligned(p.before(p.k) + roundBytes)[:p.before(p.k)] // a tile's place after its last step may be past the end
+	eachDepth(p.k, roundDepth, roundStep, func(steps span) {
+		Parallel(divide(p.n, roundLanes), 4, func(lo, hi int) {
+			s := borrowRounder()
+			defer rounders.Put(s)
+			s.cut(p.stretch(steps), lo, true, o, span{lo * roundLanes, min(hi*roundLanes, p.n)}, steps)
 		})
 	})
 }
 
 // cut reports whether there was a number that cannot be cut.
 func (p *Packed) cut(o operand[float32]) bool {
-	p.pieces = aligned(p.beforeDigits(p.k))
+	p.panels = aligned(p.beforeDigits(p.k))
 	var wild atomic.Bool
 	eachDepth(p.k, digitDepth, digitSteps, func(steps span) {
 		Parallel(divide(p.n, digitLanes), 4, func(lo, hi int) {
@@ -86,14 +86,14 @@ func aligned(n int) []byte {
 	return memory[-uintptr(unsafe.Pointer(unsafe.SliceData(memory)))&63:][:n]
 }
 
-// before is the number of bytes of the pieces of all steps before one at which a stretch begins, or the end.
+// before is the number of bytes of the panels of all steps before one at which a stretch begins, or the end.
 func (p *Packed) before(step int) int {
-	return divide(p.n, splitPanel) * divide(step, splitStep) * splitBytes
+	return divide(p.n, roundLanes) * divide(step, roundStep) * roundBytes
 }
 
-// stretch are the pieces of a stretch of steps.
-func (p *Packed) stretch(steps span) pieces {
-	return pieces{steps: divide(steps.len(), splitStep), x: p.pieces[p.before(steps.lo):p.before(steps.hi)]}
+// stretch are the panels of a stretch of steps.
+func (p *Packed) stretch(steps span) roundedPanels {
+	return roundedPanels{steps: divide(steps.len(), roundStep), x: p.panels[p.before(steps.lo):p.before(steps.hi)]}
 }
 
 // beforeDigits is before, and digits is stretch, of digits.
@@ -102,7 +102,7 @@ func (p *Packed) beforeDigits(step int) int {
 }
 
 func (p *Packed) digits(steps span) digitPanels {
-	return digitPanels{chunks: divide(steps.len(), digitSteps), x: p.pieces[p.beforeDigits(steps.lo):p.beforeDigits(steps.hi)]}
+	return digitPanels{chunks: divide(steps.len(), digitSteps), x: p.panels[p.beforeDigits(steps.lo):p.beforeDigits(steps.hi)]}
 }
 
 // Multiply is [Gemm], or [GemmBFloat16], with the matrix for op(B): it sets C to the same bits.
@@ -116,8 +116,8 @@ func (p *Packed) Multiply(m int, a []float32, lda int, c []float32, ldc int, e *
 	switch {
 	case m == 0:
 	case p.bfloat16:
-		split(&g)
-	case p.pieces != nil:
+		multiplyBFloat16(&g)
+	case p.panels != nil:
 		multiplyDigits(&g)
 	default:
 		g.many()

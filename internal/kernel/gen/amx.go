@@ -115,11 +115,11 @@ func (g *isa) configureTiles() {
 // aheadBytes are fetched in each step of a panel of B.
 const aheadBytes = 6 * 64
 
-// leadingPanels multiplies panels of bfloat16: 32 rows of C at a time, in four tiles. Both operands come from the second-level cache, so what the
+// tilePanels multiplies panels of bfloat16: 32 rows of C at a time, in four tiles. Both operands come from the second-level cache, so what the
 // next step needs is loaded as soon as there is a tile for it. Six tiles of C, 48 rows, are a tenth faster where a core has its caches
 // for itself, and a tenth slower where it shares them.
-func (g *isa) leadingPanels() {
-	g.function("leadingPanels", "(a, b *byte, steps int, c *float32, ldc, rows int, accumulate bool, ahead *byte)",
+func (g *isa) tilePanels() {
+	g.function("tilePanels", "(a, b *byte, steps int, c *float32, ldc, rows int, accumulate bool, ahead *byte)",
 		`multiplies panels of A, of 32 rows, by one panel of B, to 32 columns of c: so many rows, and more to a
 multiple of 16. Meanwhile it fetches what ahead points to into the second-level cache.`)
 	load := func(name string, r reg.Register) { Load(Param(name), r) }
@@ -141,7 +141,7 @@ multiple of 16. Meanwhile it fetches what ahead points to into the second-level 
 	ADDQ(reg.R10, reg.R13) // 16 rows on
 	CMPQ(reg.R12, U8(16))
 	JLE(LabelRef("half"))
-	g.leadingTiles("", 2)
+	g.panelTiles("", 2)
 	MOVQ(reg.R11, reg.R10)
 	SHLQ(U8(4), reg.R10)
 	ADDQ(reg.R13, reg.R10)
@@ -149,15 +149,15 @@ multiple of 16. Meanwhile it fetches what ahead points to into the second-level 
 	JG(LabelRef("panel"))
 	JMP(LabelRef("done"))
 	Label("half")
-	g.leadingTiles("Half", 1)
+	g.panelTiles("Half", 1)
 	Label("done")
 	tileRelease()
 	RET()
 }
 
-// leadingTiles adds the product of one or two tiles of A, at RSI, and two of B at RDI, RCX steps of each, to C at R10 and R13. It leaves RSI
+// panelTiles adds the product of one or two tiles of A, at RSI, and two of B at RDI, RCX steps of each, to C at R10 and R13. It leaves RSI
 // at the next panel.
-func (g *isa) leadingTiles(name string, down uint8) {
+func (g *isa) panelTiles(name string, down uint8) {
 	eachC := func(f func(t uint8, base general, disp int, stride general)) {
 		for i, r := range []general{r10, r13}[:down] {
 			f(uint8(2*i), r, 0, r11)
@@ -223,10 +223,10 @@ func dotBF16(c, a, b uint8) {
 		0x52, 0xc0|(c&7)<<3|b&7)
 }
 
-// leadingPanelsWithoutTiles does on AVX-512's bfloat16 what leadingPanels does on tiles, eight rows of C at a time.
-func (g *isa) leadingPanelsWithoutTiles() {
+// dotPanels does on AVX-512's bfloat16 what tilePanels does on tiles, eight rows of C at a time.
+func (g *isa) dotPanels() {
 	g.function("dotPanels", "(a, b *byte, steps int, c *float32, ldc, rows int, accumulate bool, ahead *byte)",
-		"is leadingPanels with dot products of pairs in place of tiles. It fetches nothing ahead.")
+		"is tilePanels with dot products of pairs in place of tiles. It fetches nothing ahead.")
 	load := func(name string, r reg.Register) { Load(Param(name), r) }
 	const rows = 8 // at a time
 	load("a", reg.R8)

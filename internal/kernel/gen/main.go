@@ -26,8 +26,8 @@ func main() {
 		g.heldBytes()
 	case "AMX":
 		g.configureTiles()
-		g.leadingPanels()
-		g.leadingPanelsWithoutTiles()
+		g.tilePanels()
+		g.dotPanels()
 		g.rounds()
 		g.finish()
 		g.digitTiles()
