@@ -140,8 +140,11 @@ func TestAPackedMatrixMeetsRowsThatCannotBeCut(t *testing.T) {
 		const m, n, k = 40, 50, 300
 		x := newMatrices[float32](m, n, k, 0, 0)
 		p := Pack(false, false, k, n, x.b, n)
+		if (p == nil) != (cpu == nil) { // plain Go packs nothing
+			t.Fatalf("packed: %v", p != nil)
+		}
 		if p == nil {
-			t.Skip("nothing is packed")
+			return
 		}
 		x.a[3*k+7], x.a[5*k] = float32(math.NaN()), math.MaxFloat32
 		want, got := make([]float32, m*n), make([]float32, m*n)
