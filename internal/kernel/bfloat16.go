@@ -2,11 +2,10 @@ package kernel
 
 import (
 	"sync"
-	"unsafe"
 )
 
-// tiles are the functions that multiply bfloat16 in pairs, and digits of float32 in fours, with tiles or without; see multiplyBFloat16 and
-// multiplyDigits. Where there are no tiles digits is nil.
+// tiles are the functions that multiply bfloat16 in pairs, and digits of float32 in fours, with tiles or without; see
+// panelFormat. Where there are no tiles digits is nil.
 type tiles struct {
 	tilePanels  func(a, b *byte, steps int, c *float32, ldc, rows int, accumulate bool, ahead *byte)
 	round       func(to *byte, src *float32, row, second, step, steps int)
@@ -18,39 +17,26 @@ type tiles struct {
 	cutColumns  func(to *byte, src *float32, row, chunks int) bool
 }
 
-// Operands of a product in bfloat16 are rounded into panels. Each element of C is a running sum over at most roundDepth steps,
+// Operands of a product in bfloat16 are rounded into panels. Each element of C is a running sum over at most panelDepth steps,
 // and a sum of these sums in ascending order.
 const (
 	roundLanes = 32      // lanes of a panel: two tiles
 	roundStep  = 32      // steps of a tile
-	roundDepth = 768     // steps of a running sum
-	roundRows  = 4096    // rows of A rounded at a time
 	roundBytes = 2 << 10 // of a panel's step
-	roundGroup = 20      // panels of B that one goroutine rounds and keeps
 	roundBlock = 8       // panels of A that meet a panel of B while all are in the second-level cache
 )
 
-// roundedPanels are the panels of some lanes of an operand.
-type roundedPanels struct {
-	steps int // tiles deep
-	x     []byte
-	back  func()
+// bfloat16Panels are of numbers rounded to bfloat16.
+var bfloat16Panels = &panelFormat{
+	lanes: roundLanes, steps: roundStep, bytes: roundBytes, group: 20,
+	borrow: func() (panelMaker, func()) {
+		s := borrowRounder()
+		return s, func() { rounders.Put(s) }
+	},
 }
 
-func newRoundedPanels(lanes, k int) roundedPanels {
-	p := roundedPanels{steps: divide(k, roundStep)}
-	n := divide(lanes, roundLanes) * p.bytes()
-	s := borrow[float32](n/4 + 16 + roundBytes/4) // a tile's place after its last step may be past the end
-	x := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s.x))), 4*len(s.x))
-	p.x, p.back = x[-uintptr(unsafe.Pointer(unsafe.SliceData(x)))&63:][:n], s.giveBack
-	return p
-}
-
-// bytes of a panel.
-func (p roundedPanels) bytes() int { return p.steps * roundBytes }
-
-// tile is the place of a tile of a panel's first step.
-func (p roundedPanels) tile(panel, tile int) *byte { return &p.x[panel*p.bytes()+tile<<10] }
+// roundedTile is the place of a tile of a panel's first step.
+func roundedTile(p panelSet, panel, tile int) *byte { return &p.x[panel*p.size()+tile<<10] }
 
 // rounder rounds operands, with room for what has to be brought into shape first.
 type rounder struct {
@@ -118,21 +104,18 @@ func (s *rounder) right(to *byte, o operand[float32], lane, lanes, first, k int)
 	}
 }
 
-// ahead is n bytes after p.
-func ahead(p *byte, n int) *byte { return (*byte)(unsafe.Add(unsafe.Pointer(p), n)) }
-
-// cut rounds some lanes of an operand into panels, from the panel first on.
-func (s *rounder) cut(p roundedPanels, panel int, right bool, o operand[float32], lanes, steps span) {
+// cut is that of panelMaker: all numbers can be rounded.
+func (s *rounder) cut(p panelSet, right bool, o operand[float32], lanes, steps span) (wild bool) {
 	side := s.left
 	if right {
 		side = s.right
 	}
 	first := lanes.lo
 	if right && o.side && steps.len() >= roundStep {
-		first = s.cutAcross(p, panel, o, lanes, steps)
+		first = s.cutAcross(p, o, lanes, steps)
 	}
 	for lane := lanes.lo; lane < lanes.hi; lane += 16 {
-		to := p.tile(panel+(lane-lanes.lo)/roundLanes, (lane-lanes.lo)/16&1)
+		to := roundedTile(p, (lane-lanes.lo)/roundLanes, (lane-lanes.lo)/16&1)
 		from, k := steps.lo, steps.len()
 		if lane < first { // all but the rest of the steps is done
 			done := k / roundStep
@@ -140,15 +123,16 @@ func (s *rounder) cut(p roundedPanels, panel int, right bool, o operand[float32]
 		}
 		side(to, o, lane, min(16, lanes.hi-lane), from, k)
 	}
+	return false
 }
 
 // cutAcross rounds whole tiles for the right side of lanes that lie side by side, step by step, and so reads each row of memory in one
 // go. It returns the first lane that it left out.
-func (s *rounder) cutAcross(p roundedPanels, panel int, o operand[float32], lanes, steps span) int {
+func (s *rounder) cutAcross(p panelSet, o operand[float32], lanes, steps span) int {
 	left := lanes.lo + lanes.len()/16*16
 	for i := range steps.len() / roundStep {
 		for lane := lanes.lo; lane < left; lane += 16 {
-			to := p.tile(panel+(lane-lanes.lo)/roundLanes, (lane-lanes.lo)/16&1)
+			to := roundedTile(p, (lane-lanes.lo)/roundLanes, (lane-lanes.lo)/16&1)
 			s.tiles.round(ahead(to, i*roundBytes), &o.x[(steps.lo+i*roundStep)*o.ld+lane], 4*o.ld, 4*16*o.ld, 4*roundStep*o.ld, 1)
 		}
 	}
@@ -163,77 +147,17 @@ func borrowRounder() *rounder {
 	return s
 }
 
-// multiplyBFloat16 multiplies in bfloat16.
-func multiplyBFloat16(g *product[float32]) {
-	eachDepth(g.k, roundDepth, roundStep, func(steps span) {
-		for i := 0; i < g.m; i += roundRows {
-			roundedPart(g, span{i, min(i+roundRows, g.m)}, steps)
-		}
-	})
-}
-
-// eachDepth calls f for stretches of steps, about equally long, at most depth and a multiple of step.
-func eachDepth(k, depth, step int, f func(steps span)) {
-	for p := 0; p < k; {
-		n := roundUp(divide(k-p, divide(k-p, depth)), step)
-		steps := span{p, min(p+n, k)}
-		f(steps)
-		p = steps.hi
-	}
-}
-
-// roundedPart adds the products of some rows and steps: A is rounded once; whoever takes some columns rounds those of B, which stay in its
-// second-level cache while A passes by.
-func roundedPart(g *product[float32], rows, steps span) {
-	a := newRoundedPanels(rows.len(), steps.len())
-	defer a.back()
-	left := divide(rows.len(), roundLanes)
-	panels := divide(g.n, roundLanes)
-	group := roundLanes * divide(panels, roundUp(divide(panels, roundGroup), Threads()))
-	var cutting latch
-	cutting.add(left)
-	task := func(t int) {
-		s := borrowRounder()
-		defer rounders.Put(s)
-		if t < left {
-			s.cut(a, t, false, g.a, span{rows.lo + t*roundLanes, min(rows.lo+(t+1)*roundLanes, rows.hi)}, steps)
-			cutting.done()
-			return
-		}
-		cols := span{(t - left) * group, min((t-left+1)*group, g.n)}
-		var b roundedPanels
-		if g.packed != nil {
-			b = g.packed.stretch(steps)
-			b.x = b.x[cols.lo/roundLanes*b.bytes():]
-		} else {
-			b = newRoundedPanels(cols.len(), steps.len())
-			defer b.back()
-			s.cut(b, 0, true, g.b, cols, steps)
-		}
-		cutting.wait()
-		s.multiply(g, a, b, rows, cols, steps)
-	}
-	tasks := left + divide(g.n, group)
-	if rows.len()*g.n*steps.len() < serialWork {
-		for t := range tasks {
-			task(t)
-		}
-		return
-	}
-	inOrder(tasks, task)
-}
-
-// multiply adds the product of the roundedPanels to some rows and columns of C.
-func (s *rounder) multiply(g *product[float32], a, b roundedPanels, rows, cols, steps span) {
+// multiply is that of panelMaker.
+func (s *rounder) multiply(g *product[float32], a, b panelSet, rows, cols, steps span) {
 	accumulate := g.accumulate || steps.lo > 0
 	for i := 0; i < rows.len(); i += roundBlock * roundLanes {
 		height := min(roundBlock*roundLanes, rows.len()-i)
 		for j := 0; j < cols.len(); j += roundLanes {
 			c, width := g.c[(rows.lo+i)*g.ldc+cols.lo+j:], min(roundLanes, cols.len()-j)
-			at := j / roundLanes * b.bytes()
+			at := j / roundLanes * b.size()
 			next := &b.x[at]
 			if j+roundLanes < cols.len() {
-				next = &b.x[at+b.bytes()]
+				next = &b.x[at+b.size()]
 			}
 			s.panels(a, i/roundLanes, &b.x[at], c, g.ldc, height, width, accumulate, next)
 		}
@@ -245,11 +169,11 @@ func (s *rounder) multiply(g *product[float32], a, b roundedPanels, rows, cols, 
 
 // panels multiplies panels, from the first on, by a panel of B, and fetches what is ahead. Where not all of 16 rows or 32 columns are
 // there, it does so in a place of its own.
-func (s *rounder) panels(a roundedPanels, first int, b *byte, c []float32, ldc, rows, cols int, accumulate bool, ahead *byte) {
+func (s *rounder) panels(a panelSet, first int, b *byte, c []float32, ldc, rows, cols int, accumulate bool, ahead *byte) {
 	done := 0
 	if rows >= 16 && cols == roundLanes {
 		done = rows / 16 * 16
-		s.tiles.tilePanels(a.tile(first, 0), b, a.steps, &c[0], ldc, done, accumulate, ahead)
+		s.tiles.tilePanels(roundedTile(a, first, 0), b, a.deep, &c[0], ldc, done, accumulate, ahead)
 	}
 	for done < rows {
 		height, c := min(rows-done, len(s.buffer)/roundLanes), c[done*ldc:]
@@ -258,7 +182,7 @@ func (s *rounder) panels(a roundedPanels, first int, b *byte, c []float32, ldc, 
 				copy(s.buffer[i*roundLanes:i*roundLanes+cols], c[i*ldc:])
 			}
 		}
-		s.tiles.tilePanels(a.tile(first+done/roundLanes, done/16&1), b, a.steps, &s.buffer[0], roundLanes, height, accumulate, ahead)
+		s.tiles.tilePanels(roundedTile(a, first+done/roundLanes, done/16&1), b, a.deep, &s.buffer[0], roundLanes, height, accumulate, ahead)
 		for i := range height {
 			copy(c[i*ldc:i*ldc+cols], s.buffer[i*roundLanes:])
 		}

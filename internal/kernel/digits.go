@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"sync"
-	"sync/atomic"
 	"unsafe"
 )
 
@@ -19,10 +18,7 @@ const (
 	digitLanes = 16                   // of a panel
 	digitSteps = 128                  // numbers of a lane in a chunk: two steps of the tiles
 	digitChunk = 4*digitLanes + 6<<10 // bytes: a scale for each lane; of each step a tile of each digit
-	digitDepth = 6 * digitSteps       // cut at a time
-	digitRows  = 4096                 // rows of A cut at a time
-	digitGroup = 12                   // panels of B that one goroutine cuts and keeps in the second-level cache
-	digitBlock = 16                   // panels of A that meet these, kept there as well
+	digitBlock = 16                   // panels of A that meet a group of B while all are in the second-level cache
 	digitWide  = 4                    // panels of B of which a chunk stays in the first-level cache
 	digitAhead = 512                  // bytes fetched ahead in a chunk of two panels
 	digitLeast = 192                  // below so many steps the product is in float32
@@ -31,24 +27,14 @@ const (
 // inDigits reports whether float32 is best multiplied in digits.
 func (s *simd) inDigits() bool { return s != nil && s.tiles != nil && s.tiles.digits != nil }
 
-// digitPanels are the panels of some lanes of an operand.
-type digitPanels struct {
-	chunks int
-	x      []byte
-	back   func()
+// digitPanels are of digits.
+var digitPanels = &panelFormat{
+	lanes: digitLanes, steps: digitSteps, bytes: digitChunk, group: 12,
+	borrow: func() (panelMaker, func()) {
+		s := borrowCutter()
+		return s, func() { cutters.Put(s) }
+	},
 }
-
-func newDigitPanels(lanes, k int) digitPanels {
-	p := digitPanels{chunks: divide(k, digitSteps)}
-	n := divide(lanes, digitLanes) * p.bytes()
-	s := borrow[float32](n/4 + 16)
-	x := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s.x))), 4*len(s.x))
-	p.x, p.back = x[-uintptr(unsafe.Pointer(unsafe.SliceData(x)))&63:][:n], s.giveBack
-	return p
-}
-
-// bytes of a panel.
-func (p digitPanels) bytes() int { return p.chunks * digitChunk }
 
 // cutter cuts operands into digits, with room for what has to be brought into shape first.
 type cutter struct {
@@ -58,13 +44,13 @@ type cutter struct {
 	block  [digitBlock * digitLanes * digitWide * digitLanes]float32
 }
 
-// cut cuts some lanes of an operand into panels, from the first one on. It reports whether there was a number that cannot be cut.
-func (s *cutter) cut(p digitPanels, right bool, o operand[float32], lanes, steps span) (wild bool) {
-	for chunk := range p.chunks {
+// cut is that of panelMaker.
+func (s *cutter) cut(p panelSet, right bool, o operand[float32], lanes, steps span) (wild bool) {
+	for chunk := range p.deep {
 		first := steps.lo + chunk*digitSteps
 		k := min(digitSteps, steps.hi-first)
 		for lane := lanes.lo; lane < lanes.hi; lane += digitLanes {
-			at := (lane-lanes.lo)/digitLanes*p.bytes() + chunk*digitChunk
+			at := (lane-lanes.lo)/digitLanes*p.size() + chunk*digitChunk
 			wild = s.panel(&p.x[at], right, o, lane, min(digitLanes, lanes.hi-lane), first, k) || wild
 		}
 	}
@@ -115,85 +101,25 @@ func borrowCutter() *cutter {
 	return s
 }
 
-// multiplyDigits multiplies in digits.
-func multiplyDigits(g *product[float32]) {
-	eachDepth(g.k, digitDepth, digitSteps, func(steps span) {
-		for i := 0; i < g.m; i += digitRows {
-			digitPart(g, span{i, min(i+digitRows, g.m)}, steps)
-		}
-	})
-}
-
-// digitPart adds the products of some rows and steps: A is cut once; whoever takes some columns cuts those of B, which stay in its
-// second-level cache while A passes by.
-func digitPart(g *product[float32], rows, steps span) {
-	a := newDigitPanels(rows.len(), steps.len())
-	defer a.back()
-	tasksA := divide(rows.len(), digitLanes)
-	panels := divide(g.n, digitLanes)
-	group := digitLanes * divide(panels, roundUp(divide(panels, digitGroup), Threads()))
-	var wild atomic.Bool
-	var cutting latch
-	cutting.add(tasksA)
-	task := func(t int) {
-		s := borrowCutter()
-		defer cutters.Put(s)
-		if t < tasksA {
-			lanes := span{rows.lo + t*digitLanes, min(rows.lo+(t+1)*digitLanes, rows.hi)}
-			part := digitPanels{chunks: a.chunks, x: a.x[t*a.bytes():]}
-			if s.cut(part, false, g.a, lanes, steps) {
-				wild.Store(true)
-			}
-			cutting.done()
-			return
-		}
-		cols := span{(t - tasksA) * group, min((t-tasksA+1)*group, g.n)}
-		var b digitPanels
-		bad := false
-		if g.packed != nil {
-			b = g.packed.digits(steps)
-			b.x = b.x[cols.lo/digitLanes*b.bytes():]
-		} else {
-			b = newDigitPanels(cols.len(), steps.len())
-			defer b.back()
-			bad = s.cut(b, true, g.b, cols, steps)
-		}
-		cutting.wait()
-		if bad || wild.Load() {
-			g.uncut(rows, cols, steps)
-			return
-		}
-		s.multiply(g, a, b, rows, cols, steps)
-	}
-	tasks := tasksA + divide(g.n, group)
-	if rows.len()*g.n*steps.len() < serialWork {
-		for t := range tasks {
-			task(t)
-		}
-		return
-	}
-	inOrder(tasks, task)
-}
-
-// multiply adds the product of the digits to some rows and columns of C. It is made in a place of its own, where rows lie side by side, and
+// multiply is that of panelMaker. The product is made in a place of its own, where rows lie side by side, and
 // then brought to C; but where there is more to be added to whole panels, in C.
-func (s *cutter) multiply(g *product[float32], a, b digitPanels, rows, cols, steps span) {
+func (s *cutter) multiply(g *product[float32], a, b panelSet, rows, cols, steps span) {
 	const ld = digitWide * digitLanes
 	sums := align(&s.sums[0])
 	accumulate := g.accumulate || steps.lo > 0
 	for i := rows.lo; i < rows.hi; i += digitBlock * digitLanes {
 		height := min(digitBlock*digitLanes, rows.hi-i)
-		panels := a.x[(i-rows.lo)/digitLanes*a.bytes():]
+		panels := a.x[(i-rows.lo)/digitLanes*a.size():]
 		for j := cols.lo; j < cols.hi; j += ld {
 			width := min(ld, cols.hi-j)
 			wide := divide(width, digitLanes)
-			panel := &b.x[(j-cols.lo)/digitLanes*b.bytes()]
+			panel := &b.x[(j-cols.lo)/digitLanes*b.size()]
 			// The next block of A, each time another part of it.
-			soon := &a.x[min(len(a.x)-1, (i-rows.lo+digitBlock*digitLanes)/digitLanes*a.bytes()+(j-cols.lo)/digitLanes*digitBlock*a.chunks*digitAhead)]
+			soon := &a.x[min(len(a.x)-1, (i-rows.lo+digitBlock*digitLanes)/digitLanes*a.size()+(j-cols.lo)/digitLanes*digitBlock*a.deep*digitAhead)]
 			c, left := g.c[i*g.ldc+j:], height
 			if (accumulate || steps.hi < g.k) && width%digitLanes == 0 && height >= digitLanes {
 				whole := height / digitLanes
-				s.tiles.digits(&panels[0], panel, a.chunks, &c[0], g.ldc, whole, wide, accumulate, sums, soon)
+				s.tiles.digits(&panels[0], panel, a.deep, &c[0], g.ldc, whole, wide, accumulate, sums, soon)
 				left -= whole * digitLanes
 			}
 			if done := height - left; left > 0 {
@@ -203,7 +129,7 @@ func (s *cutter) multiply(g *product[float32], a, b digitPanels, rows, cols, ste
 						copy(s.block[r*ld:r*ld+width], c[r*g.ldc:])
 					}
 				}
-				s.tiles.digits(&panels[done/digitLanes*a.bytes()], panel, a.chunks, &s.block[0], ld, divide(left, digitLanes), wide, accumulate, sums, soon)
+				s.tiles.digits(&panels[done/digitLanes*a.size()], panel, a.deep, &s.block[0], ld, divide(left, digitLanes), wide, accumulate, sums, soon)
 				if steps.hi == g.k {
 					s.finish(g, s.block[:], ld, i+done, i+height, j, j+width)
 				} else {
@@ -254,27 +180,4 @@ func from(x []float32, i int) *float32 {
 // align is the first address of a cache line's beginning, at p or after it.
 func align(p *float32) *float32 {
 	return (*float32)(unsafe.Add(unsafe.Pointer(p), -uintptr(unsafe.Pointer(p))&63))
-}
-
-// uncut computes some of the product in float32, for numbers that cannot be cut.
-func (g *product[T]) uncut(rows, cols, steps span) {
-	part := *g
-	part.m, part.n, part.k, part.e = rows.len(), cols.len(), steps.len(), nil
-	part.packed = nil
-	part.a.x = g.a.from(rows.lo, steps.lo)
-	part.b.x = g.b.from(cols.lo, steps.lo)
-	part.c = g.c[rows.lo*g.ldc+cols.lo:]
-	part.accumulate = g.accumulate || steps.lo > 0
-	part.plain()
-	if steps.hi == g.k {
-		g.finish(rows.lo, rows.hi, cols.lo, cols.hi)
-	}
-}
-
-// from is the operand's memory from a lane's step on.
-func (o operand[T]) from(lane, step int) []T {
-	if o.side {
-		return o.x[step*o.ld+lane:]
-	}
-	return o.x[lane*o.ld+step:]
 }

@@ -179,7 +179,7 @@ func TestDigitsAddUpToTheNumber(t *testing.T) {
 				}
 			}
 			o := operand[float32]{x, digitSteps, false}
-			p := newDigitPanels(digitLanes, digitSteps)
+			p := digitPanels.newPanels(digitLanes, digitSteps)
 			s := borrowCutter()
 			if s.cut(p, right, o, span{0, digitLanes}, span{0, digitSteps}) {
 				t.Fatal("numbers that can be cut are said not to be")
@@ -214,9 +214,9 @@ func TestSumsOfDigitsAreThoseOfTheDefinition(t *testing.T) {
 	onCPU("amx", func() {
 		const chunks, rows, cols = 3, 2, 3
 		rng := newRand()
-		cut := func(panels int, right bool) digitPanels {
+		cut := func(panels int, right bool) panelSet {
 			x := random[float32](rng, panels*digitLanes*chunks*digitSteps)
-			p := newDigitPanels(panels*digitLanes, chunks*digitSteps)
+			p := digitPanels.newPanels(panels*digitLanes, chunks*digitSteps)
 			borrowCutter().cut(p, right, operand[float32]{x, chunks * digitSteps, false}, span{0, panels * digitLanes}, span{0, chunks * digitSteps})
 			return p
 		}
@@ -234,7 +234,7 @@ func TestSumsOfDigitsAreThoseOfTheDefinition(t *testing.T) {
 						*c = 0
 					}
 					for chunk := range chunks {
-						x, y := a.x[i/digitLanes*a.bytes()+chunk*digitChunk:], b.x[j/digitLanes*b.bytes()+chunk*digitChunk:]
+						x, y := a.x[i/digitLanes*a.size()+chunk*digitChunk:], b.x[j/digitLanes*b.size()+chunk*digitChunk:]
 						*c = float32(math.FMA(float64(scaleOf(x, i%digitLanes)*scaleOf(y, j%digitLanes)), digitSum(x, y, i%digitLanes, j%digitLanes), float64(*c)))
 					}
 				}

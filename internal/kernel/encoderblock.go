@@ -90,8 +90,8 @@ type blockSequence struct {
 	*EncoderBlock
 	x, y          []float32 // its rows
 	rows, panels  int
-	queries, keys roundedPanels // the panels of each head
-	values        roundedPanels // the panels of each head's columns
+	queries, keys panelSet // the panels of each head
+	values        panelSet // the panels of each head's columns
 }
 
 // sequence computes one, in at least so many parts, if it has the rows.
@@ -100,7 +100,7 @@ func (b *EncoderBlock) sequence(y, x []float32, rows Span, parts int) {
 	s := blockSequence{EncoderBlock: b, x: x[rows.Start*dim : rows.End*dim], y: y[rows.Start*dim : rows.End*dim], rows: rows.Len()}
 	s.panels = divide(s.rows, roundLanes)
 	lanes := b.Heads * s.panels * roundLanes
-	s.queries, s.keys, s.values = newRoundedPanels(lanes, b.HeadDim), newRoundedPanels(lanes, b.HeadDim), newRoundedPanels(b.Heads*b.HeadDim, s.rows)
+	s.queries, s.keys, s.values = bfloat16Panels.newPanels(lanes, b.HeadDim), bfloat16Panels.newPanels(lanes, b.HeadDim), bfloat16Panels.newPanels(b.Heads*b.HeadDim, s.rows)
 	defer s.queries.back()
 	defer s.keys.back()
 	defer s.values.back()
@@ -174,8 +174,8 @@ func (p *blockPart) norm(i int, x []float32) {
 			layerNormRow(rows.x[r*dim:(r+1)*dim], x[(lo+r)*dim:(lo+r+1)*dim], p.Gamma[i], p.Beta[i], p.Eps[i])
 		}
 		for _, s := range p.normed.stretches {
-			to := s.tile((lo-p.rows.lo)/roundLanes, lo/16&1)
-			p.tiles.round(to, &rows.x[s.from], 4*dim, 64, 128, s.steps)
+			to := roundedTile(s.panelSet, (lo-p.rows.lo)/roundLanes, lo/16&1)
+			p.tiles.round(to, &rows.x[s.from], 4*dim, 64, 128, s.deep)
 		}
 	}
 }
@@ -191,7 +191,7 @@ func (p *blockPart) product(a roundedRows, d Dense, f func(panel int)) {
 			return nil
 		}
 		s := a.stretches[stretch]
-		return &d.Weight.panels[d.Weight.before(s.from)+panel*s.bytes()]
+		return &d.Weight.panels[d.Weight.before(s.from)+panel*s.size()]
 	}
 	for j := range panels {
 		for i, s := range a.stretches {
@@ -199,16 +199,16 @@ func (p *blockPart) product(a roundedRows, d Dense, f func(panel int)) {
 			if next == nil {
 				next = b
 			}
-			p.tiles.tilePanels(&s.x[0], b, s.steps, &p.c[0], roundLanes, p.rows.len(), i > 0, next)
+			p.tiles.tilePanels(&s.x[0], b, s.deep, &p.c[0], roundLanes, p.rows.len(), i > 0, next)
 		}
 		f(j)
 	}
 }
 
 // roundRows rounds 32 columns of the rows for the left side, as a step of panels from the given one on.
-func (p *blockPart) roundRows(to roundedPanels, panel, step int, columns []float32) {
+func (p *blockPart) roundRows(to panelSet, panel, step int, columns []float32) {
 	for r := 0; r < p.rows.len(); r += 16 {
-		to := to.tile(panel+r/roundLanes, r/16&1)
+		to := roundedTile(to, panel+r/roundLanes, r/16&1)
 		p.tiles.round(ahead(to, step*roundBytes), &columns[r*roundLanes], 4*roundLanes, 64, 0, 1)
 	}
 }
@@ -216,7 +216,7 @@ func (p *blockPart) roundRows(to roundedPanels, panel, step int, columns []float
 // roundKeys rounds 32 columns of keys for the right side, with the rows as lanes.
 func (p *blockPart) roundKeys(head, step int) {
 	for r := 0; r < p.rows.len(); r += 16 {
-		to := p.keys.tile(head*p.blockSequence.panels+p.panels.lo+r/roundLanes, r/16&1)
+		to := roundedTile(p.keys, head*p.blockSequence.panels+p.panels.lo+r/roundLanes, r/16&1)
 		p.tiles.roundTurned(ahead(to, step*roundBytes), &p.c[r*roundLanes], 4*roundLanes, 64, 0, 1)
 	}
 }
@@ -225,7 +225,7 @@ func (p *blockPart) roundKeys(head, step int) {
 func (p *blockPart) roundValues(panel int) {
 	clear(p.c[p.rows.len()*roundLanes:])
 	for tile := range 2 {
-		to := p.values.tile(panel, tile)
+		to := roundedTile(p.values, panel, tile)
 		p.tiles.round(ahead(to, p.panels.lo*roundBytes), &p.c[16*tile], 4*roundLanes, 4*16*roundLanes, 4*roundStep*roundLanes, p.panels.len())
 	}
 }
@@ -260,7 +260,7 @@ func (p *blockPart) attend() {
 	size := max(1, min(p.panels.len(), most/n/roundLanes))
 	scores := borrow[float32](size * roundLanes * n)
 	defer scores.giveBack()
-	probabilities := newRoundedPanels(size*roundLanes, n)
+	probabilities := bfloat16Panels.newPanels(size*roundLanes, n)
 	defer probabilities.back()
 	for head := range p.Heads {
 		for lo := p.panels.lo; lo < p.panels.hi; lo += size {
@@ -270,12 +270,12 @@ func (p *blockPart) attend() {
 }
 
 // attendRows does so for some rows and a head; n is the row stride of the scores.
-func (p *blockPart) attendRows(head int, rows span, scores []float32, n int, probabilities roundedPanels) {
+func (p *blockPart) attendRows(head int, rows span, scores []float32, n int, probabilities panelSet) {
 	d, panels := p.HeadDim/roundLanes, p.blockSequence.panels
 	all, seen := rows.len(), p.blockSequence.rows
-	queries := p.queries.tile(head*panels+rows.lo/roundLanes, 0)
+	queries := roundedTile(p.queries, head*panels+rows.lo/roundLanes, 0)
 	for j := range panels {
-		keys := p.keys.tile(head*panels+j, 0)
+		keys := roundedTile(p.keys, head*panels+j, 0)
 		p.tiles.tilePanels(queries, keys, d, &scores[j*roundLanes], n, all, false, keys)
 	}
 	var sums [mostTogether * roundLanes]float64
@@ -285,11 +285,11 @@ func (p *blockPart) attendRows(head int, rows span, scores []float32, n int, pro
 		clear(row[seen:])
 	}
 	for r := 0; r < all; r += 16 {
-		to := probabilities.tile(r/roundLanes, r/16&1)
+		to := roundedTile(probabilities, r/roundLanes, r/16&1)
 		p.tiles.round(to, &scores[r*n], 4*n, 64, 128, panels)
 	}
 	for j := range d {
-		values := p.values.tile(head*d+j, 0)
+		values := roundedTile(p.values, head*d+j, 0)
 		p.tiles.tilePanels(&probabilities.x[0], values, panels, &p.c[0], roundLanes, all, false, values)
 		for r := range all {
 			row := p.c[r*roundLanes : (r+1)*roundLanes]
@@ -297,7 +297,7 @@ func (p *blockPart) attendRows(head int, rows span, scores []float32, n int, pro
 		}
 		to, step := p.normed.at(head*d + j)
 		for r := 0; r < all; r += 16 {
-			to := to.tile((rows.lo-p.rows.lo+r)/roundLanes, r/16&1)
+			to := roundedTile(to, (rows.lo-p.rows.lo+r)/roundLanes, r/16&1)
 			p.tiles.round(ahead(to, step*roundBytes), &p.c[r*roundLanes], 4*roundLanes, 64, 0, 1)
 		}
 	}
@@ -309,20 +309,20 @@ const mostTogether = 8
 // roundedRows are rows in panels for the left side of a product, in stretches of steps.
 type roundedRows struct {
 	stretches []stretch
-	memory    roundedPanels
+	memory    panelSet
 }
 
 type stretch struct {
-	roundedPanels
+	panelSet
 	from int // step
 }
 
 func newRoundedRows(panels, k int) roundedRows {
-	r := roundedRows{memory: newRoundedPanels(panels*roundLanes, k)}
-	eachDepth(k, roundDepth, roundStep, func(steps span) {
-		p := roundedPanels{steps: divide(steps.len(), roundStep)}
+	r := roundedRows{memory: bfloat16Panels.newPanels(panels*roundLanes, k)}
+	eachDepth(k, roundStep, func(steps span) {
+		p := panelSet{panelFormat: bfloat16Panels, deep: divide(steps.len(), roundStep)}
 		at := panels * steps.lo / roundStep * roundBytes
-		p.x = r.memory.x[at:][:panels*p.bytes()]
+		p.x = r.memory.x[at:][:panels*p.size()]
 		r.stretches = append(r.stretches, stretch{p, steps.lo})
 	})
 	return r
@@ -331,10 +331,10 @@ func newRoundedRows(panels, k int) roundedRows {
 func (r roundedRows) back() { r.memory.back() }
 
 // at are the panels that have the step of 32 columns, and its number in them.
-func (r roundedRows) at(panel int) (roundedPanels, int) {
+func (r roundedRows) at(panel int) (panelSet, int) {
 	i := len(r.stretches) - 1
 	for r.stretches[i].from > panel*roundStep {
 		i--
 	}
-	return r.stretches[i].roundedPanels, panel - r.stretches[i].from/roundStep
+	return r.stretches[i].panelSet, panel - r.stretches[i].from/roundStep
 }

@@ -22,7 +22,7 @@ type Epilogue[T Float] struct {
 func Gemm[T Float](transA, transB bool, m, n, k int, a []T, lda int, b []T, ldb int, c []T, ldc int, accumulate bool, e *Epilogue[T]) {
 	g := newProduct(transA, transB, m, n, k, a, lda, b, ldb, c, ldc, accumulate, e)
 	if vectorised[T]().inDigits() && m*n > 0 && k >= digitLeast {
-		multiplyDigits(any(&g).(*product[float32]))
+		digitPanels.multiply(any(&g).(*product[float32]))
 	} else {
 		g.plain()
 	}
@@ -33,7 +33,7 @@ func Gemm[T Float](transA, transB bool, m, n, k int, a []T, lda int, b []T, ldb 
 func GemmBFloat16(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, accumulate bool, e *Epilogue[float32]) {
 	g := newProduct(transA, transB, m, n, k, a, lda, b, ldb, c, ldc, accumulate, e)
 	if m*n*k > 0 && cpu != nil && cpu.tiles != nil {
-		multiplyBFloat16(&g)
+		bfloat16Panels.multiply(&g)
 		return
 	}
 	g.a = g.a.round(m, k)

@@ -14,7 +14,8 @@ type Packed struct {
 	cpu      *simd
 	b        operand[float32] // what it was made of, for rows that cannot be cut into digits
 	data     []float32        // panels of each stretch of up to maxDepth steps, one after the other
-	panels   []byte           // the same of up to roundDepth steps, in bfloat16, or of up to digitDepth, in digits
+	format   *panelFormat     // of panels, nil if there are none
+	panels   []byte           // the same as data of up to panelDepth steps
 }
 
 // Pack brings op(B), k×n, into panels for [Gemm], or for [GemmBFloat16]. It returns nil where that is of no use: where there are no
@@ -27,15 +28,16 @@ func Pack(bfloat16, transB bool, k, n int, b []float32, ldb int) *Packed {
 	case k*n == 0 || cpu == nil:
 		return nil
 	case bfloat16 && cpu.tiles != nil:
-		p.round(o)
+		p.format = bfloat16Panels
 	case bfloat16:
 		return nil
 	case cpu.inDigits() && k >= digitLeast:
-		if p.cut(o) {
-			return nil
-		}
+		p.format = digitPanels
 	default:
 		p.copy(o)
+	}
+	if p.format != nil && p.cut(o) {
+		return nil
 	}
 	return p
 }
@@ -51,28 +53,15 @@ func (p *Packed) copy(o operand[float32]) {
 	}
 }
 
-func (p *Packed) round(o operand[float32]) {
-	p.panels = aligned(p.before(p.k) + roundBytes)[:p.before(p.k)] // a tile's place after its last step may be past the end
-	eachDepth(p.k, roundDepth, roundStep, func(steps span) {
-		Parallel(divide(p.n, roundLanes), 4, func(lo, hi int) {
-			s := borrowRounder()
-			defer rounders.Put(s)
-			s.cut(p.stretch(steps), lo, true, o, span{lo * roundLanes, min(hi*roundLanes, p.n)}, steps)
-		})
-	})
-}
-
 // cut reports whether there was a number that cannot be cut.
 func (p *Packed) cut(o operand[float32]) bool {
-	p.panels = aligned(p.beforeDigits(p.k))
+	p.panels = aligned(p.before(p.k) + p.format.bytes)[:p.before(p.k)] // what is next to be filled may be past the end
 	var wild atomic.Bool
-	eachDepth(p.k, digitDepth, digitSteps, func(steps span) {
-		Parallel(divide(p.n, digitLanes), 4, func(lo, hi int) {
-			s := borrowCutter()
-			defer cutters.Put(s)
-			d := p.digits(steps)
-			d.x = d.x[lo*d.bytes():]
-			if s.cut(d, true, o, span{lo * digitLanes, min(hi*digitLanes, p.n)}, steps) {
+	eachDepth(p.k, p.format.steps, func(steps span) {
+		Parallel(divide(p.n, p.format.lanes), 4, func(lo, hi int) {
+			m, giveBack := p.format.borrow()
+			defer giveBack()
+			if m.cut(p.stretch(steps).from(lo), true, o, span{lo * p.format.lanes, min(hi*p.format.lanes, p.n)}, steps) {
 				wild.Store(true)
 			}
 		})
@@ -88,21 +77,12 @@ func aligned(n int) []byte {
 
 // before is the number of bytes of the panels of all steps before one at which a stretch begins, or the end.
 func (p *Packed) before(step int) int {
-	return divide(p.n, roundLanes) * divide(step, roundStep) * roundBytes
+	return divide(p.n, p.format.lanes) * divide(step, p.format.steps) * p.format.bytes
 }
 
 // stretch are the panels of a stretch of steps.
-func (p *Packed) stretch(steps span) roundedPanels {
-	return roundedPanels{steps: divide(steps.len(), roundStep), x: p.panels[p.before(steps.lo):p.before(steps.hi)]}
-}
-
-// beforeDigits is before, and digits is stretch, of digits.
-func (p *Packed) beforeDigits(step int) int {
-	return divide(p.n, digitLanes) * divide(step, digitSteps) * digitChunk
-}
-
-func (p *Packed) digits(steps span) digitPanels {
-	return digitPanels{chunks: divide(steps.len(), digitSteps), x: p.panels[p.beforeDigits(steps.lo):p.beforeDigits(steps.hi)]}
+func (p *Packed) stretch(steps span) panelSet {
+	return panelSet{panelFormat: p.format, deep: divide(steps.len(), p.format.steps), x: p.panels[p.before(steps.lo):p.before(steps.hi)]}
 }
 
 // Multiply is [Gemm], or [GemmBFloat16], with the matrix for op(B): it sets C to the same bits.
@@ -115,10 +95,8 @@ func (p *Packed) Multiply(m int, a []float32, lda int, c []float32, ldc int, e *
 	g.k, g.b, g.packed = p.k, p.b, p
 	switch {
 	case m == 0:
-	case p.bfloat16:
-		multiplyBFloat16(&g)
-	case p.panels != nil:
-		multiplyDigits(&g)
+	case p.format != nil:
+		p.format.multiply(&g)
 	default:
 		g.many()
 	}

@@ -1,0 +1,148 @@
+package kernel
+
+import (
+	"sync/atomic"
+	"unsafe"
+)
+
+// panelFormat is how operands of float32 are brought into panels for a product of another kind of number, on tiles or without; see
+// bfloat16Panels and digitPanels.
+type panelFormat struct {
+	lanes  int // of a panel
+	steps  int // of a unit
+	bytes  int // of a panel's unit
+	group  int // panels of B that one goroutine makes and keeps in its second-level cache
+	borrow func() (m panelMaker, giveBack func())
+}
+
+// panelMaker makes panels and multiplies with them.
+type panelMaker interface {
+	// cut fills panels with some lanes of an operand. It reports whether there was a number that the format does not have.
+	cut(p panelSet, right bool, o operand[float32], lanes, steps span) (wild bool)
+	// multiply adds the product of panels to some rows and columns of C.
+	multiply(g *product[float32], a, b panelSet, rows, cols, steps span)
+}
+
+const (
+	panelDepth = 768  // steps brought into panels at a time
+	panelRows  = 4096 // rows of A
+)
+
+// panelSet are the panels of some lanes of an operand, one after the other.
+type panelSet struct {
+	*panelFormat
+	deep int // units of a panel
+	x    []byte
+	back func()
+}
+
+// newPanels borrows memory for so many lanes and steps.
+func (f *panelFormat) newPanels(lanes, k int) panelSet {
+	p := panelSet{panelFormat: f, deep: divide(k, f.steps)}
+	n := divide(lanes, f.lanes) * p.size()
+	s := borrow[float32]((n+f.bytes)/4 + 16) // what is next to be filled may be past the end
+	x := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s.x))), 4*len(s.x))
+	p.x, p.back = x[-uintptr(unsafe.Pointer(unsafe.SliceData(x)))&63:][:n], s.giveBack
+	return p
+}
+
+// size is that of a panel, in bytes.
+func (p panelSet) size() int { return p.deep * p.bytes }
+
+// from are the panels from one on.
+func (p panelSet) from(panel int) panelSet {
+	p.x = p.x[panel*p.size():]
+	return p
+}
+
+// ahead is n bytes after p.
+func ahead(p *byte, n int) *byte { return (*byte)(unsafe.Add(unsafe.Pointer(p), n)) }
+
+// multiply multiplies in the format.
+func (f *panelFormat) multiply(g *product[float32]) {
+	eachDepth(g.k, f.steps, func(steps span) {
+		for i := 0; i < g.m; i += panelRows {
+			f.part(g, span{i, min(i+panelRows, g.m)}, steps)
+		}
+	})
+}
+
+// eachDepth calls f for stretches of steps, about equally long, at most panelDepth and a multiple of step.
+func eachDepth(k, step int, f func(steps span)) {
+	for p := 0; p < k; {
+		n := roundUp(divide(k-p, divide(k-p, panelDepth)), step)
+		steps := span{p, min(p+n, k)}
+		f(steps)
+		p = steps.hi
+	}
+}
+
+// part adds the products of some rows and steps: A is brought into panels once; whoever takes some columns does so with those of B, which
+// stay in its second-level cache while A passes by.
+func (f *panelFormat) part(g *product[float32], rows, steps span) {
+	a := f.newPanels(rows.len(), steps.len())
+	defer a.back()
+	left, right := divide(rows.len(), f.lanes), divide(g.n, f.lanes)
+	group := f.lanes * divide(right, roundUp(divide(right, f.group), Threads()))
+	var wild atomic.Bool
+	var cutting latch
+	cutting.add(left)
+	task := func(t int) {
+		m, giveBack := f.borrow()
+		defer giveBack()
+		if t < left {
+			if m.cut(a.from(t), false, g.a, span{rows.lo + t*f.lanes, min(rows.lo+(t+1)*f.lanes, rows.hi)}, steps) {
+				wild.Store(true)
+			}
+			cutting.done()
+			return
+		}
+		cols := span{(t - left) * group, min((t-left+1)*group, g.n)}
+		var b panelSet
+		bad := false
+		if g.packed != nil {
+			b = g.packed.stretch(steps).from(cols.lo / f.lanes)
+		} else {
+			b = f.newPanels(cols.len(), steps.len())
+			defer b.back()
+			bad = m.cut(b, true, g.b, cols, steps)
+		}
+		cutting.wait()
+		if bad || wild.Load() {
+			g.uncut(rows, cols, steps)
+			return
+		}
+		m.multiply(g, a, b, rows, cols, steps)
+	}
+	tasks := left + divide(g.n, group)
+	if rows.len()*g.n*steps.len() < serialWork {
+		for t := range tasks {
+			task(t)
+		}
+		return
+	}
+	inOrder(tasks, task)
+}
+
+// uncut computes some of the product in float32, for numbers that cannot be cut.
+func (g *product[T]) uncut(rows, cols, steps span) {
+	part := *g
+	part.m, part.n, part.k, part.e = rows.len(), cols.len(), steps.len(), nil
+	part.packed = nil
+	part.a.x = g.a.from(rows.lo, steps.lo)
+	part.b.x = g.b.from(cols.lo, steps.lo)
+	part.c = g.c[rows.lo*g.ldc+cols.lo:]
+	part.accumulate = g.accumulate || steps.lo > 0
+	part.plain()
+	if steps.hi == g.k {
+		g.finish(rows.lo, rows.hi, cols.lo, cols.hi)
+	}
+}
+
+// from is the operand's memory from a lane's step on.
+func (o operand[T]) from(lane, step int) []T {
+	if o.side {
+		return o.x[step*o.ld+lane:]
+	}
+	return o.x[lane*o.ld+step:]
+}
