@@ -3,7 +3,6 @@ package kernel
 import (
 	"fmt"
 	"sync/atomic"
-	"unsafe"
 )
 
 // Packed is a matrix op(B) of float32 in the panels that products with many rows read. [Gemm] and [GemmBFloat16] make them anew for each
@@ -55,7 +54,7 @@ func (p *Packed) copy(o operand[float32]) {
 
 // cut reports whether there was a number that cannot be cut.
 func (p *Packed) cut(o operand[float32]) bool {
-	p.panels = aligned(p.before(p.k) + p.format.bytes)[:p.before(p.k)] // what is next to be filled may be past the end
+	p.panels = alignedBytes(p.before(p.k) + p.format.bytes)[:p.before(p.k)] // what is next to be filled may be past the end
 	var wild atomic.Bool
 	eachDepth(p.k, p.format.steps, func(steps span) {
 		Parallel(divide(p.n, p.format.lanes), 4, func(lo, hi int) {
@@ -67,12 +66,6 @@ func (p *Packed) cut(o operand[float32]) bool {
 		})
 	})
 	return wild.Load()
-}
-
-// aligned are n bytes from the beginning of a cache line on.
-func aligned(n int) []byte {
-	memory := make([]byte, n+63)
-	return memory[-uintptr(unsafe.Pointer(unsafe.SliceData(memory)))&63:][:n]
 }
 
 // before is the number of bytes of the panels of all steps before one at which a stretch begins, or the end.
