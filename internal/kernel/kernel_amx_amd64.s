@@ -3033,7 +3033,27 @@ block:
 	BYTE        $0xe2
 	BYTE        $0x7b
 	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x16
+	BYTE        $0x40
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
 	BYTE        $0xb4
+	BYTE        $0x16
+	BYTE        $0x40
+	BYTE        $0x08
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xbc
 	BYTE        $0x13
 	BYTE        $0x40
 	BYTE        $0x00
@@ -3041,9 +3061,9 @@ block:
 	BYTE        $0x00
 	BYTE        $0xc4
 	BYTE        $0xe2
-	BYTE        $0x4b
+	BYTE        $0x43
 	BYTE        $0x5e
-	BYTE        $0xc4
+	BYTE        $0xd6
 	VCVTDQ2PS   3072(AX), Z17
 	VCVTDQ2PS   2048(AX), Z18
 	VFMADD231PS Z29, Z17, Z18
@@ -3062,19 +3082,9 @@ block:
 	PREFETCHT1  (R9)
 	BYTE        $0xc4
 	BYTE        $0xe2
-	BYTE        $0x7b
-	BYTE        $0x4b
-	BYTE        $0xbc
-	BYTE        $0x13
-	BYTE        $0x40
-	BYTE        $0x04
-	BYTE        $0x00
-	BYTE        $0x00
-	BYTE        $0xc4
-	BYTE        $0xe2
 	BYTE        $0x43
 	BYTE        $0x5e
-	BYTE        $0xcc
+	BYTE        $0xc4
 	VCVTDQ2PS   3136(AX), Z23
 	VCVTDQ2PS   2112(AX), Z24
 	VFMADD231PS Z29, Z23, Z24
@@ -3092,17 +3102,7 @@ block:
 	PREFETCHT0  192(R8)
 	BYTE        $0xc4
 	BYTE        $0xe2
-	BYTE        $0x7b
-	BYTE        $0x4b
-	BYTE        $0xac
-	BYTE        $0x16
-	BYTE        $0x40
-	BYTE        $0x04
-	BYTE        $0x00
-	BYTE        $0x00
-	BYTE        $0xc4
-	BYTE        $0xe2
-	BYTE        $0x4b
+	BYTE        $0x43
 	BYTE        $0x5e
 	BYTE        $0xcd
 	VCVTDQ2PS   3200(AX), Z17
@@ -3121,6 +3121,16 @@ block:
 	PREFETCHT0  256(R8)
 	PREFETCHT0  320(R8)
 	PREFETCHT1  64(R9)
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xbc
+	BYTE        $0x13
+	BYTE        $0x40
+	BYTE        $0x04
+	BYTE        $0x00
+	BYTE        $0x00
 	BYTE        $0xc4
 	BYTE        $0xe2
 	BYTE        $0x43
@@ -3143,19 +3153,9 @@ block:
 	PREFETCHT0  448(R8)
 	BYTE        $0xc4
 	BYTE        $0xe2
-	BYTE        $0x7b
-	BYTE        $0x4b
-	BYTE        $0xb4
-	BYTE        $0x13
-	BYTE        $0x40
-	BYTE        $0x08
-	BYTE        $0x00
-	BYTE        $0x00
-	BYTE        $0xc4
-	BYTE        $0xe2
-	BYTE        $0x4b
+	BYTE        $0x43
 	BYTE        $0x5e
-	BYTE        $0xd4
+	BYTE        $0xde
 	VCVTDQ2PS   3328(AX), Z17
 	VCVTDQ2PS   2304(AX), Z18
 	VFMADD231PS Z29, Z17, Z18
@@ -3174,9 +3174,9 @@ block:
 	PREFETCHT1  128(R9)
 	BYTE        $0xc4
 	BYTE        $0xe2
-	BYTE        $0x4b
+	BYTE        $0x43
 	BYTE        $0x5e
-	BYTE        $0xdd
+	BYTE        $0xcc
 	VCVTDQ2PS   3392(AX), Z23
 	VCVTDQ2PS   2368(AX), Z24
 	VFMADD231PS Z29, Z23, Z24
@@ -3196,8 +3196,8 @@ block:
 	BYTE        $0xe2
 	BYTE        $0x7b
 	BYTE        $0x4b
-	BYTE        $0xa4
-	BYTE        $0x16
+	BYTE        $0xbc
+	BYTE        $0x13
 	BYTE        $0x40
 	BYTE        $0x08
 	BYTE        $0x00
@@ -3206,7 +3206,7 @@ block:
 	BYTE        $0xe2
 	BYTE        $0x43
 	BYTE        $0x5e
-	BYTE        $0xdc
+	BYTE        $0xd4
 	VCVTDQ2PS   3456(AX), Z17
 	VCVTDQ2PS   2432(AX), Z18
 	VFMADD231PS Z29, Z17, Z18
@@ -3225,19 +3225,9 @@ block:
 	PREFETCHT1  192(R9)
 	BYTE        $0xc4
 	BYTE        $0xe2
-	BYTE        $0x7b
-	BYTE        $0x4b
-	BYTE        $0xac
-	BYTE        $0x13
-	BYTE        $0x40
-	BYTE        $0x00
-	BYTE        $0x00
-	BYTE        $0x00
-	BYTE        $0xc4
-	BYTE        $0xe2
-	BYTE        $0x53
+	BYTE        $0x43
 	BYTE        $0x5e
-	BYTE        $0xd4
+	BYTE        $0xdd
 	VCVTDQ2PS   3520(AX), Z23
 	VCVTDQ2PS   2496(AX), Z24
 	VFMADD231PS Z29, Z23, Z24
@@ -3267,7 +3257,27 @@ block:
 	BYTE        $0xe2
 	BYTE        $0x7b
 	BYTE        $0x4b
+	BYTE        $0xac
+	BYTE        $0x16
+	BYTE        $0x40
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
 	BYTE        $0xb4
+	BYTE        $0x16
+	BYTE        $0x40
+	BYTE        $0x14
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xbc
 	BYTE        $0x13
 	BYTE        $0x40
 	BYTE        $0x0c
@@ -3275,7 +3285,7 @@ block:
 	BYTE        $0x00
 	BYTE        $0xc4
 	BYTE        $0xe2
-	BYTE        $0x4b
+	BYTE        $0x43
 	BYTE        $0x5e
 	BYTE        $0xc4
 	VCVTDQ2PS   3584(AX), Z17
@@ -3296,19 +3306,9 @@ block:
 	PREFETCHT1  256(R9)
 	BYTE        $0xc4
 	BYTE        $0xe2
-	BYTE        $0x7b
-	BYTE        $0x4b
-	BYTE        $0xbc
-	BYTE        $0x13
-	BYTE        $0x40
-	BYTE        $0x10
-	BYTE        $0x00
-	BYTE        $0x00
-	BYTE        $0xc4
-	BYTE        $0xe2
 	BYTE        $0x43
 	BYTE        $0x5e
-	BYTE        $0xcc
+	BYTE        $0xd6
 	VCVTDQ2PS   3648(AX), Z23
 	VCVTDQ2PS   2624(AX), Z24
 	VFMADD231PS Z29, Z23, Z24
@@ -3326,17 +3326,7 @@ block:
 	PREFETCHT0  1216(R8)
 	BYTE        $0xc4
 	BYTE        $0xe2
-	BYTE        $0x7b
-	BYTE        $0x4b
-	BYTE        $0xac
-	BYTE        $0x16
-	BYTE        $0x40
-	BYTE        $0x10
-	BYTE        $0x00
-	BYTE        $0x00
-	BYTE        $0xc4
-	BYTE        $0xe2
-	BYTE        $0x4b
+	BYTE        $0x43
 	BYTE        $0x5e
 	BYTE        $0xcd
 	VCVTDQ2PS   3712(AX), Z17
@@ -3357,9 +3347,19 @@ block:
 	PREFETCHT1  320(R9)
 	BYTE        $0xc4
 	BYTE        $0xe2
+	BYTE        $0x7b
+	BYTE        $0x4b
+	BYTE        $0xbc
+	BYTE        $0x13
+	BYTE        $0x40
+	BYTE        $0x10
+	BYTE        $0x00
+	BYTE        $0x00
+	BYTE        $0xc4
+	BYTE        $0xe2
 	BYTE        $0x43
 	BYTE        $0x5e
-	BYTE        $0xd5
+	BYTE        $0xde
 	VCVTDQ2PS   3776(AX), Z23
 	VCVTDQ2PS   2752(AX), Z24
 	VFMADD231PS Z29, Z23, Z24
@@ -3377,19 +3377,9 @@ block:
 	PREFETCHT0  1472(R8)
 	BYTE        $0xc4
 	BYTE        $0xe2
-	BYTE        $0x7b
-	BYTE        $0x4b
-	BYTE        $0xb4
-	BYTE        $0x13
-	BYTE        $0x40
-	BYTE        $0x14
-	BYTE        $0x00
-	BYTE        $0x00
-	BYTE        $0xc4
-	BYTE        $0xe2
-	BYTE        $0x4b
+	BYTE        $0x43
 	BYTE        $0x5e
-	BYTE        $0xd4
+	BYTE        $0xd5
 	VCVTDQ2PS   3840(AX), Z17
 	VCVTDQ2PS   2816(AX), Z18
 	VFMADD231PS Z29, Z17, Z18
@@ -3408,9 +3398,9 @@ block:
 	PREFETCHT1  384(R9)
 	BYTE        $0xc4
 	BYTE        $0xe2
-	BYTE        $0x4b
+	BYTE        $0x43
 	BYTE        $0x5e
-	BYTE        $0xdd
+	BYTE        $0xcc
 	VCVTDQ2PS   3904(AX), Z23
 	VCVTDQ2PS   2880(AX), Z24
 	VFMADD231PS Z29, Z23, Z24
@@ -3430,8 +3420,8 @@ block:
 	BYTE        $0xe2
 	BYTE        $0x7b
 	BYTE        $0x4b
-	BYTE        $0xa4
-	BYTE        $0x16
+	BYTE        $0xbc
+	BYTE        $0x13
 	BYTE        $0x40
 	BYTE        $0x14
 	BYTE        $0x00
@@ -3440,7 +3430,7 @@ block:
 	BYTE        $0xe2
 	BYTE        $0x43
 	BYTE        $0x5e
-	BYTE        $0xdc
+	BYTE        $0xdd
 	VCVTDQ2PS   3968(AX), Z17
 	VCVTDQ2PS   2944(AX), Z18
 	VFMADD231PS Z29, Z17, Z18
@@ -3459,17 +3449,7 @@ block:
 	PREFETCHT1  448(R9)
 	BYTE        $0xc4
 	BYTE        $0xe2
-	BYTE        $0x7b
-	BYTE        $0x4b
-	BYTE        $0xac
-	BYTE        $0x13
-	BYTE        $0x40
-	BYTE        $0x0c
-	BYTE        $0x00
-	BYTE        $0x00
-	BYTE        $0xc4
-	BYTE        $0xe2
-	BYTE        $0x53
+	BYTE        $0x43
 	BYTE        $0x5e
 	BYTE        $0xd4
 	VCVTDQ2PS   4032(AX), Z23

@@ -114,21 +114,17 @@ Meanwhile it fetches what ahead points to into the second-level cache: 512 bytes
 		place := func(digit int) int { return digitScales + (3*step+digit)*tileBytes }
 		a := func(t uint8, digit int) { tileLoad(t, rsi, place(digit), rdx) }
 		b := func(t uint8, digit int) { tileLoad(t, rbx, place(digit), rdx) }
-		a(4, 0)
-		b(6, 0)
-		dot(0, 4, 6)
-		b(7, 1)
-		dot(1, 4, 7)
-		a(5, 1)
-		dot(1, 5, 6)
-		dot(2, 5, 7)
-		b(6, 2)
-		dot(2, 4, 6)
-		dot(3, 5, 6)
-		a(4, 2)
-		dot(3, 4, 7)
-		b(5, 0)
-		dot(2, 4, 5)
+		// A's digits stay where they are, B's come one after the other. A product takes as long as three others take to start, so those of
+		// one order, which wait for one another, are that far apart.
+		for d := range 3 {
+			a(4+uint8(d), d)
+		}
+		for digit, orders := range [][2][]uint8{{{2, 0, 1}, {0, 2, 1}}, {{2, 3, 1}, {3, 2, 1}}, {{2, 3}, {3, 2}}} {
+			b(7, digit)
+			for _, order := range orders[step] {
+				dot(order, 4+order-uint8(digit), 7)
+			}
+		}
 	}
 	for t := range uint8(4) {
 		tileStore(t, r13, int(t)*tileBytes, rdx)
