@@ -19,7 +19,7 @@ const (
 	digitSteps = 128                  // numbers of a lane in a chunk: two steps of the tiles
 	digitChunk = 4*digitLanes + 6<<10 // bytes: a scale for each lane; of each step a tile of each digit
 	digitBlock = 16                   // panels of A that meet a group of B while all are in the second-level cache
-	digitWide  = 4                    // panels of B of which a chunk stays in the first-level cache
+	digitWide  = 2                    // panels of B of which a chunk stays in the first-level cache, also in half of it
 	digitAhead = 512                  // bytes fetched ahead in a chunk of two panels
 	digitLeast = 192                  // below so many steps the product is in float32
 )
@@ -114,8 +114,11 @@ func (s *cutter) multiply(g *product[float32], a, b panelSet, rows, cols, steps 
 			width := min(ld, cols.hi-j)
 			wide := divide(width, digitLanes)
 			panel := &b.x[(j-cols.lo)/digitLanes*b.size()]
-			// The next block of A, each time another part of it.
-			soon := &a.x[min(len(a.x)-1, (i-rows.lo+digitBlock*digitLanes)/digitLanes*a.size()+(j-cols.lo)/digitLanes*digitBlock*a.deep*digitAhead)]
+			// The next block of A, each time another part of it; if there is none, the next panels of B.
+			soon := ahead(panel, digitWide*b.size())
+			if rows.len() > digitBlock*digitLanes {
+				soon = &a.x[min(len(a.x)-1, (i-rows.lo+digitBlock*digitLanes)/digitLanes*a.size()+(j-cols.lo)/digitLanes*digitBlock*a.deep*digitAhead)]
+			}
 			c, left := g.c[i*g.ldc+j:], height
 			if (accumulate || steps.hi < g.k) && width%digitLanes == 0 && height >= digitLanes {
 				whole := height / digitLanes
