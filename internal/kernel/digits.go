@@ -115,10 +115,11 @@ func (s *cutter) multiply(g *product[float32], a, b panelSet, rows, cols, steps 
 			wide := divide(width, digitLanes)
 			panel := &b.x[(j-cols.lo)/digitLanes*b.size()]
 			// The next block of A, each time another part of it; if there is none, the next panels of B.
-			soon := ahead(panel, digitWide*b.size())
+			next, at := b.x, ((j-cols.lo)/digitLanes+digitWide)*b.size()
 			if rows.len() > digitBlock*digitLanes {
-				soon = &a.x[min(len(a.x)-1, (i-rows.lo+digitBlock*digitLanes)/digitLanes*a.size()+(j-cols.lo)/digitLanes*digitBlock*a.deep*digitAhead)]
+				next, at = a.x, (i-rows.lo+digitBlock*digitLanes)/digitLanes*a.size()+(j-cols.lo)/digitLanes*digitBlock*a.deep*digitAhead
 			}
+			soon := &next[min(len(next)-1, at)]
 			c, left := g.c[i*g.ldc+j:], height
 			if (accumulate || steps.hi < g.k) && width%digitLanes == 0 && height >= digitLanes {
 				whole := height / digitLanes
