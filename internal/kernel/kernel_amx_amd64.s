@@ -3265,6 +3265,14 @@ block:
 	BYTE        $0x00
 	BYTE        $0x00
 	BYTE        $0x00
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
 	BYTE        $0xc4
 	BYTE        $0xe2
 	BYTE        $0x7b
@@ -3275,6 +3283,14 @@ block:
 	BYTE        $0x04
 	BYTE        $0x00
 	BYTE        $0x00
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
 	BYTE        $0xc4
 	BYTE        $0xe2
 	BYTE        $0x7b
@@ -3285,6 +3301,14 @@ block:
 	BYTE        $0x08
 	BYTE        $0x00
 	BYTE        $0x00
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
 	BYTE        $0xc4
 	BYTE        $0xe2
 	BYTE        $0x7b
@@ -3295,6 +3319,14 @@ block:
 	BYTE        $0x00
 	BYTE        $0x00
 	BYTE        $0x00
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
 	BYTE        $0xc4
 	BYTE        $0xe2
 	BYTE        $0x43
@@ -3367,6 +3399,14 @@ block:
 	BYTE        $0x04
 	BYTE        $0x00
 	BYTE        $0x00
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
 	BYTE        $0xc4
 	BYTE        $0xe2
 	BYTE        $0x43
@@ -3438,6 +3478,14 @@ block:
 	BYTE        $0x08
 	BYTE        $0x00
 	BYTE        $0x00
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
 	BYTE        $0xc4
 	BYTE        $0xe2
 	BYTE        $0x43
@@ -3489,6 +3537,14 @@ block:
 	BYTE        $0x0c
 	BYTE        $0x00
 	BYTE        $0x00
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
 	BYTE        $0xc4
 	BYTE        $0xe2
 	BYTE        $0x7b
@@ -3499,6 +3555,14 @@ block:
 	BYTE        $0x10
 	BYTE        $0x00
 	BYTE        $0x00
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
 	BYTE        $0xc4
 	BYTE        $0xe2
 	BYTE        $0x7b
@@ -3509,6 +3573,14 @@ block:
 	BYTE        $0x14
 	BYTE        $0x00
 	BYTE        $0x00
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
 	BYTE        $0xc4
 	BYTE        $0xe2
 	BYTE        $0x7b
@@ -3519,6 +3591,14 @@ block:
 	BYTE        $0x0c
 	BYTE        $0x00
 	BYTE        $0x00
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
 	BYTE        $0xc4
 	BYTE        $0xe2
 	BYTE        $0x43
@@ -3591,6 +3671,14 @@ block:
 	BYTE        $0x10
 	BYTE        $0x00
 	BYTE        $0x00
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
 	BYTE        $0xc4
 	BYTE        $0xe2
 	BYTE        $0x43
@@ -3662,6 +3750,14 @@ block:
 	BYTE        $0x14
 	BYTE        $0x00
 	BYTE        $0x00
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
 	BYTE        $0xc4
 	BYTE        $0xe2
 	BYTE        $0x43
@@ -3713,6 +3809,14 @@ block:
 	BYTE        $0x00
 	BYTE        $0x00
 	BYTE        $0x00
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
 	BYTE        $0xc4
 	BYTE        $0xc2
 	BYTE        $0x7a
@@ -3723,6 +3827,14 @@ block:
 	BYTE        $0x04
 	BYTE        $0x00
 	BYTE        $0x00
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
 	BYTE        $0xc4
 	BYTE        $0xc2
 	BYTE        $0x7a
@@ -3733,6 +3845,14 @@ block:
 	BYTE        $0x08
 	BYTE        $0x00
 	BYTE        $0x00
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
 	BYTE        $0xc4
 	BYTE        $0xc2
 	BYTE        $0x7a
@@ -3743,6 +3863,14 @@ block:
 	BYTE        $0x0c
 	BYTE        $0x00
 	BYTE        $0x00
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
+	BYTE        $0x90
 	XCHGQ       AX, R13
 	MOVQ        R10, CX
 	MOVQ        SI, DI
