@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/ekphrasis-ml/ekphrasis/internal/kernel"
+	"github.com/ekphrasis-ml/ekphrasis/internal/mmap"
 	"github.com/nlpodyssey/spago/mat"
 	"github.com/nlpodyssey/spago/mat/float"
 	"github.com/nlpodyssey/spago/nn"
@@ -31,6 +32,12 @@ func NewEmbedding[T float.DType](size, dim int) *Embedding {
 func (l *Embedding) Forward(ids []int) mat.Tensor {
 	if err := l.Check(ids); err != nil {
 		panic("layers: " + err.Error())
+	}
+	if l.head.packed() && !l.Weight.RequiresGrad() && heldBy(l.Weight) == nil {
+		_, dim := dims(l.Weight)
+		y := buffer[float32](len(ids) * dim)
+		mmap.CopyRows(y, values[float32](l.Weight), ids, dim)
+		return matrix(y, len(ids), dim)
 	}
 	return Gather(l.Weight, ids)
 }

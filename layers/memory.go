@@ -1,43 +1,18 @@
 package layers
 
 import (
-	"math/bits"
 	"sync"
 	"sync/atomic"
-	"unsafe"
 
 	"github.com/ekphrasis-ml/ekphrasis/internal/kernel"
 	"github.com/nlpodyssey/spago/mat"
 )
 
-// Results of operators and their gradients are large and short-lived. Made
-// anew they would be cleared each time, and wait for the garbage collector;
-// those that are known not to be needed any more are used again instead.
-
-// pools keep slices by size of element and class of length.
-var pools [2][1024]sync.Pool
-
-// class of slices with room for at least n elements: eight for each power of
-// two, so that an eighth at most is not used.
-func class(n int) (class, room int) {
-	shift := max(0, bits.Len(uint(max(n, 1)-1))-4)
-	steps := (n + 1<<shift - 1) >> shift
-	return shift*16 + steps, steps << shift
-}
-
-func pool[T kernel.Float](class int) *sync.Pool {
-	var element T
-	return &pools[unsafe.Sizeof(element)/8][class]
-}
+// Results of operators and their gradients are large and short-lived; those
+// that are known not to be needed any more are used again.
 
 // buffer returns n elements of any value.
-func buffer[T kernel.Float](n int) []T {
-	c, room := class(n)
-	if x, ok := pool[T](c).Get().(*[]T); ok {
-		return (*x)[:n]
-	}
-	return make([]T, n, room)
-}
+func buffer[T kernel.Float](n int) []T { return kernel.Borrow[T](n) }
 
 // zeros is buffer of zeros.
 func zeros[T kernel.Float](n int) []T {
@@ -46,16 +21,8 @@ func zeros[T kernel.Float](n int) []T {
 	return x
 }
 
-// giveBack lets a buffer be used again. What did not come from buffer is left
-// to the garbage collector.
-func giveBack[T kernel.Float](x []T) {
-	if cap(x) == 0 {
-		return
-	}
-	if c, room := class(cap(x)); room == cap(x) {
-		pool[T](c).Put(&x)
-	}
-}
+// giveBack lets a buffer be used again.
+func giveBack[T kernel.Float](x []T) { kernel.GiveBack(x) }
 
 // Drop says that of some intermediate results only y, which was computed from
 // them, will be looked at, so that their memory can be used for others. It
@@ -77,6 +44,18 @@ func drop(x mat.Tensor) {
 		giveBack(mat.Data[float32](d))
 	case *mat.Dense[float64]:
 		giveBack(mat.Data[float64](d))
+	}
+}
+
+// DropGradients forgets the gradients of parameters, which are kept by nobody
+// else, so that their memory can be used for others.
+func DropGradients[P mat.Tensor](parameters ...P) {
+	for _, p := range parameters {
+		if p.HasGrad() {
+			g := p.Grad()
+			p.ZeroGrad()
+			drop(g)
+		}
 	}
 }
 

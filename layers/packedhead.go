@@ -11,22 +11,23 @@ import (
 
 // PackedHead is what [Pack] keeps of an [Embedding] that is also the head of a
 // language model: a frozen weight [vocabulary, dim] in the order in which the
-// products of a loss read it in [BFloat16], from the second time on that it is
-// needed. It is a losses.Head.
+// products of a loss read it, from the second time on that it is needed. It is
+// a losses.Head.
 type PackedHead struct {
 	weight *nn.Param
 
-	mu     sync.Mutex
-	uses   int
-	first  *float32 // of the elements that the panels were made of
-	logits *kernel.Packed
-	parts  []*kernel.Packed
+	mu       sync.Mutex
+	uses     int
+	first    *float32 // of the elements that the panels were made of
+	bfloat16 bool
+	logits   *kernel.Packed
+	parts    []*kernel.Packed
 }
 
 // Logits sets logits [rows, vocabulary] to hidden·wᵀ for hidden [rows, dim],
-// unless nothing is kept: then it returns false.
-func (h *PackedHead) Logits(rows int, hidden, logits []float32) bool {
-	if !h.ready() {
+// in bfloat16 or in float32, unless nothing is kept: then it returns false.
+func (h *PackedHead) Logits(bfloat16 bool, rows int, hidden, logits []float32) bool {
+	if !h.ready(bfloat16) {
 		return false
 	}
 	vocabulary, dim := dims(h.weight)
@@ -38,12 +39,15 @@ func (h *PackedHead) Logits(rows int, hidden, logits []float32) bool {
 // kernel.HeadPart columns ld apart (or what is left of the vocabulary), with as
 // many rows of w from the given part on, unless nothing is kept: then it
 // returns false.
-func (h *PackedHead) Gradient(part, rows int, slopes []float32, ld int, out []float32) bool {
+func (h *PackedHead) Gradient(bfloat16 bool, part, rows int, slopes []float32, ld int, out []float32) bool {
 	if h == nil {
 		return false
 	}
 	h.mu.Lock()
 	parts := h.parts
+	if h.bfloat16 != bfloat16 {
+		parts = nil
+	}
 	h.mu.Unlock()
 	if parts == nil {
 		return false
@@ -54,7 +58,7 @@ func (h *PackedHead) Gradient(part, rows int, slopes []float32, ld int, out []fl
 }
 
 // ready packs the weight when it is needed for the second time.
-func (h *PackedHead) ready() bool {
+func (h *PackedHead) ready(bfloat16 bool) bool {
 	if h == nil {
 		return false
 	}
@@ -66,8 +70,8 @@ func (h *PackedHead) ready() bool {
 		return false
 	}
 	data := mat.Data[float32](m)
-	if h.first != &data[0] {
-		h.first, h.uses, h.logits, h.parts = &data[0], 0, nil, nil
+	if h.first != &data[0] || h.bfloat16 != bfloat16 {
+		h.first, h.bfloat16, h.uses, h.logits, h.parts = &data[0], bfloat16, 0, nil, nil
 	}
 	if h.uses++; h.uses == 2 {
 		h.pack(data)
@@ -77,11 +81,28 @@ func (h *PackedHead) ready() bool {
 
 func (h *PackedHead) pack(data []float32) {
 	vocabulary, dim := dims(h.weight)
-	if h.logits = kernel.Pack(true, true, dim, vocabulary, data, dim); h.logits == nil {
+	logits := kernel.Pack(h.bfloat16, true, dim, vocabulary, data, dim)
+	if logits == nil {
 		return
 	}
+	var parts []*kernel.Packed
 	for v := 0; v < vocabulary; v += kernel.HeadPart {
-		h.parts = append(h.parts, kernel.Pack(true, false, min(kernel.HeadPart, vocabulary-v), dim, data[v*dim:], dim))
+		p := kernel.Pack(h.bfloat16, false, min(kernel.HeadPart, vocabulary-v), dim, data[v*dim:], dim)
+		if p == nil {
+			return
+		}
+		parts = append(parts, p)
 	}
+	h.logits, h.parts = logits, parts
 	mmap.Release(data)
+}
+
+// packed reports whether the weight need not be in memory.
+func (h *PackedHead) packed() bool {
+	if h == nil {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.logits != nil
 }

@@ -1,6 +1,7 @@
 package layers_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -11,7 +12,13 @@ import (
 )
 
 func TestAPackedHeadGivesTheBitsOfTheLoss(t *testing.T) {
-	const rows, vocabulary, dim = 40, 2100, 48
+	for _, bfloat16 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("bfloat16 %v", bfloat16), func(t *testing.T) { testPackedHead(t, bfloat16) })
+	}
+}
+
+func testPackedHead(t *testing.T, bfloat16 bool) {
+	const rows, vocabulary, dim = 40, 2100, 256
 	table := layers.NewEmbedding[float32](vocabulary, dim)
 	layers.InitNormal(table.Weight, 0.5, layers.NewRandom(1))
 	layers.Freeze(table)
@@ -22,9 +29,11 @@ func TestAPackedHeadGivesTheBitsOfTheLoss(t *testing.T) {
 	for i := range labels {
 		labels[i] = i * 50
 	}
+	ids := []int{5, 0, 5, vocabulary - 1}
+	embedded := func() []float32 { return mat.Data[float32](table.Forward(ids).Value()) }
 	run := func() (perRow []float64, dx []float32) {
 		x := mat.NewDense[float32](mat.WithShape(rows, dim), mat.WithBacking(slices.Clone(hidden)), mat.WithGrad(true))
-		r, err := losses.LinearCrossEntropy(x, table.Weight, labels, losses.Options{BFloat16: true, Head: table.Head()})
+		r, err := losses.LinearCrossEntropy(x, table.Weight, labels, losses.Options{BFloat16: bfloat16, Head: table.Head()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,6 +47,11 @@ func TestAPackedHeadGivesTheBitsOfTheLoss(t *testing.T) {
 		if perRow, dx := run(); !slices.Equal(perRow, want) || !slices.Equal(dx, wantGradient) {
 			t.Errorf("%s: other bits", what)
 		}
+		for i, id := range ids {
+			if !slices.Equal(embedded()[i*dim:(i+1)*dim], mat.Data[float32](table.Weight.Value())[id*dim:(id+1)*dim]) {
+				t.Errorf("%s: id %d is given another vector", what, id)
+			}
+		}
 	}
 	want, gradient := run()
 	layers.Pack(table)
@@ -46,6 +60,7 @@ func TestAPackedHeadGivesTheBitsOfTheLoss(t *testing.T) {
 	}
 
 	w := mat.Data[float32](table.Weight.Value())
+	before := w[3]
 	w[3] += 1
 	layers.Changed(table)
 	changed, changedGradient := run()
@@ -57,10 +72,10 @@ func TestAPackedHeadGivesTheBitsOfTheLoss(t *testing.T) {
 	}
 
 	table.Weight.SetRequiresGrad(true)
-	if table.Head().Logits(rows, hidden, make([]float32, rows*vocabulary)) {
+	if table.Head().Logits(bfloat16, rows, hidden, make([]float32, rows*vocabulary)) {
 		t.Error("a head that is trained is kept")
 	}
-	w[3] -= 1
+	w[3] = before
 	table.Weight.SetRequiresGrad(false)
 	for range 3 {
 		same("trained and frozen again", want, gradient)

@@ -30,19 +30,19 @@ type Options struct {
 	// BFloat16 rounds hidden states, head and the gradients of logits to
 	// bfloat16 for each product; sums stay in float32.
 	BFloat16 bool
-	// Head, unless nil, may have the products of a frozen w in float32 with
-	// BFloat16, with the same bits.
+	// Head, unless nil, may have the products of a frozen w in float32, with the
+	// same bits.
 	Head Head
 }
 
-// Head is a weight w [vocabulary, dim] as products with it read it. Both
-// methods return false if they have not computed it.
+// Head is a weight w [vocabulary, dim] as products with it, in bfloat16 or not,
+// read it. Both methods return false if they have not computed it.
 type Head interface {
 	// Logits sets logits [rows, vocabulary] to hidden·wᵀ.
-	Logits(rows int, hidden, logits []float32) bool
+	Logits(bfloat16 bool, rows int, hidden, logits []float32) bool
 	// Gradient sets out [rows, dim] to the product of slopes, with rows ld
 	// apart, and the rows of w of one part of the vocabulary.
-	Gradient(part, rows int, slopes []float32, ld int, out []float32) bool
+	Gradient(bfloat16 bool, part, rows int, slopes []float32, ld int, out []float32) bool
 }
 
 // Result of a cross-entropy.
@@ -142,8 +142,13 @@ func (f *linearCrossEntropy[T]) Forward() (mat.Tensor, error) {
 		f.dw = make([]T, len(w))
 	}
 	block := min(max(1, blockElements/vocabulary), len(f.rows))
-	logits := make([]T, block*vocabulary)
-	hidden, dhidden, part := make([]T, block*dim), make([]T, block*dim), make([]T, block*dim)
+	logits, hidden := kernel.Borrow[T](block*vocabulary), kernel.Borrow[T](block*dim)
+	dhidden, part := kernel.Borrow[T](block*dim), kernel.Borrow[T](block*dim)
+	defer func() {
+		for _, x := range [][]T{logits, hidden, dhidden, part} {
+			kernel.GiveBack(x)
+		}
+	}()
 	loss, labels := make([]float64, block), make([]int, block)
 	scale := T(1 / float64(f.o.Normalizer))
 	for start := 0; start < len(f.rows); start += block {
@@ -208,12 +213,12 @@ func (f *linearCrossEntropy[T]) hiddenGradient(logits, w, part, out []T) {
 // them.
 func (f *linearCrossEntropy[T]) headLogits(rows int, hidden, logits []T) bool {
 	x, ok := any(hidden).([]float32)
-	return ok && f.o.BFloat16 && f.o.Head != nil && f.o.Head.Logits(rows, x, any(logits).([]float32))
+	return ok && f.o.Head != nil && f.o.Head.Logits(f.o.BFloat16, rows, x, any(logits).([]float32))
 }
 
 func (f *linearCrossEntropy[T]) headGradient(part, rows int, slopes, out []T) bool {
 	x, ok := any(slopes).([]float32)
-	return ok && f.o.BFloat16 && f.o.Head != nil && f.o.Head.Gradient(part, rows, x, f.w.Shape()[0], any(out).([]float32))
+	return ok && f.o.Head != nil && f.o.Head.Gradient(f.o.BFloat16, part, rows, x, f.w.Shape()[0], any(out).([]float32))
 }
 
 func (f *linearCrossEntropy[T]) Backward(gy mat.Tensor) error {

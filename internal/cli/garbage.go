@@ -13,8 +13,8 @@ import (
 // lie outside the heap, a share alone would mean a collection for every few
 // results.
 const (
-	garbageShare = 30
-	garbageFloor = 96 << 20
+	garbageShare = 15
+	garbageFloor = 64 << 20
 )
 
 // collectInTime sets, after each collection, when the next one is due.

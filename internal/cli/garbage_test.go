@@ -12,7 +12,7 @@ func TestGarbageIsAShareOfWhatIsInUseAndAFloorAtLeast(t *testing.T) {
 	for _, c := range []struct {
 		live uint64
 		want int
-	}{{0, 9600}, {1 << 20, 9600}, {96 << 20, 100}, {320 << 20, 30}, {8 << 30, 30}} {
+	}{{0, 6400}, {1 << 20, 6400}, {64 << 20, 100}, {320 << 20, 20}, {8 << 30, 15}} {
 		if got := percentFor(c.live); got != c.want {
 			t.Errorf("%d bytes in use: %d %%, want %d", c.live, got, c.want)
 		}
@@ -27,7 +27,7 @@ func TestTheNextCollectionIsSetAfterEach(t *testing.T) {
 		return s[0].Value.Uint64()
 	}
 	collectInTime()
-	data := make([]byte, 400<<20)
+	data := make([]byte, 500<<20)
 	for range 1000 {
 		runtime.GC()
 		if percent() == garbageShare {
@@ -36,7 +36,7 @@ func TestTheNextCollectionIsSetAfterEach(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	if got := percent(); got != garbageShare {
-		t.Errorf("with 400 MB in use %d %%, want %d", got, garbageShare)
+		t.Errorf("with 500 MB in use %d %%, want %d", got, garbageShare)
 	}
 	runtime.KeepAlive(data)
 	data = nil

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"fmt"
+	"runtime"
 	"sync/atomic"
 )
 
@@ -15,7 +16,11 @@ type Packed struct {
 	data     []float32        // panels of each stretch of up to maxDepth steps, one after the other
 	format   *panelFormat     // of panels, nil if there are none
 	panels   []byte           // the same as data of up to panelDepth steps
+	memory   *block           // of panels
 }
+
+// CutsFloat32 reports whether products in float32 with many rows are made of operands that have to be cut into digits first.
+func CutsFloat32() bool { return cpu.inDigits() }
 
 // Pack brings op(B), k×n, into panels for [Gemm], or for [GemmBFloat16]. It returns nil where that is of no use: where there are no
 // products in bfloat16, or a number cannot be cut into digits.
@@ -54,7 +59,8 @@ func (p *Packed) copy(o operand[float32]) {
 
 // cut reports whether there was a number that cannot be cut.
 func (p *Packed) cut(o operand[float32]) bool {
-	p.panels = alignedBytes(p.before(p.k) + p.format.bytes)[:p.before(p.k)] // what is next to be filled may be past the end
+	p.panels, p.memory = longLived.take(p.before(p.k) + p.format.bytes) // what is next to be filled may be past the end
+	defer runtime.KeepAlive(p)
 	var wild atomic.Bool
 	eachDepth(p.k, p.format.steps, func(steps span) {
 		Parallel(divide(p.n, p.format.lanes), 4, func(lo, hi int) {
@@ -80,6 +86,7 @@ func (p *Packed) stretch(steps span) panelSet {
 
 // Multiply is [Gemm], or [GemmBFloat16], with the matrix for op(B): it sets C to the same bits.
 func (p *Packed) Multiply(m int, a []float32, lda int, c []float32, ldc int, e *Epilogue[float32]) {
+	defer runtime.KeepAlive(p)
 	if p.cpu != cpu {
 		panic(fmt.Sprintf("kernel: a matrix packed for %s, on %s", p.cpu.name, CPU()))
 	}

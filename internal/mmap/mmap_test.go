@@ -81,6 +81,41 @@ func TestReleasingLosesNothing(t *testing.T) {
 	}
 }
 
+func TestRowsAreCopiedAsTheyAre(t *testing.T) {
+	const n, dim = 1 << 20, 77
+	_, data := numbers(t, n, 8)
+	x, _ := Floats(data[8:])
+	rows := []int{0, 3, 3, 900, 13_000, n/dim - 1}
+	want := make([]float32, 0, len(rows)*dim)
+	for i := range rows {
+		for j := range dim {
+			want = append(want, float32(rows[i]*dim+j))
+		}
+	}
+	check := func(what string) {
+		t.Helper()
+		got := make([]float32, len(want))
+		CopyRows(got, x, rows, dim)
+		for i := range want {
+			if got[i] != want[i] {
+				t.Fatalf("%s: number %d is %v, want %v", what, i, got[i], want[i])
+			}
+		}
+	}
+	check("not in memory")
+	x[3*dim+5], want[dim+5], want[2*dim+5] = -1, -1, -1
+	check("changed in memory")
+	for i := range x {
+		x[i] += 0.5
+	}
+	for i := range want {
+		want[i] += 0.5
+	}
+	check("all changed")
+	Release(x)
+	check("released")
+}
+
 func TestBytesThatAreNoNumbersAreNotSeenAsSuch(t *testing.T) {
 	b := make([]byte, 16)
 	for _, bad := range [][]byte{b[1:5], b[2:6], b[3:7], b[:3]} {

@@ -17,9 +17,13 @@ import (
 func Private(f *os.File, size int64) ([]byte, error) {
 	b, err := mapped(f, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE)
 	if err == nil {
+		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			fd = -1
+		}
 		private.Lock()
 		defer private.Unlock()
-		private.files = append(private.files, b)
+		private.files = append(private.files, privateFile{b, fd})
 	}
 	return b, err
 }
@@ -27,7 +31,12 @@ func Private(f *os.File, size int64) ([]byte, error) {
 // private are the files in memory; few, since each is a file of weights.
 var private struct {
 	sync.Mutex
-	files [][]byte
+	files []privateFile
+}
+
+type privateFile struct {
+	memory     []byte
+	descriptor int // of its own; -1: none
 }
 
 func mapped(f *os.File, size int64, protection, flags int) ([]byte, error) {

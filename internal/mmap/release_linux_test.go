@@ -44,3 +44,17 @@ func TestReleasingGivesMemoryBack(t *testing.T) {
 		t.Error("the numbers are gone")
 	}
 }
+
+func TestCopyingRowsBringsNothingIntoMemory(t *testing.T) {
+	_, data := numbers(t, 8<<20, 8)
+	x, _ := Floats(data[8:])
+	var rows []int
+	for i := range 300 {
+		rows = append(rows, i*10_000%8000)
+	}
+	before := resident(t)
+	CopyRows(make([]float32, 300*1024), x, rows, 1024)
+	if taken := resident(t) - before; taken > 1<<10 {
+		t.Errorf("%d kB of the file are in memory", taken)
+	}
+}

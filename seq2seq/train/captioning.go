@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/ekphrasis-ml/ekphrasis/internal/kernel"
 	"github.com/ekphrasis-ml/ekphrasis/internal/statestore"
 	"github.com/ekphrasis-ml/ekphrasis/internal/weights"
 	"github.com/ekphrasis-ml/ekphrasis/layers"
@@ -31,18 +32,24 @@ type Captioning[In any] struct {
 
 // NewCaptioning makes the task for a model. If its encoder is frozen, the
 // states of the inputs are computed once, without dropout, and kept in up to
-// cacheBytes of memory, but for those of augmented batches. Of a decoder that
-// multiplies in bfloat16 the frozen weights are packed, see [layers.Pack], and
-// must not be changed from now on.
+// cacheBytes of memory, but for those of augmented batches. The decoder's frozen
+// weights are packed, see [layers.Pack], where its products begin with bringing
+// them into another format; from now on a change of theirs must be told to
+// [layers.Changed].
 func NewCaptioning[In any](m *seq2seq.EncoderDecoder[In], cacheBytes int64) *Captioning[In] {
-	// In float32 it saves three hundredths of a step, and takes as much memory
-	// again as the weights.
-	if slices.Contains(layers.Precisions(m.Decoder), layers.BFloat16) {
-		layers.Pack(m.Decoder)
-	}
 	c := &Captioning[In]{EncoderDecoder: m, memory: EncoderCache[In]{Bytes: cacheBytes}}
+	c.repack()
 	c.Retrained()
 	return c
+}
+
+// repack lets the decoder pack its frozen weights, and first lets go of what is
+// packed. In plain float32 that would save three hundredths of a step, and take
+// as much memory again as the weights.
+func (c *Captioning[In]) repack() {
+	if kernel.CutsFloat32() || slices.Contains(layers.Precisions(c.EncoderDecoder.Decoder), layers.BFloat16) {
+		layers.Pack(c.EncoderDecoder.Decoder)
+	}
 }
 
 // Retrained forgets what is kept of the inputs if the encoder is trained now or
@@ -190,7 +197,12 @@ func (c *Captioning[In]) encode(b Batch[In], random *layers.Random) (layers.Pack
 // encodeFrozen runs the encoder without dropout. Weights that lie in a file
 // are in memory either of the encoder, for this, or of the decoder, for the
 // training step that follows: bringing them back takes a hundredth of the time.
+// Those that are packed in float32, which takes more memory, are packed again
+// once two steps in a row have needed no encoder.
 func (c *Captioning[In]) encodeFrozen(inputs []In) (layers.Packed, error) {
+	if slices.Contains(layers.Precisions(c.EncoderDecoder.Decoder), layers.Float32) {
+		c.repack()
+	}
 	weights.Release(c.EncoderDecoder.Decoder)
 	defer weights.Release(c.EncoderDecoder.Encoder)
 	c.encoded += len(inputs)

@@ -232,6 +232,9 @@ func (t *Trainer[B]) update(parts []B) error {
 		s.Labels += t.Model.Labels(b)
 	}
 	random := t.random.Derive(uint64(t.step))
+	for _, p := range t.params {
+		layers.DropGradients(p.Value)
+	}
 	t.Optimizer.ZeroGrad()
 	var sums gradientSums
 	for _, b := range parts {
