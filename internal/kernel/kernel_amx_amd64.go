@@ -27,7 +27,7 @@ func roundAMX(to *byte, src *float32, row int, second int, step int, steps int)
 func roundTurnedAMX(to *byte, src *float32, row int, second int, step int, steps int)
 
 // finishAMX sets rows of so many times 16 columns of dst to those of src, plus bias, plus those of residual. bias and residual may be
-// nil, dst may be src or residual.
+// nil, dst may be src or residual. Meanwhile it fetches what the first two vectors of a row eight rows on need: rows lie far apart.
 //
 //go:noescape
 func finishAMX(dst *float32, ldd int, src *float32, lds int, bias *float32, residual *float32, ldr int, rows int, vectors int)

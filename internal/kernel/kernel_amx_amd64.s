@@ -3140,7 +3140,7 @@ step:
 	RET
 
 // func finishAMX(dst *float32, ldd int, src *float32, lds int, bias *float32, residual *float32, ldr int, rows int, vectors int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·finishAMX(SB), NOSPLIT, $0-72
 	MOVQ dst+0(FP), AX
 	MOVQ src+16(FP), CX
@@ -3157,20 +3157,27 @@ TEXT ·finishAMX(SB), NOSPLIT, $0-72
 	SHLQ $0x06, DI
 
 row:
-	XORQ R11, R11
+	XORQ       R11, R11
+	PREFETCHT0 (AX)(R8*8)
+	PREFETCHT0 64(AX)(R8*8)
+	TESTQ      BX, BX
+	JE         skip1
+	PREFETCHT0 (BX)(R10*8)
+	PREFETCHT0 64(BX)(R10*8)
 
+skip1:
 vector:
 	VMOVUPS (CX)(R11*1), Z0
 	TESTQ   DX, DX
-	JE      skip1
+	JE      skip2
 	VADDPS  (DX)(R11*1), Z0, Z0
 
-skip1:
+skip2:
 	TESTQ  BX, BX
-	JE     skip2
+	JE     skip3
 	VADDPS (BX)(R11*1), Z0, Z0
 
-skip2:
+skip3:
 	VMOVUPS Z0, (AX)(R11*1)
 	ADDQ    $0x40, R11
 	CMPQ    R11, DI
@@ -3178,10 +3185,10 @@ skip2:
 	ADDQ    R9, CX
 	ADDQ    R8, AX
 	TESTQ   BX, BX
-	JE      skip3
+	JE      skip4
 	ADDQ    R10, BX
 
-skip3:
+skip4:
 	DECQ SI
 	JNE  row
 	VZEROUPPER

@@ -323,7 +323,7 @@ func (g *isa) dotPanels() {
 func (g *isa) finish() {
 	g.function("finish", "(dst *float32, ldd int, src *float32, lds int, bias, residual *float32, ldr, rows, vectors int)",
 		`sets rows of so many times 16 columns of dst to those of src, plus bias, plus those of residual. bias and residual may be
-nil, dst may be src or residual.`)
+nil, dst may be src or residual. Meanwhile it fetches what the first two vectors of a row eight rows on need: rows lie far apart.`)
 	dst, src, bias, residual, rows, vectors := pointer("dst"), pointer("src"), pointer("bias"), pointer("residual"), integer("rows"), integer("vectors")
 	ldd, lds, ldr := integer("ldd"), integer("lds"), integer("ldr")
 	for _, ld := range []reg.Register{ldd, lds, ldr} {
@@ -334,6 +334,12 @@ nil, dst may be src or residual.`)
 	i := GP64()
 	XORQ(i, i)
 	at := func(p reg.Register) Mem { return Mem{Base: p, Index: i, Scale: 1} }
+	PREFETCHT0(Mem{Base: dst, Index: ldd, Scale: 8})
+	PREFETCHT0(Mem{Base: dst, Index: ldd, Scale: 8, Disp: 64})
+	unless(residual, func() {
+		PREFETCHT0(Mem{Base: residual, Index: ldr, Scale: 8})
+		PREFETCHT0(Mem{Base: residual, Index: ldr, Scale: 8, Disp: 64})
+	})
 	Label("vector")
 	v := g.vec()
 	VMOVUPS(at(src), v)
