@@ -76,6 +76,14 @@ func compare(t *testing.T, c *reference.Case, m *seq2seq.EncoderDecoder[vision.P
 	reference.CompareLoss(t, c, result.Value, lossWithin)
 	ag.Backward(result.Loss)
 	reference.CompareGradients(t, c, m, gradientsWithin)
+
+	m.Hold(layers.Float32)
+	if logits, err = m.Logits(source, tokens); err != nil {
+		t.Fatal(err)
+	}
+	want := c.Floats(t, "logits")
+	off := reference.CompareWithin(t, "logits of held weights", reference.Float64s(logits), want, statesWithin*reference.Largest(want))
+	reference.Measured(t, "held", off, reference.Largest(want), statesWithin, c.Meta.Floor["logits"])
 }
 
 // pictures are the case's pixel values.

@@ -38,13 +38,14 @@ func (r row) bound(s shape, peaks map[string]float64) (most float64, by string) 
 		return peak * 1e9 / s.pictureFlops(), by
 	case r.job.Kind == "generate" && !r.job.Assisted:
 		// A step reads all weights once, and the keys and values of each picture.
-		bytes := s.decoderWeights()*bytesOf[r.job.Precision] + float64(r.job.Batch)*s.crossValues()*bytesOf[fp32]
+		bytes := s.decoderWeights()*bytesOf[r.job.Precision] + float64(r.job.Batch)*s.crossValues()*4
 		return peaks[memoryPeak] * 1e9 * float64(r.job.Batch) / bytes, fmt.Sprintf("reading %.0f MB a step", bytes/1e6)
 	}
 	return 0, ""
 }
 
-var bytesOf = map[string]float64{fp32: 4, bf16: 2, int8s: 1}
+// bytesOf are those of a weight as it is held for decoding: in float32 three, and a scale for 64.
+var bytesOf = map[string]float64{fp32: 3 + 4.0/64, bf16: 2, int8s: 1}
 
 // fastest is the best rate of a precision's operations. A product of float32
 // takes eight of int8 where these are on tiles; see internal/kernel.

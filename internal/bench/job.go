@@ -53,7 +53,7 @@ type product struct {
 
 func (p product) flops() float64 { return 2 * float64(p.M) * float64(p.N) * float64(p.K) }
 
-// bytes of the weight, in its precision.
+// bytes of the weight, as it is held for decoding in its precision.
 func (p product) bytes() float64 {
 	return float64(p.N) * float64(p.K) * bytesOf[p.Precision]
 }

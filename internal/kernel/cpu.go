@@ -50,6 +50,8 @@ type simd struct {
 	quantize         func(first, second *byte, x *float32, n int, inverse float32, sums *[2]int32)
 	largestOfColumns func(largest, x *float32, k int)
 	quantizeColumns  func(to *byte, x *float32, blocks int, inverse *float32)
+	cutInt24         func(to *byte, x *float32, pairs int) bool
+	floatsOfInt24    func(x *float32, b *byte, pairs int)
 
 	tiles *tiles // nil where there are none
 }

@@ -21,6 +21,7 @@ func available() []*simd {
 				amx.held = [HeldInt8][]heldKernel{
 					{heldFloat321AMX, heldFloat322AMX, heldFloat323AMX, heldFloat324AMX, heldFloat325AMX, heldFloat326AMX, heldFloat327AMX, heldFloat328AMX},
 					{heldBFloat161AMX, heldBFloat162AMX, heldBFloat163AMX, heldBFloat164AMX, heldBFloat165AMX, heldBFloat166AMX, heldBFloat167AMX, heldBFloat168AMX},
+					{heldInt241AMX, heldInt242AMX, heldInt243AMX, heldInt244AMX, heldInt245AMX, heldInt246AMX, heldInt247AMX, heldInt248AMX},
 				}
 				amx.heldInt8 = []int8Kernel{heldInt81AMX, heldInt82AMX, heldInt83AMX, heldInt84AMX}
 				amx.ahead = [heldFormats]int{}
@@ -76,14 +77,17 @@ var avx512 = simd{
 	held: [HeldInt8][]heldKernel{
 		{heldFloat321AVX512, heldFloat322AVX512, heldFloat323AVX512, heldFloat324AVX512, heldFloat325AVX512, heldFloat326AVX512, heldFloat327AVX512, heldFloat328AVX512},
 		{heldBFloat161AVX512, heldBFloat162AVX512, heldBFloat163AVX512, heldBFloat164AVX512, heldBFloat165AVX512, heldBFloat166AVX512, heldBFloat167AVX512, heldBFloat168AVX512},
+		{heldInt241AVX512, heldInt242AVX512, heldInt243AVX512, heldInt244AVX512, heldInt245AVX512, heldInt246AVX512, heldInt247AVX512, heldInt248AVX512},
 	},
 	heldInt8:         []int8Kernel{heldInt81AVX2},
-	ahead:            [heldFormats]int{256, 256, 256},
+	ahead:            [heldFormats]int{256, 256, 256, 256},
 	largestBits:      largestBitsAVX512,
 	roundPairs:       roundPairsAVX512,
 	quantize:         quantizeAVX512,
 	largestOfColumns: largestOfColumnsAVX512,
 	quantizeColumns:  quantizeColumnsAVX512,
+	cutInt24:         cutInt24AVX512,
+	floatsOfInt24:    floatsOfInt24AVX512,
 }
 
 var avx2 = simd{
@@ -118,12 +122,16 @@ var avx2 = simd{
 	layerNormBackward: layerNormBackwardAVX2,
 	layerNormScales:   layerNormScalesAVX2,
 	adam:              adamAVX2,
-	held:              [HeldInt8][]heldKernel{{heldFloat321AVX2, heldFloat322AVX2}, {heldBFloat161AVX2, heldBFloat162AVX2}},
-	heldInt8:          []int8Kernel{heldInt81AVX2},
-	ahead:             [heldFormats]int{256, 256, 256},
-	roundPairs:        roundPairsAVX2,
-	largestBits:       largestBitsAVX2,
-	quantize:          quantizeAVX2,
-	largestOfColumns:  largestOfColumnsAVX2,
-	quantizeColumns:   quantizeColumnsAVX2,
+	held: [HeldInt8][]heldKernel{
+		{heldFloat321AVX2, heldFloat322AVX2}, {heldBFloat161AVX2, heldBFloat162AVX2}, {heldInt241AVX2, heldInt242AVX2},
+	},
+	heldInt8:         []int8Kernel{heldInt81AVX2},
+	ahead:            [heldFormats]int{256, 256, 256, 256},
+	roundPairs:       roundPairsAVX2,
+	largestBits:      largestBitsAVX2,
+	quantize:         quantizeAVX2,
+	largestOfColumns: largestOfColumnsAVX2,
+	quantizeColumns:  quantizeColumnsAVX2,
+	cutInt24:         cutInt24AVX2,
+	floatsOfInt24:    floatsOfInt24AVX2,
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"sync/atomic"
 	"unsafe"
 )
 
@@ -14,53 +15,73 @@ type HeldFormat int
 const (
 	HeldFloat32  HeldFormat = iota
 	HeldBFloat16            // rounded to nearest, ties to even
+	HeldInt24               // whole multiples of a power of two for each column and 64 steps, below 2²³ of them, rounded to nearest; see heldint24.go
 	HeldInt8                // of each column, 127 steps either way to its largest element, rounded to nearest; see heldint8.go
 	heldFormats
 )
-
-func (f HeldFormat) bytes() int { return [heldFormats]int{4, 2, 1}[f] }
 
 // Held is a matrix op(B) in the order in which products with a few rows read it: panels of 32 columns, row by row. It is not
 // changed once it is made, and may be shared.
 type Held struct {
 	k, n   int
 	format HeldFormat
-	data   []byte    // panels of [k][32] elements; of HeldBFloat16 [k][16][2], column j beside 16+j; of HeldInt8 [k/4][32][4]
+	data   []byte    // panels of [k][32] elements; of HeldBFloat16 [k][16][2], column j beside 16+j; of HeldInt24 in groups; of HeldInt8 [k/4][32][4]
 	memory *block    // that data is in: it goes when the matrix does
 	scale  []float32 // of each column, for HeldInt8
 }
 
 const heldCols = 32
 
-// heldKernel multiplies a few rows with a panel of float32 or bfloat16; see heldFloat321AVX512.
+// heldKernel multiplies a few rows with a panel, but not of HeldInt8; see heldFloat321AVX512.
 type heldKernel func(k int, a *float32, lda int, b *byte, c *float32, ldc, cols, ahead int)
 
-// Hold copies op(B), k×n, which is b transposed if transB is set. It panics if the slice is too short.
+// Hold copies op(B), k×n, which is b transposed if transB is set. A matrix that has an infinity or a NaN is held as [HeldFloat32] in place of
+// [HeldInt24]. It panics if the slice is too short.
 func Hold(format HeldFormat, transB bool, k, n int, b []float32, ldb int) *Held {
 	checkMatrix("B", b, ldb, k, n, transB)
 	h := newHeld(format, k, n)
-	panels := divide(n, heldCols)
 	o := operand[float32]{b, ldb, !transB}
-	Parallel(panels, 1+serialWork/(32*heldCols*max(1, k)), func(lo, hi int) { h.fillPanels(o, lo, hi) })
+	var wild atomic.Bool
+	Parallel(divide(n, heldCols), 1+serialWork/(32*heldCols*max(1, k)), func(lo, hi int) {
+		if !h.fillPanels(o, lo, hi) {
+			wild.Store(true)
+		}
+	})
+	if wild.Load() {
+		return Hold(HeldFloat32, transB, k, n, b, ldb)
+	}
 	return h
 }
 
 // fill copies all of op(B).
 func (h *Held) fill(o operand[float32]) { h.fillPanels(o, 0, divide(h.n, heldCols)) }
 
-func (h *Held) fillPanels(o operand[float32], lo, hi int) {
-	panel := borrow[float32](h.k * heldCols)
-	defer panel.giveBack()
-	for i := lo; i < hi && h.k > 0; i++ {
-		x := panel.x
-		if h.format == HeldFloat32 {
-			x = h.floats(nil, h.panel(i))
-		} else {
-			clear(x)
-		}
-		o.pack(x, heldCols, span{i * heldCols, min((i+1)*heldCols, h.n)}, 0, h.k, span{0, h.k})
-		h.put(i, x)
+// fillPanels copies some panels of op(B). It reports whether all elements can be held.
+func (h *Held) fillPanels(o operand[float32], lo, hi int) bool {
+	steps := h.k // to be converted at once
+	if h.format == HeldInt24 {
+		steps = min(roundUp(h.k, 2), int24Steps)
 	}
+	part := borrow[float32](steps * heldCols)
+	defer part.giveBack()
+	for i := lo; i < hi; i++ {
+		panel, lanes := h.panel(i), span{i * heldCols, min((i+1)*heldCols, h.n)}
+		for first := 0; first < h.k; first += steps {
+			x, k := part.x, min(steps, h.k-first)
+			if h.format == HeldFloat32 {
+				x = h.floats(nil, panel)
+			} else if lanes.len() < heldCols || k < steps {
+				clear(x)
+			}
+			o.pack(x, heldCols, lanes, first, k, span{0, k})
+			if h.format != HeldInt24 {
+				h.put(i, x)
+			} else if cutInt24(panel[first/int24Steps*int24Group:], x[:roundUp(k, 2)*heldCols]) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func newHeld(format HeldFormat, k, n int) *Held {
@@ -97,11 +118,15 @@ func (h *Held) panel(i int) []byte {
 }
 
 func (h *Held) panelBytes() int {
-	k := h.k
-	if h.format == HeldInt8 {
-		k = roundUp(k, int8Steps)
+	switch h.format {
+	case HeldInt8:
+		return roundUp(h.k, int8Steps) * heldCols
+	case HeldInt24:
+		return int24Bytes(h.k)
+	case HeldBFloat16:
+		return 2 * h.k * heldCols
 	}
-	return k * heldCols * h.format.bytes()
+	return 4 * h.k * heldCols
 }
 
 // bfloat16At is the place of a step of a column in a panel: two are the halves of what takes the place of a float32.
@@ -112,7 +137,7 @@ func bfloat16At(step, column int) int {
 // size is that of data.
 func (h *Held) size() int { return divide(h.n, heldCols) * h.panelBytes() }
 
-// put stores a panel that has to be converted.
+// put stores a panel that has to be converted to bfloat16 or int8.
 func (h *Held) put(i int, x []float32) {
 	switch p := unsafe.Pointer(unsafe.SliceData(h.panel(i))); h.format {
 	case HeldBFloat16:
@@ -129,7 +154,7 @@ func (h *Held) put(i int, x []float32) {
 	}
 }
 
-// floats are the elements of a panel of float32 or bfloat16: in x if they have to be converted.
+// floats are the elements of a panel, but not of int8: in x if they have to be converted.
 func (h *Held) floats(x []float32, panel []byte) []float32 {
 	n := h.k * heldCols
 	switch p := unsafe.Pointer(unsafe.SliceData(panel)); h.format {
@@ -142,6 +167,8 @@ func (h *Held) floats(x []float32, panel []byte) []float32 {
 				row[j], row[half+j] = math.Float32frombits(pair<<16), math.Float32frombits(pair&^0xffff)
 			}
 		}
+	case HeldInt24:
+		floatsOfInt24(x[:n], panel)
 	default:
 		return unsafe.Slice((*float32)(p), n)
 	}
@@ -164,6 +191,8 @@ func (h *Held) Column(dst []float32, j int) {
 		switch h.format {
 		case HeldBFloat16:
 			dst[p] = math.Float32frombits(uint32(*(*uint16)(unsafe.Pointer(&panel[2*bfloat16At(p, j)]))) << 16)
+		case HeldInt24:
+			dst[p] = int24Of(panel[p/int24Steps*int24Group:], p%int24Steps, j)
 		case HeldInt8:
 			dst[p] = float32(int(panel[int8At(p, j)])-int8Zero) * scale
 		default:
@@ -176,7 +205,7 @@ func (h *Held) Column(dst []float32, j int) {
 func (h *Held) Bytes() int { return len(h.data) + 4*len(h.scale) }
 
 // Multiply computes C = A·op(B) and applies e if it is not nil, as [GemmFew] with the elements that are held. Those of float32 and
-// bfloat16 have the same bits. For [HeldInt8] a row of A is rounded to 32512 steps either way to its largest element, and the
+// bfloat16 have the same bits. For [HeldInt24] the running sums are of 64 steps each, and then added. For [HeldInt8] a row of A is rounded to 32512 steps either way to its largest element, and the
 // sums are exact; if the row has a NaN or an infinity, all that comes of it is NaN. What a row gets does not depend on the rows beside it.
 func (h *Held) Multiply(m int, a []float32, lda int, c []float32, ldc int, e *Epilogue[float32]) {
 	g := newProduct(false, false, m, h.n, 0, a, lda, nil, h.n, c, ldc, false, e)
@@ -189,6 +218,14 @@ func (h *Held) Multiply(m int, a []float32, lda int, c []float32, ldc int, e *Ep
 	if h.format == HeldInt8 {
 		left = quantizeRows(m, h.k, a, lda)
 		defer left.giveBack()
+	}
+	if h.format == HeldInt24 && cpu != nil {
+		small := borrow[float32](m * h.k)
+		defer small.giveBack()
+		for i := range m {
+			scale(int24One, small.x[i*h.k:][:h.k], a[min(len(a), i*lda):][:h.k])
+		}
+		a, lda = small.x, h.k
 	}
 	panels := divide(h.n, heldCols)
 	multiply := func(p, next int) {
@@ -244,7 +281,11 @@ func (h *Held) multiplyPanel(p, m int, a []float32, lda int, c []float32, ldc, a
 	if cpu == nil || h.k == 0 {
 		x := borrow[float32](h.k * heldCols)
 		defer x.giveBack()
-		heldGeneric(m, h.k, a, lda, h.floats(x.x, panel), c, ldc, cols)
+		steps := max(1, h.k)
+		if h.format == HeldInt24 {
+			steps = int24Steps
+		}
+		heldGeneric(m, h.k, steps, a, lda, h.floats(x.x, panel), c, ldc, cols)
 		return
 	}
 	kernels := cpu.held[h.format]
@@ -255,15 +296,22 @@ func (h *Held) multiplyPanel(p, m int, a []float32, lda int, c []float32, ldc, a
 	}
 }
 
-func heldGeneric(m, k int, a []float32, lda int, b, c []float32, ldc, cols int) {
+// heldGeneric adds up sums of so many steps.
+func heldGeneric(m, k, steps int, a []float32, lda int, b, c []float32, ldc, cols int) {
 	for i := range m {
-		var sum [heldCols]float32
-		for p := range k {
-			x := a[i*lda+p]
-			for j, y := range (*[heldCols]float32)(b[p*heldCols:]) {
-				sum[j] += x * y
+		var total [heldCols]float32
+		for first := 0; first < k; first += steps {
+			var sum [heldCols]float32
+			for p := first; p < min(first+steps, k); p++ {
+				x := a[i*lda+p]
+				for j, y := range (*[heldCols]float32)(b[p*heldCols:]) {
+					sum[j] += x * y
+				}
+			}
+			for j, s := range sum {
+				total[j] += s
 			}
 		}
-		copy(c[i*ldc:i*ldc+cols], sum[:])
+		copy(c[i*ldc:i*ldc+cols], total[:])
 	}
 }

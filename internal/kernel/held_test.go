@@ -12,21 +12,44 @@ import (
 // stored are the elements of x, k×n, as the format holds them.
 func stored(format HeldFormat, x []float32, k, n int) []float32 {
 	y := clone(x)
-	for j := range n {
+	steps := max(1, k) // of which the largest element counts
+	if format == HeldInt24 {
+		steps = int24Steps
+	}
+	for i := range y {
+		j, first := i%n, i/n/steps*steps
 		top := float32(0)
-		for p := range k {
+		for p := first; p < min(first+steps, k); p++ {
 			top = max(top, float32(math.Abs(float64(x[p*n+j]))))
 		}
-		for p := range k {
-			switch v := &y[p*n+j]; {
-			case format == HeldBFloat16:
-				*v = roundBFloat16(*v)
-			case format == HeldInt8 && top > 0:
-				*v = float32(math.RoundToEven(float64(*v*(127/top)))) * (top / 127)
-			}
+		switch v := &y[i]; {
+		case format == HeldBFloat16:
+			*v = roundBFloat16(*v)
+		case format == HeldInt24 && top > 0:
+			step := math.Ldexp(1, math.Ilogb(float64(top))-22)
+			*v = float32(max(-int24Most, min(math.RoundToEven(float64(*v)/step), int24Most)) * step)
+		case format == HeldInt8 && top > 0:
+			*v = float32(math.RoundToEven(float64(*v*(127/top)))) * (top / 127)
 		}
 	}
 	return y
+}
+
+// products are A·B of x, for B in place of its own, in the order in which what is held adds them up.
+func (x *matrices[T]) products(format HeldFormat, b []T) []T {
+	if format != HeldInt24 {
+		c := make([]T, x.m*x.n)
+		GemmFew(false, false, x.m, x.n, x.k, x.a, x.k, b, x.n, c, x.n, false, nil)
+		return c
+	}
+	all, part := make([]T, x.m*x.n), make([]T, x.m*x.n)
+	for first := 0; first < x.k && x.m*x.n > 0; first += int24Steps {
+		GemmFew(false, false, x.m, x.n, min(int24Steps, x.k-first), x.a[first:], x.k, b[first*x.n:], x.n, part, x.n, false, nil)
+		for i, v := range part {
+			all[i] += v
+		}
+	}
+	return all
 }
 
 // rounded are the rows of A as they take part in products with int8.
@@ -57,9 +80,11 @@ func TestHeldProductsAreThoseOfTheStoredElements(t *testing.T) {
 					}
 				}
 				b := stored(format, x.b, k, n)
-				want, got, again := make([]float32, m*n), make([]float32, m*n+3*m), make([]float32, m*n)
+				want, got, again := x.products(format, b), make([]float32, m*n+3*m), make([]float32, m*n)
 				e := &Epilogue[float32]{Bias: x.bias, Activation: GELU}
-				GemmFew(false, false, m, n, k, x.a, k, b, n, want, n, false, e)
+				for i := range m {
+					biasActivate(GELU, want[i*n:(i+1)*n], want[i*n:(i+1)*n], x.bias, nil)
+				}
 				exact := make([]float64, m*n) // for int8, whose sums are
 				GemmFew(false, false, m, n, k, rounded(x.a, m, k), k, double(b), n, exact, n, false, &Epilogue[float64]{Bias: double(x.bias), Activation: GELU})
 				h := Hold(format, false, k, n, x.b, n)
@@ -185,7 +210,7 @@ func TestPanelsOfBFloat16HaveTheSameBitsOnEveryCPU(t *testing.T) {
 
 func TestHeldProductsPropagateNaNAndInfinity(t *testing.T) {
 	testOnEveryCPU(t, func(t *testing.T) {
-		for _, format := range []HeldFormat{HeldFloat32, HeldBFloat16} {
+		for _, format := range []HeldFormat{HeldFloat32, HeldBFloat16, HeldInt24} {
 			x := newMatrices[float32](3, 40, 50, 0, 0)
 			x.a[7], x.b[3*40+39] = float32(math.NaN()), float32(math.Inf(1))
 			Hold(format, false, 50, 40, x.b, 40).Multiply(3, x.a, 50, x.c, 40, nil)
@@ -308,7 +333,7 @@ func TestAnInt8CopyIsOfTheElementsAsTheyAreHeld(t *testing.T) {
 			x := newMatrices[float32](1, n, k, 0, 0).b
 			for format := range heldFormats {
 				elements := x
-				if format == HeldBFloat16 {
+				if format != HeldInt8 {
 					elements = stored(format, x, k, n)
 				}
 				got, want := Hold(format, false, k, n, x, n).Int8(), Hold(HeldInt8, false, k, n, elements, n)

@@ -163,6 +163,62 @@ func heldBFloat167AMX(k int, a *float32, lda int, b *byte, c *float32, ldc int, 
 //go:noescape
 func heldBFloat168AMX(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
+// heldInt241AMX sets the first cols (1 to 32) columns of 1 rows of c to the product of as many rows of a and of k rows of 32
+// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy.
+//
+//go:noescape
+func heldInt241AMX(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldInt242AMX sets the first cols (1 to 32) columns of 2 rows of c to the product of as many rows of a and of k rows of 32
+// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy.
+//
+//go:noescape
+func heldInt242AMX(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldInt243AMX sets the first cols (1 to 32) columns of 3 rows of c to the product of as many rows of a and of k rows of 32
+// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy.
+//
+//go:noescape
+func heldInt243AMX(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldInt244AMX sets the first cols (1 to 32) columns of 4 rows of c to the product of as many rows of a and of k rows of 32
+// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy.
+//
+//go:noescape
+func heldInt244AMX(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldInt245AMX sets the first cols (1 to 32) columns of 5 rows of c to the product of as many rows of a and of k rows of 32
+// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy.
+//
+//go:noescape
+func heldInt245AMX(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldInt246AMX sets the first cols (1 to 32) columns of 6 rows of c to the product of as many rows of a and of k rows of 32
+// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy.
+//
+//go:noescape
+func heldInt246AMX(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldInt247AMX sets the first cols (1 to 32) columns of 7 rows of c to the product of as many rows of a and of k rows of 32
+// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy.
+//
+//go:noescape
+func heldInt247AMX(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldInt248AMX sets the first cols (1 to 32) columns of 8 rows of c to the product of as many rows of a and of k rows of 32
+// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy.
+//
+//go:noescape
+func heldInt248AMX(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
 // heldInt81AMX sets the first cols (1 to 32) columns of 1 rows of c to the product of a, in which each row has its first
 // digits and, lda bytes after them, its second ones, and of so many blocks of 32 columns at b, each of four bytes
 // without a sign. Sums begin with those of rows; column j is multiplied by scale[j], row i by its step.

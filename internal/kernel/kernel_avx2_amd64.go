@@ -80,6 +80,18 @@ func heldBFloat161AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int,
 //go:noescape
 func heldBFloat162AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
+// heldInt241AVX2 sets the first cols (1 to 32) columns of 1 rows of c to the product of as many rows of a and of k rows of 32
+// at b, times 2^30, in groups of 64, whose sums are added. It fetches b so many bytes ahead.
+//
+//go:noescape
+func heldInt241AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldInt242AVX2 sets the first cols (1 to 32) columns of 2 rows of c to the product of as many rows of a and of k rows of 32
+// at b, times 2^30, in groups of 64, whose sums are added. It fetches b so many bytes ahead.
+//
+//go:noescape
+func heldInt242AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
 // heldInt81AVX2 sets the first cols (1 to 32) columns of 1 rows of c to the product of a, in which each row has its first
 // digits and, lda bytes after them, its second ones, and of so many blocks of 32 columns at b, each of four bytes
 // without a sign. Sums begin with those of rows; column j is multiplied by scale[j], row i by its step.
@@ -114,6 +126,17 @@ func largestOfColumnsAVX2(largest *float32, x *float32, k int)
 //
 //go:noescape
 func quantizeColumnsAVX2(to *byte, x *float32, blocks int, inverse *float32)
+
+// cutInt24AVX2 makes a group of a panel of 1 to 32 times two rows of x [2·pairs, 32], each element rounded to the nearest, ties to even.
+// It reports whether there is an infinity or a NaN.
+//
+//go:noescape
+func cutInt24AVX2(to *byte, x *float32, pairs int) bool
+
+// floatsOfInt24AVX2 sets 2·pairs rows of x [2·pairs, 32] to those of a group of a panel.
+//
+//go:noescape
+func floatsOfInt24AVX2(x *float32, b *byte, pairs int)
 
 // addAVX2 sets dst = a + b.
 //

@@ -118,9 +118,9 @@ func (m *Model) SetDropout(p float64) {
 }
 
 // Hold brings the weights that decoding with a cache reads for every token
-// into the order in which it reads them, in the given precision; the results
-// of [layers.Float32] keep their bits. A loss takes them as they are. The model
-// can then no longer be trained.
+// into the order in which it reads them, in the given precision, as
+// [layers.Conv1D.Hold] does. A loss takes them as they are then held, and so
+// does what is saved. The model can then no longer be trained.
 func (m *Model) Hold(p layers.Precision) {
 	// The head is the largest: the first, it is in memory in both orders before the others are.
 	if m.LMHead != nil {

@@ -33,6 +33,9 @@ func (g *isa) held() {
 			g.heldPanel(e, rows+1)
 		}
 	}
+	for rows := range g.mostHeld() {
+		g.heldInt24(rows + 1)
+	}
 }
 
 // aheadDoc says what a kernel fetches.
@@ -93,7 +96,7 @@ func (g *isa) heldPanel(e element, rows int) {
 		}
 	}
 	const unroll = 4
-	fetch := g.fetcher(b, ahead, k, row)
+	fetch := g.fetcher(b, ahead, g.quarter(k, row))
 	SUBQ(U8(unroll), k)
 	JL(LabelRef("rest"))
 	Label("loop")
@@ -150,8 +153,17 @@ func (r rows) advance(bytes int) {
 	}
 }
 
-// fetcher gives what fetches as many bytes as a loop reads of b, of steps so large.
-func (g *isa) fetcher(b, ahead, steps reg.Register, bytes int) func(n int) {
+// quarter is that of the bytes of so many steps, if it is needed.
+func (g *isa) quarter(steps reg.Register, bytes int) reg.Register {
+	q := GP64()
+	if g.name == "AMX" {
+		IMUL3Q(I32(bytes/4), steps, q)
+	}
+	return q
+}
+
+// fetcher gives what fetches as many bytes as a loop reads of b, of which there are four times quarter.
+func (g *isa) fetcher(b, ahead, quarter reg.Register) func(n int) {
 	if g.name != "AMX" {
 		return func(n int) {
 			for line := 0; line < n; line += 64 {
@@ -159,8 +171,7 @@ func (g *isa) fetcher(b, ahead, steps reg.Register, bytes int) func(n int) {
 			}
 		}
 	}
-	quarter, last := GP64(), GP64()
-	IMUL3Q(I32(bytes/4), steps, quarter)
+	last := GP64()
 	ADDQ(b, ahead)
 	LEAQ(Mem{Base: ahead, Index: quarter, Scale: 2}, last)
 	ADDQ(quarter, last)
@@ -178,6 +189,12 @@ func (g *isa) fetcher(b, ahead, steps reg.Register, bytes int) func(n int) {
 
 // storeColumns stores the first cols columns of rows of vectors side by side at c, and ends the function.
 func (g *isa) storeColumns(rows [][]reg.VecVirtual) {
+	g.putColumns(rows, false)
+	g.end()
+}
+
+// putColumns stores the first cols columns of rows of vectors side by side at c, or adds what is there to the rows and stores the sums.
+func (g *isa) putColumns(rows [][]reg.VecVirtual, add bool) {
 	c, ldc, cols := pointer("c"), integer("ldc"), integer("cols")
 	SHLQ(U8(2), ldc)
 	for j := range rows[0] {
@@ -196,13 +213,15 @@ func (g *isa) storeColumns(rows [][]reg.VecVirtual) {
 		to := GP64()
 		MOVQ(c, to)
 		for i := range rows {
+			if add {
+				VADDPS(g.load(at(to).Offset(4*j*g.lanes), true), rows[i][j], rows[i][j])
+			}
 			g.store(rows[i][j], at(to).Offset(4*j*g.lanes), true)
 			if i < len(rows)-1 {
 				ADDQ(ldc, to)
 			}
 		}
 	}
-	g.end()
 }
 
 // heldInt8 writes the products of a few rows of two digits with a panel of int8.
@@ -235,7 +254,7 @@ func (g *isa) heldInt8(rows int) {
 		}
 	}
 	const unroll = 4
-	fetch := g.fetcher(b, ahead, blocks, block)
+	fetch := g.fetcher(b, ahead, g.quarter(blocks, block))
 	SUBQ(U8(unroll), blocks)
 	JL(LabelRef("rest"))
 	Label("loop")

@@ -44,6 +44,7 @@ func main() {
 		g.quantize()
 		g.roundPairs()
 		g.quantizeColumns()
+		g.int24s()
 		g.vectors()
 		g.activations()
 		g.softmax()

@@ -182,6 +182,7 @@ func (r *results) full() (string, error) {
 		{"pixel values", func(m measurement) bool { return m.what == "pixel_values" }},
 		{"encoder's states", func(m measurement) bool { return m.what == "encoder_states" }},
 		{"logits", func(m measurement) bool { return m.what == "logits" }},
+		{"logits, weights held for decoding", func(m measurement) bool { return m.what == "held" }},
 		{"loss", func(m measurement) bool { return m.what == "loss" }},
 		{"gradients of the cross-attention", cross},
 		{"gradients of all else", func(m measurement) bool { return strings.HasPrefix(m.what, "grad.") && !cross(m) }},
