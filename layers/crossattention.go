@@ -33,7 +33,7 @@ func crossAttention[T kernel.Float](q Columns, states mat.Tensor, keyValues *Con
 		return Attention(q, Columns{X: kv}, Columns{X: kv, From: o.Dim}, o)
 	}
 	if f.spec.BFloat16 {
-		f.spec.Panels = o.States.of()
+		f.spec.Panels = o.States.of(requiresGrad(f.Operands()...))
 	}
 	o.drop(&f.spec.Attention)
 	return Apply(f)
@@ -41,7 +41,7 @@ func crossAttention[T kernel.Float](q Columns, states mat.Tensor, keyValues *Con
 
 // States are an encoder's states for the cross-attention of several layers,
 // which may need them in an order of its own: it is made once, when it is
-// needed for the first time.
+// needed for the first time. In a graph, a [Recycler] takes that too.
 type States struct {
 	states  mat.Tensor
 	sources []Span
@@ -55,13 +55,17 @@ func NewStates(states mat.Tensor, sources []Span) *States {
 	return &States{states: states, sources: sources}
 }
 
-func (s *States) of() *kernel.SourcePanels {
+// of is what an attention needs that may be part of a graph.
+func (s *States) of(graph bool) *kernel.SourcePanels {
 	if s == nil || isFloat64(s.states) {
 		return nil
 	}
 	s.once.Do(func() {
 		_, dim := dims(s.states)
 		s.panels = kernel.PackSources(s.sources, dim, values[float32](s.states), dim)
+		if graph {
+			afterwards(s.panels.Release)
+		}
 	})
 	return s.panels
 }

@@ -90,9 +90,16 @@ func (r *Recycler) Use(f func() error) error {
 
 // recycle gives x back when the recycler in use is done.
 func recycle[T kernel.Float](x []T) {
-	if r := recycler.Load(); r != nil && x != nil {
+	if x != nil {
+		afterwards(func() { giveBack(x) })
+	}
+}
+
+// afterwards calls f when the recycler in use is done, if there is one.
+func afterwards(f func()) {
+	if r := recycler.Load(); r != nil {
 		r.mu.Lock()
-		r.giveBack = append(r.giveBack, func() { giveBack(x) })
+		r.giveBack = append(r.giveBack, f)
 		r.mu.Unlock()
 	}
 }

@@ -17,6 +17,7 @@ type Packed struct {
 	format   *panelFormat     // of panels, nil if there are none
 	panels   []byte           // the same as data of up to panelDepth steps
 	memory   *block           // of panels
+	back     func()           // of panels that are borrowed
 }
 
 // CutsFloat32 reports whether products in float32 with many rows are made of operands that have to be cut into digits first.
@@ -25,6 +26,22 @@ func CutsFloat32() bool { return cpu.inDigits() }
 // Pack brings op(B), k×n, into panels for [Gemm], or for [GemmBFloat16]. It returns nil where that is of no use: where there are no
 // products in bfloat16, or a number cannot be cut into digits.
 func Pack(bfloat16, transB bool, k, n int, b []float32, ldb int) *Packed {
+	return pack(bfloat16, transB, k, n, b, ldb, false)
+}
+
+// packBriefly is Pack into memory that giveBack takes back.
+func packBriefly(bfloat16, transB bool, k, n int, b []float32, ldb int) *Packed {
+	return pack(bfloat16, transB, k, n, b, ldb, true)
+}
+
+func (p *Packed) giveBack() {
+	if p.back != nil {
+		p.back()
+	}
+	p.panels, p.back = nil, nil
+}
+
+func pack(bfloat16, transB bool, k, n int, b []float32, ldb int, briefly bool) *Packed {
 	checkMatrix("B", b, ldb, k, n, transB)
 	o := operand[float32]{b, ldb, !transB}
 	p := &Packed{k: k, n: n, bfloat16: bfloat16, cpu: cpu, b: o}
@@ -40,7 +57,17 @@ func Pack(bfloat16, transB bool, k, n int, b []float32, ldb int) *Packed {
 	default:
 		p.copy(o)
 	}
-	if p.format != nil && p.cut(o) {
+	if p.format == nil {
+		return p
+	}
+	if briefly {
+		panels := p.format.newPanels(n, k)
+		p.panels, p.back = panels.x, panels.back
+	} else {
+		p.panels, p.memory = longLived.take(p.before(k) + p.format.bytes) // what is next to be filled may be past the end
+	}
+	if p.cut(o) {
+		p.giveBack()
 		return nil
 	}
 	return p
@@ -59,7 +86,6 @@ func (p *Packed) copy(o operand[float32]) {
 
 // cut reports whether there was a number that cannot be cut.
 func (p *Packed) cut(o operand[float32]) bool {
-	p.panels, p.memory = longLived.take(p.before(p.k) + p.format.bytes) // what is next to be filled may be past the end
 	defer runtime.KeepAlive(p)
 	var wild atomic.Bool
 	eachDepth(p.k, p.format.steps, func(steps span) {

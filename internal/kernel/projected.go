@@ -30,12 +30,23 @@ func PackSources(sources []Span, dim int, x []float32, ldx int) *SourcePanels {
 				continue
 			}
 			rows := x[sources[i].Start*ldx:]
-			if transposed := Pack(true, true, dim, n, rows, ldx); transposed != nil {
-				p.of[i] = &sourcePanels{transposed, Pack(true, false, n, dim, rows, ldx)}
+			if transposed := packBriefly(true, true, dim, n, rows, ldx); transposed != nil {
+				p.of[i] = &sourcePanels{transposed, packBriefly(true, false, n, dim, rows, ldx)}
 			}
 		}
 	})
 	return p
+}
+
+// Release gives their memory back; they cannot be used any more.
+func (p *SourcePanels) Release() {
+	for _, s := range p.of {
+		if s != nil {
+			s.transposed.giveBack()
+			s.plain.giveBack()
+		}
+	}
+	p.of = nil
 }
 
 // Cheaper reports whether it takes fewer multiplications than projecting all of the source's rows.
