@@ -55,6 +55,38 @@ func TestActivationsAreExactToAFewUnits(t *testing.T) {
 	})
 }
 
+func TestGELUAfterAProductInBFloat16IsAlmostExact(t *testing.T) {
+	x := append(sweep(80), sweep(1e30)...)
+	bias, pre, y := make([]float32, len(x)), make([]float32, len(x)), make([]float32, len(x))
+	for i := range bias {
+		bias[i] = float32(i%3-1) / 8
+	}
+	testOnEveryCPU(t, func(t *testing.T) {
+		if cpu == nil || cpu.tiles == nil {
+			return
+		}
+		coarselyActivate(GELU, y, x, bias, pre)
+		worst := 0.0
+		for i, v := range x {
+			if pre[i] != v+bias[i] {
+				t.Fatalf("%v+%v is %v", v, bias[i], pre[i])
+			}
+			want := activate(GELU, float64(pre[i]))
+			off := math.Abs(float64(y[i])-want) / (math.Abs(want) + 0x1p-10)
+			if !(off <= 0x1p-12) {
+				t.Fatalf("GELU(%v) is %v, want %v", pre[i], y[i], want)
+			}
+			worst = max(worst, off)
+		}
+		t.Logf("%.3g", worst)
+		ends := []float32{float32(math.Inf(1)), float32(math.NaN())}
+		coarselyActivate(GELU, ends, ends, nil, nil)
+		if !math.IsInf(float64(ends[0]), 1) || ends[1] == ends[1] {
+			t.Errorf("GELU of +∞ and NaN is %v", ends)
+		}
+	})
+}
+
 func TestActivationSlopesOfFloat32AreExact(t *testing.T) {
 	x := sweep(80)
 	dy, got := make([]float32, len(x)), make([]float32, len(x))

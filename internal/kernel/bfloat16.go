@@ -11,6 +11,7 @@ type tiles struct {
 	round       func(to *byte, src *float32, row, second, step, steps int)
 	roundTurned func(to *byte, src *float32, row, second, step, steps int)
 	finish      func(dst *float32, ldd int, src *float32, lds int, bias, residual *float32, ldr, rows, vectors int)
+	gelu        func(dst, x, bias, pre *float32, n int)
 	together    int // panels of rows that one goroutine takes through an EncoderBlock
 	digits      func(a, b *byte, chunks int, c *float32, ldc, rows, cols int, accumulate bool, scratch *float32, ahead *byte)
 	cutRows     func(to *byte, src *float32, row, chunks int) bool

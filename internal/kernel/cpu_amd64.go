@@ -26,13 +26,13 @@ func available() []*simd {
 				amx.heldInt8 = []int8Kernel{heldInt81AMX, heldInt82AMX, heldInt83AMX, heldInt84AMX}
 				amx.ahead = [heldFormats]int{}
 				amx.name, amx.tiles = "amx", &tiles{
-					tilePanels: tilePanelsAMX, round: roundAMX, roundTurned: roundTurnedAMX, finish: finishAMX, together: 8,
+					tilePanels: tilePanelsAMX, round: roundAMX, roundTurned: roundTurnedAMX, finish: finishAMX, gelu: geluCoarseAMX, together: 8,
 					digits: digitTilesAMX, cutRows: cutRowsAMX, cutColumns: cutColumnsAMX,
 				}
 				all = append(all, &amx)
 			}
 			if sys.X86.HasAVX512BF16 {
-				plain.tiles = &tiles{tilePanels: dotPanelsAMX, round: roundAMX, roundTurned: roundTurnedAMX, finish: finishAMX, together: 3}
+				plain.tiles = &tiles{tilePanels: dotPanelsAMX, round: roundAMX, roundTurned: roundTurnedAMX, finish: finishAMX, gelu: geluCoarseAMX, together: 3}
 			}
 			all = append(all, &plain)
 		}

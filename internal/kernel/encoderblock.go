@@ -244,7 +244,7 @@ func (p *blockPart) rest() {
 	p.product(p.normed, p.Up, func(j int) {
 		c := p.c[:p.rows.len()*roundLanes]
 		p.tiles.finish(&c[0], roundLanes, &c[0], roundLanes, from(p.Up.Bias, j*roundLanes), nil, 0, p.rows.len(), roundLanes/16)
-		biasActivate(p.Act, c, c, nil, nil)
+		coarselyActivate(p.Act, c, c, nil, nil)
 		to, step := hidden.at(j)
 		p.roundRows(to, 0, step, c)
 	})

@@ -32,6 +32,11 @@ func roundTurnedAMX(to *byte, src *float32, row int, second int, step int, steps
 //go:noescape
 func finishAMX(dst *float32, ldd int, src *float32, lds int, bias *float32, residual *float32, ldr int, rows int, vectors int)
 
+// geluCoarseAMX sets dst to x·Φ(x), with an error of at most 2⁻¹²·(|x·Φ(x)|+2⁻¹⁰), of x+bias in place of x where bias is not nil; pre receives x+bias unless nil.
+//
+//go:noescape
+func geluCoarseAMX(dst *float32, x *float32, bias *float32, pre *float32, n int)
+
 // digitTilesAMX multiplies so many panels of A by so many of B, as cutRows and cutColumns make them, to as many times 16 rows and columns
 // of c. scratch has room for 2·4·16×16. The panels of B should fit half of the first-level cache with one chunk each.
 // Meanwhile it fetches what ahead points to into the second-level cache: 512 bytes for each of the blocks of 16×16×128.

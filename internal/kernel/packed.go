@@ -118,7 +118,7 @@ func (p *Packed) Multiply(m int, a []float32, lda int, c []float32, ldc int, e *
 	}
 	g := newProduct(false, false, m, p.n, 0, a, lda, nil, p.n, c, ldc, false, e)
 	checkMatrix("A", a, lda, m, p.k, false)
-	g.k, g.b, g.packed = p.k, p.b, p
+	g.k, g.b, g.packed, g.coarse = p.k, p.b, p, p.bfloat16
 	switch {
 	case m == 0:
 	case p.format != nil:

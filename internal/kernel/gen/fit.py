@@ -54,3 +54,11 @@ c = mpf("0.35")
 z = lambda t: (1 / t - 1) / c
 g = lambda t: erfc(z(t) / sqrt(2)) * exp(z(t) ** 2 / 2) / 2 / t
 show("normal tail", *fit(g, lambda t: 1 / g(t), 1 / (1 + 15 * c), mpf(1), 8))
+
+# The logarithm of the odds of the normal distribution, log2(Φ(x)/Φ(-x)) = x·p(x²) for 0 ≤ x ≤ 6, and 2**x for 0 ≤ x ≤ 1, for a GELU whose error
+# is small beside |y|+1e-3.
+normal = lambda x: erfc(-x / sqrt(2)) / 2
+odds = lambda s: log(normal(sqrt(s)) / normal(-sqrt(s)), 2) / sqrt(s)
+least = lambda s: sqrt(s) * normal(-sqrt(s))
+show("odds", *fit(odds, lambda s: log(2) * sqrt(s) * normal(sqrt(s)) * least(s) / (least(s) + mpf("1e-3")), mpf("1e-6"), mpf(36), 5))
+show("power", *fit(lambda x: mpf(2) ** x, lambda x: mpf(2) ** -x, mpf(0), mpf(1), 3))

@@ -30,6 +30,7 @@ func main() {
 		g.dotPanels()
 		g.rounds()
 		g.finish()
+		g.geluCoarse()
 		g.digitTiles()
 		g.digits()
 		g.held()
