@@ -32,8 +32,8 @@ func crossAttention[T kernel.Float](q Columns, states mat.Tensor, keyValues *Con
 		kv := keyValues.Forward(states, Identity)
 		return Attention(q, Columns{X: kv}, Columns{X: kv, From: o.Dim}, o)
 	}
-	if f.spec.BFloat16 {
-		f.spec.Panels = o.States.of(requiresGrad(f.Operands()...))
+	if f.spec.BFloat16 || kernel.CutsFloat32() {
+		f.spec.Panels = o.States.of(f.spec.BFloat16, requiresGrad(f.Operands()...))
 	}
 	o.drop(&f.spec.Attention)
 	return Apply(f)
@@ -55,14 +55,15 @@ func NewStates(states mat.Tensor, sources []Span) *States {
 	return &States{states: states, sources: sources}
 }
 
-// of is what an attention needs that may be part of a graph.
-func (s *States) of(graph bool) *kernel.SourcePanels {
+// of is what an attention needs that may be part of a graph; the first one says
+// in what format.
+func (s *States) of(bfloat16, graph bool) *kernel.SourcePanels {
 	if s == nil || isFloat64(s.states) {
 		return nil
 	}
 	s.once.Do(func() {
 		_, dim := dims(s.states)
-		s.panels = kernel.PackSources(s.sources, dim, values[float32](s.states), dim)
+		s.panels = kernel.PackSources(bfloat16, s.sources, dim, values[float32](s.states), dim)
 		if graph {
 			afterwards(s.panels.Release)
 		}

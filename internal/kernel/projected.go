@@ -1,6 +1,9 @@
 package kernel
 
-import "fmt"
+import (
+	"fmt"
+	"unsafe"
+)
 
 // ProjectedAttention is attention to keys and values that are projections of the source's rows x [·, Dim]: keys x·Wk + bk and
 // values x·Wv + bv, without a causal mask. For few query rows it is cheaper not to project the source but to take the projections
@@ -10,19 +13,22 @@ type ProjectedAttention struct {
 	Attention
 	Dim      int
 	BFloat16 bool // products of float32 are those of [GemmBFloat16]
-	// Panels, unless nil, are x packed for these sources; used with BFloat16.
+	// Panels, unless nil, are x packed for these sources and BFloat16.
 	Panels *SourcePanels
 }
 
-// SourcePanels are the rows of sources as the right side of products in bfloat16, for several attentions that look at the same ones.
-type SourcePanels struct{ of []*sourcePanels }
+// SourcePanels are the rows of sources as the right side of products, for several attentions that look at the same ones.
+type SourcePanels struct {
+	bfloat16 bool
+	of       []*sourcePanels
+}
 
 // sourcePanels are those of a source: its rows as xᵀ and as x.
 type sourcePanels struct{ transposed, plain *Packed }
 
-// PackSources packs x [·, dim] for ProjectedAttention.
-func PackSources(sources []Span, dim int, x []float32, ldx int) *SourcePanels {
-	p := &SourcePanels{make([]*sourcePanels, len(sources))}
+// PackSources packs x [·, dim] for ProjectedAttention; in float32 it is of use where [CutsFloat32].
+func PackSources(bfloat16 bool, sources []Span, dim int, x []float32, ldx int) *SourcePanels {
+	p := &SourcePanels{bfloat16, make([]*sourcePanels, len(sources))}
 	Parallel(len(sources), 1, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			n := sources[i].Len()
@@ -30,8 +36,9 @@ func PackSources(sources []Span, dim int, x []float32, ldx int) *SourcePanels {
 				continue
 			}
 			rows := x[sources[i].Start*ldx:]
-			if transposed := packBriefly(true, true, dim, n, rows, ldx); transposed != nil {
-				p.of[i] = &sourcePanels{transposed, packBriefly(true, false, n, dim, rows, ldx)}
+			transposed, plain := packBriefly(bfloat16, true, dim, n, rows, ldx), packBriefly(bfloat16, false, n, dim, rows, ldx)
+			if transposed != nil && plain != nil {
+				p.of[i] = &sourcePanels{transposed, plain}
 			}
 		}
 	})
@@ -192,7 +199,8 @@ func (p *Projected[T]) mixSource(it projectedItem, m int, a, x, c []T) {
 }
 
 func (p *Projected[T]) panels(it projectedItem) *sourcePanels {
-	if !p.BFloat16 || p.Panels == nil {
+	var element T
+	if p.Panels == nil || p.Panels.bfloat16 != p.BFloat16 || unsafe.Sizeof(element) != 4 {
 		return nil
 	}
 	return p.Panels.of[it.number]

@@ -164,10 +164,16 @@ func TestProjectedAttentionPanicsWithTheSizesOfWhatDoesNotFit(t *testing.T) {
 }
 
 func TestPackedSourcesGiveTheSameBits(t *testing.T) {
+	for _, bfloat16 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("bfloat16 %v", bfloat16), func(t *testing.T) { testPackedSources(t, bfloat16) })
+	}
+}
+
+func testPackedSources(t *testing.T, bfloat16 bool) {
 	testOnEveryCPU(t, func(t *testing.T) {
-		for _, lengths := range [][]int{{4, 6}, {30, 0}, {70, 33}} {
+		for _, lengths := range [][]int{{4, 6}, {30, 0}, {70, 33}, {200, 7}} {
 			c := newProjectedCase(0.3, true, lengths...)
-			c.s.BFloat16 = true
+			c.s.BFloat16 = bfloat16
 			width := c.s.Heads * c.s.HeadDim
 			run := func() (results [][]float32) {
 				q, x, w, b, dy := to[float32](c.q), to[float32](c.x), to[float32](c.w), to[float32](c.b), to[float32](c.dy)
@@ -181,8 +187,8 @@ func TestPackedSourcesGiveTheSameBits(t *testing.T) {
 			for i := range nans {
 				nans[i] = float32(math.NaN())
 			}
-			PackSources(c.s.Source, c.s.Dim, nans, c.s.Dim).Release() // the next ones get its memory
-			c.s.Panels = PackSources(c.s.Source, c.s.Dim, to[float32](c.x), c.s.Dim)
+			PackSources(bfloat16, c.s.Source, c.s.Dim, nans, c.s.Dim).Release() // the next ones get its memory
+			c.s.Panels = PackSources(bfloat16, c.s.Source, c.s.Dim, to[float32](c.x), c.s.Dim)
 			for i, got := range run() {
 				same(t, fmt.Sprint("result ", i), got, want[i])
 			}
