@@ -3204,21 +3204,21 @@ TEXT ·geluCoarseAMX(SB), NOSPLIT, $0-40
 	MOVQ n+32(FP), SI
 	XORQ DI, DI
 	SUBQ $0x10, SI
-	JL   tail5
+	JL   tail6
 
-loop4:
+loop5:
 	VMOVUPS (CX)(DI*4), Z0
 	TESTQ   DX, DX
-	JE      skip7
+	JE      skip8
 	VMOVUPS (DX)(DI*4), Z1
 	VADDPS  Z1, Z0, Z0
 
-skip7:
+skip8:
 	TESTQ   BX, BX
-	JE      skip8
+	JE      skip9
 	VMOVUPS Z0, (BX)(DI*4)
 
-skip8:
+skip9:
 	VMOVUPS     all42100000AMX<>+0(SB), Z1
 	VMULPS      Z0, Z0, Z2
 	VMINPS      Z1, Z2, Z1
@@ -3241,26 +3241,26 @@ skip8:
 	VMOVUPS     Z1, (AX)(DI*4)
 	ADDQ        $0x10, DI
 	SUBQ        $0x10, SI
-	JGE         loop4
+	JGE         loop5
 
-tail5:
+tail6:
 	ADDQ      $0x10, SI
-	JE        done6
+	JE        done7
 	MOVQ      $0xffffffffffffffff, R8
 	BZHIQ     SI, R8, R8
 	KMOVD     R8, K1
 	VMOVUPS.Z (CX)(DI*4), K1, Z0
 	TESTQ     DX, DX
-	JE        skip9
+	JE        skip10
 	VMOVUPS.Z (DX)(DI*4), K1, Z1
 	VADDPS    Z1, Z0, Z0
 
-skip9:
+skip10:
 	TESTQ   BX, BX
-	JE      skip10
+	JE      skip11
 	VMOVUPS Z0, K1, (BX)(DI*4)
 
-skip10:
+skip11:
 	VMOVUPS     all42100000AMX<>+0(SB), Z1
 	VMULPS      Z0, Z0, Z2
 	VMINPS      Z1, Z2, Z1
@@ -3282,7 +3282,7 @@ skip10:
 	VMULPS      Z0, Z1, Z1
 	VMOVUPS     Z1, K1, (AX)(DI*4)
 
-done6:
+done7:
 	VZEROUPPER
 	RET
 
