@@ -37,14 +37,14 @@ var (
 
 func init() { tidyAfterCollection() }
 
-// tidyAfterCollection lets go, after each garbage collection, of what has not been used since the one before the last.
+// tidyAfterCollection lets go, after each garbage collection, of what has not been used since the one before.
 func tidyAfterCollection() {
 	// The next collection finds this unreachable.
 	runtime.SetFinalizer(new([16]byte), func(*[16]byte) {
 		now := collected.Add(1)
 		for i := range shelves32 {
-			shelves32[i].tidy(now - 2)
-			shelves64[i].tidy(now - 2)
+			shelves32[i].tidy(now - 1)
+			shelves64[i].tidy(now - 1)
 		}
 		tidyAfterCollection()
 	})
@@ -82,11 +82,13 @@ func shelfOf[T Float](class int) *shelf[T] {
 }
 
 // Borrow returns n elements of any value. Made anew, large and short-lived slices would be cleared each time, and wait for the garbage
-// collector; what is given back is used again.
+// collector; what is given back is used again, also for what is up to a third shorter, as the rows of batches differ.
 func Borrow[T Float](n int) []T {
 	c, room := class(n)
-	if x, ok := shelfOf[T](c).take(); ok {
-		return x[:n]
+	for c, more := c, room; more <= room+room/2; c, more = class(more + 1) {
+		if x, ok := shelfOf[T](c).take(); ok {
+			return x[:n]
+		}
 	}
 	return make([]T, n, room)
 }
