@@ -2,6 +2,7 @@ package layers
 
 import (
 	"reflect"
+	"runtime"
 	"sync"
 
 	"github.com/ekphrasis-ml/ekphrasis/internal/kernel"
@@ -16,19 +17,26 @@ import (
 // that it is needed on. The results keep their bits, and take less time.
 // Weights that are read from a mapped file leave memory then. As long as a
 // weight is frozen, a change of its elements must be told to [Changed]; once it is
-// trained, what was kept of it is dropped.
+// trained, what was kept of it is dropped. What was kept before is made anew.
 func Pack(model any) {
+	dropped := false
 	w := walk{module: func(module any) {
 		switch l := module.(type) {
 		case *Linear:
+			dropped = l.panels.some() || dropped
 			l.panels = &panels{}
 		case *Conv1D:
+			dropped = l.panels.some() || dropped
 			l.panels = &panels{}
 		case *Embedding:
+			dropped = l.head.packed() || dropped
 			l.head = &PackedHead{weight: l.Weight}
 		}
 	}}
 	w.value(reflect.ValueOf(model), "")
+	if dropped {
+		runtime.GC() // it lies beside the heap, which alone would not soon be collected
+	}
 }
 
 // Changed tells the layers of a model that frozen weights have other elements
@@ -61,6 +69,16 @@ func (p *panels) fresh() *panels {
 type panels struct {
 	mu    sync.Mutex
 	sides [2]side // of the forward and of the backward pass
+}
+
+// some reports whether anything is kept.
+func (p *panels) some() bool {
+	if p == nil {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.sides[0].packed != nil || p.sides[1].packed != nil
 }
 
 // side is a weight as the right operand of one of a layer's products.
