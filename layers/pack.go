@@ -57,6 +57,28 @@ func Changed(model any) {
 	w.value(reflect.ValueOf(model), "")
 }
 
+// forgetTrained drops what is kept of weights that are trained: they were
+// frozen for a while, and will have other elements.
+func forgetTrained(model any) {
+	w := walk{module: func(module any) {
+		switch l := module.(type) {
+		case *Linear:
+			if l.Weight.RequiresGrad() {
+				l.panels = l.panels.fresh()
+			}
+		case *Conv1D:
+			if l.Weight.RequiresGrad() {
+				l.panels = l.panels.fresh()
+			}
+		case *Embedding:
+			if l.head != nil && l.Weight.RequiresGrad() {
+				l.head = &PackedHead{weight: l.Weight}
+			}
+		}
+	}}
+	w.value(reflect.ValueOf(model), "")
+}
+
 // fresh has nothing, but is nil where nothing is to be kept.
 func (p *panels) fresh() *panels {
 	if p == nil {
