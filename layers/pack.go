@@ -18,73 +18,39 @@ import (
 // Weights that are read from a mapped file leave memory then. As long as a
 // weight is frozen, a change of its elements must be told to [Changed]; once it is
 // trained, what was kept of it is dropped. What was kept before is made anew.
-func Pack(model any) {
+func Pack(model any) { renew(model, true) }
+
+// Changed tells the layers of a model that frozen weights have other elements
+// than before: what they keep of them since [Pack] is made anew.
+func Changed(model any) { renew(model, false) }
+
+// renew lets go of what layers keep, and lets them keep it anew: those that did
+// before, or all.
+func renew(model any, all bool) {
 	dropped := false
+	renewPanels := func(p **panels) {
+		dropped = (*p).some() || dropped
+		if all || *p != nil {
+			*p = &panels{}
+		}
+	}
 	w := walk{module: func(module any) {
 		switch l := module.(type) {
 		case *Linear:
-			dropped = l.panels.some() || dropped
-			l.panels = &panels{}
+			renewPanels(&l.panels)
 		case *Conv1D:
-			dropped = l.panels.some() || dropped
-			l.panels = &panels{}
+			renewPanels(&l.panels)
 		case *Embedding:
 			dropped = l.head.packed() || dropped
-			l.head = &PackedHead{weight: l.Weight}
+			if all || l.head != nil {
+				l.head = &PackedHead{weight: l.Weight}
+			}
 		}
 	}}
 	w.value(reflect.ValueOf(model), "")
 	if dropped {
 		runtime.GC() // it lies beside the heap, which alone would not soon be collected
 	}
-}
-
-// Changed tells the layers of a model that frozen weights have other elements
-// than before: what they keep of them since [Pack] is made anew.
-func Changed(model any) {
-	w := walk{module: func(module any) {
-		switch l := module.(type) {
-		case *Linear:
-			l.panels = l.panels.fresh()
-		case *Conv1D:
-			l.panels = l.panels.fresh()
-		case *Embedding:
-			if l.head != nil {
-				l.head = &PackedHead{weight: l.Weight}
-			}
-		}
-	}}
-	w.value(reflect.ValueOf(model), "")
-}
-
-// forgetTrained drops what is kept of weights that are trained: they were
-// frozen for a while, and will have other elements.
-func forgetTrained(model any) {
-	w := walk{module: func(module any) {
-		switch l := module.(type) {
-		case *Linear:
-			if l.Weight.RequiresGrad() {
-				l.panels = l.panels.fresh()
-			}
-		case *Conv1D:
-			if l.Weight.RequiresGrad() {
-				l.panels = l.panels.fresh()
-			}
-		case *Embedding:
-			if l.head != nil && l.Weight.RequiresGrad() {
-				l.head = &PackedHead{weight: l.Weight}
-			}
-		}
-	}}
-	w.value(reflect.ValueOf(model), "")
-}
-
-// fresh has nothing, but is nil where nothing is to be kept.
-func (p *panels) fresh() *panels {
-	if p == nil {
-		return nil
-	}
-	return &panels{}
 }
 
 // panels are what is kept of a weight.
@@ -111,6 +77,27 @@ type side struct {
 	packed   *kernel.Packed // nil: not yet, or it is of no use
 }
 
+// frozen returns a weight of which something may be kept; otherwise, as when it
+// is trained, it returns nil, and nothing is kept of it any more.
+func (p *panels) frozen(w mat.Tensor) *mat.Dense[float32] {
+	m, ok := w.Value().(*mat.Dense[float32])
+	if !ok || m.Size() == 0 || w.RequiresGrad() {
+		p.sides = [2]side{}
+		return nil
+	}
+	return m
+}
+
+// passBy is for a product that is made of the weight itself: it must be known
+// of a weight that is trained, which may be frozen again later.
+func (p *panels) passBy(w mat.Tensor) {
+	if p != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.frozen(w)
+	}
+}
+
 // of returns the weight w, transposed or not, for one of the passes; nil if
 // the product is to be made of w itself.
 func (p *panels) of(w mat.Tensor, backward, transposed, bfloat16 bool) *kernel.Packed {
@@ -123,9 +110,8 @@ func (p *panels) of(w mat.Tensor, backward, transposed, bfloat16 bool) *kernel.P
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	m, ok := w.Value().(*mat.Dense[float32])
-	if !ok || m.Size() == 0 || w.RequiresGrad() {
-		*s = side{}
+	m := p.frozen(w)
+	if m == nil {
 		return nil
 	}
 	data := mat.Data[float32](m)

@@ -86,3 +86,53 @@ func TestPackedLayersComputeTheSameBits(t *testing.T) {
 		}
 	}
 }
+
+// What is kept of a weight from before it was trained is not used once it is frozen again, even if its layer took another way meanwhile.
+func TestNothingIsKeptOfAWeightFromBeforeItWasTrained(t *testing.T) {
+	const dim, looked, rows = 64, 40, 40
+	source, query := layers.OffsetsOf(looked, looked), layers.OffsetsOf(1, 2)
+	ones := func(rows int, grad bool) *mat.Dense[float32] {
+		return mat.NewDense[float32](mat.WithShape(rows, dim), mat.WithBacking(slices.Repeat([]float32{1}, rows*dim)), mat.WithGrad(grad))
+	}
+	for _, way := range []string{"cross-attention", "no gradient for what is below"} {
+		for _, precision := range []layers.Precision{layers.Float32, layers.BFloat16} {
+			l := layers.NewConv1D[float32](dim, 2*dim)
+			layers.SetPrecision(l, precision)
+			layers.Pack(l)
+			frozen := func() (y, dx []float32) {
+				l.Weight.SetRequiresGrad(false)
+				l.Bias.SetRequiresGrad(false)
+				in := ones(rows, true)
+				out := l.Forward(in, layers.Identity)
+				out.AccGrad(mat.NewDense[float32](mat.WithShape(out.Shape()...), mat.WithBacking(slices.Repeat([]float32{1}, out.Size()))))
+				if err := ag.Backward(out); err != nil {
+					t.Fatal(err)
+				}
+				return slices.Clone(mat.Data[float32](out.Value())), slices.Clone(mat.Data[float32](in.Grad().(mat.Matrix)))
+			}
+			for range 3 {
+				frozen()
+			}
+			l.Weight.SetRequiresGrad(true)
+			var out mat.Tensor
+			if way == "cross-attention" {
+				out = layers.CrossAttention(layers.Columns{X: ones(query.Rows(), false)}, ones(source.Rows(), false), l, layers.AttentionOptions{
+					NumHeads: 2, Dim: dim, Query: query.Spans(), Source: source.Spans(),
+				})
+			} else {
+				out = l.Forward(ones(rows, false), layers.Identity)
+			}
+			out.AccGrad(ones(out.Size()/dim, false).Reshape(out.Shape()...).(mat.Tensor))
+			if err := ag.Backward(out); err != nil {
+				t.Fatal(err)
+			}
+			w := mat.Data[float32](l.Weight.Value())
+			for i := range w {
+				w[i] = 0.5
+			}
+			if y, dx := frozen(); y[0] != dim/2 || dx[0] != dim {
+				t.Errorf("%s, %v: the frozen layer gives %v and the gradient %v, want %v and %v", way, precision, y[0], dx[0], dim/2, dim)
+			}
+		}
+	}
+}

@@ -276,9 +276,6 @@ func WithoutGradients(model any, f func() error) error {
 		for _, p := range trained {
 			p.SetRequiresGrad(true)
 		}
-		if len(trained) > 0 {
-			forgetTrained(model)
-		}
 	}()
 	return f()
 }
