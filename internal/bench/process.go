@@ -216,7 +216,17 @@ type others struct {
 
 type starter func(first answer) (side, error)
 
-// takeTurns runs both sides once, which is not counted, and then a number of
+// uncounted is how many times each side runs before it counts: until what is
+// kept for all later times is there. Of fine-tuning that are an encoder's
+// states after the first, and ours, frozen weights after the third.
+func (r row) uncounted() int {
+	if r.job.Kind == "finetune" {
+		return 3
+	}
+	return 1
+}
+
+// takeTurns runs both sides, which is not counted at first, and then a number of
 // times in turn. Answers that differ are an error.
 func takeTurns(r row, repeats int, ours side, o others) (m measured, err error) {
 	m.row = r
@@ -250,12 +260,13 @@ func takeTurns(r row, repeats int, ours side, o others) (m measured, err error) 
 			m.peer.off, _ = distance(theirs, truth)
 		}
 	}
-	for range repeats {
-		if a, err = m.ours.run(r, ours, true); err != nil {
+	for i := 1; i < r.uncounted()+repeats; i++ {
+		counts := i >= r.uncounted()
+		if a, err = m.ours.run(r, ours, counts); err != nil {
 			return m, err
 		}
 		if peer != nil {
-			if _, err := m.compare(a, peer, true); err != nil {
+			if _, err := m.compare(a, peer, counts); err != nil {
 				return m, err
 			}
 		}
