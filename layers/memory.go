@@ -47,15 +47,13 @@ func drop(x mat.Tensor) {
 	}
 }
 
-// DropGradients forgets the gradients of parameters, which are kept by nobody
-// else, so that their memory can be used for others.
-func DropGradients[P mat.Tensor](parameters ...P) {
-	for _, p := range parameters {
-		if p.HasGrad() {
-			g := p.Grad()
-			p.ZeroGrad()
-			drop(g)
-		}
+// DropGradient forgets the gradient of a parameter, which is kept by nobody
+// else, so that its memory can be used for others.
+func DropGradient(p mat.Tensor) {
+	if p.HasGrad() {
+		g := p.Grad()
+		p.ZeroGrad()
+		drop(g)
 	}
 }
 

@@ -233,9 +233,8 @@ func (t *Trainer[B]) update(parts []B) error {
 	}
 	random := t.random.Derive(uint64(t.step))
 	for _, p := range t.params {
-		layers.DropGradients(p.Value)
+		layers.DropGradient(p.Value)
 	}
-	t.Optimizer.ZeroGrad()
 	var sums gradientSums
 	for _, b := range parts {
 		loss, err := t.backward(b, s.Labels, random)

@@ -117,8 +117,8 @@ const aheadBytes = 5 * 64
 
 // tilePanels multiplies panels of bfloat16: 32 rows of C at a time, in four tiles. Both operands come from the second-level cache, and a tile that
 // has to be waited for holds up those after it. So the lines of the next step are fetched into the first-level cache, some between any two
-// instructions of tiles, which is of use by itself (see pad) and takes its place; all at once they hold up the tiles. Six tiles of C, 48 rows, leave but two tiles for operands, which
-// are then loaded more often for a product.
+// instructions of tiles, where they also do what pad does; all at once they hold up the tiles. Six tiles of C, 48 rows, leave but two tiles for
+// operands, which are then loaded more often for a product.
 func (g *isa) tilePanels() {
 	g.function("tilePanels", "(a, b *byte, steps int, c *float32, ldc, rows int, accumulate bool, ahead *byte)",
 		`multiplies panels of A, of 32 rows, by one panel of B, to 32 columns of c: so many rows, and more to a
