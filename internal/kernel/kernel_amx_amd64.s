@@ -749,13 +749,14 @@ done:
 	RET
 
 // func dotPanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·dotPanelsAMX(SB), NOSPLIT, $0-64
 	MOVQ a+0(FP), R8
 	MOVQ c+24(FP), R10
 	MOVQ ldc+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ rows+40(FP), R12
+	MOVQ ahead+56(FP), R14
 
 panel:
 	MOVQ $0x00000000, R9
@@ -810,11 +811,36 @@ load:
 	ADDQ    R11, SI
 
 start:
-	MOVQ R9, SI
-	SHLQ $0x09, SI
-	ADDQ R8, SI
-	MOVQ b+8(FP), DI
-	MOVQ steps+16(FP), CX
+	LEAQ       (R10)(R11*8), SI
+	PREFETCHT0 (SI)
+	PREFETCHT0 64(SI)
+	ADDQ       R11, SI
+	PREFETCHT0 (SI)
+	PREFETCHT0 64(SI)
+	ADDQ       R11, SI
+	PREFETCHT0 (SI)
+	PREFETCHT0 64(SI)
+	ADDQ       R11, SI
+	PREFETCHT0 (SI)
+	PREFETCHT0 64(SI)
+	ADDQ       R11, SI
+	PREFETCHT0 (SI)
+	PREFETCHT0 64(SI)
+	ADDQ       R11, SI
+	PREFETCHT0 (SI)
+	PREFETCHT0 64(SI)
+	ADDQ       R11, SI
+	PREFETCHT0 (SI)
+	PREFETCHT0 64(SI)
+	ADDQ       R11, SI
+	PREFETCHT0 (SI)
+	PREFETCHT0 64(SI)
+	ADDQ       R11, SI
+	MOVQ       R9, SI
+	SHLQ       $0x09, SI
+	ADDQ       R8, SI
+	MOVQ       b+8(FP), DI
+	MOVQ       steps+16(FP), CX
 
 step:
 	VMOVUPS      (DI), Z16
@@ -923,6 +949,7 @@ step:
 	BYTE         $0x40
 	BYTE         $0x52
 	BYTE         $0xfb
+	PREFETCHT1   (R14)
 	VMOVUPS      64(DI), Z16
 	VMOVUPS      1088(DI), Z17
 	VPBROADCASTD 4(SI), Z18
@@ -1347,6 +1374,7 @@ step:
 	BYTE         $0x40
 	BYTE         $0x52
 	BYTE         $0xfb
+	PREFETCHT1   64(R14)
 	VMOVUPS      320(DI), Z16
 	VMOVUPS      1344(DI), Z17
 	VPBROADCASTD 20(SI), Z18
@@ -1771,6 +1799,7 @@ step:
 	BYTE         $0x40
 	BYTE         $0x52
 	BYTE         $0xfb
+	PREFETCHT1   128(R14)
 	VMOVUPS      576(DI), Z16
 	VMOVUPS      1600(DI), Z17
 	VPBROADCASTD 36(SI), Z18
@@ -2195,6 +2224,7 @@ step:
 	BYTE         $0x40
 	BYTE         $0x52
 	BYTE         $0xfb
+	PREFETCHT1   192(R14)
 	VMOVUPS      832(DI), Z16
 	VMOVUPS      1856(DI), Z17
 	VPBROADCASTD 52(SI), Z18
@@ -2513,6 +2543,7 @@ step:
 	BYTE         $0x40
 	BYTE         $0x52
 	BYTE         $0xfb
+	ADDQ         $0x00000100, R14
 	ADDQ         $0x00000800, SI
 	ADDQ         $0x00000800, DI
 	DECQ         CX

@@ -252,10 +252,14 @@ func dotBF16(c, a, b uint8) {
 		0x52, 0xc0|(c&7)<<3|b&7)
 }
 
-// dotPanels does on AVX-512's bfloat16 what tilePanels does on tiles, eight rows of C at a time.
+// dotAheadBytes are fetched in each step of eight rows: all of a panel of B in 64 rows.
+const dotAheadBytes = 4 * 64
+
+// dotPanels does on AVX-512's bfloat16 what tilePanels does on tiles, eight rows of C at a time. Operands that are in the second-level cache
+// are there in time.
 func (g *isa) dotPanels() {
 	g.function("dotPanels", "(a, b *byte, steps int, c *float32, ldc, rows int, accumulate bool, ahead *byte)",
-		"is tilePanels with dot products of pairs in place of tiles. It fetches nothing ahead.")
+		"is tilePanels with dot products of pairs in place of tiles. It also fetches the next eight rows of c.")
 	load := func(name string, r reg.Register) { Load(Param(name), r) }
 	const rows = 8 // at a time
 	load("a", reg.R8)
@@ -263,6 +267,7 @@ func (g *isa) dotPanels() {
 	load("ldc", reg.R11)
 	SHLQ(U8(2), reg.R11)
 	load("rows", reg.R12)
+	load("ahead", reg.R14)
 	Label("panel")
 	MOVQ(U32(0), reg.R9) // of 4 groups of rows: two in each tile
 	Label("group")
@@ -281,6 +286,12 @@ func (g *isa) dotPanels() {
 		ADDQ(reg.R11, reg.RSI)
 	}
 	Label("start")
+	LEAQ(Mem{Base: reg.R10, Index: reg.R11, Scale: rows}, reg.RSI)
+	for range rows {
+		PREFETCHT0(Mem{Base: reg.RSI})
+		PREFETCHT0(Mem{Base: reg.RSI, Disp: 64})
+		ADDQ(reg.R11, reg.RSI)
+	}
 	MOVQ(reg.R9, reg.RSI)
 	SHLQ(U8(9), reg.RSI) // 8 rows of 64 bytes
 	ADDQ(reg.R8, reg.RSI)
@@ -296,7 +307,11 @@ func (g *isa) dotPanels() {
 			dotBF16(uint8(2*i), 16, uint8(x))
 			dotBF16(uint8(2*i+1), 17, uint8(x))
 		}
+		if p%4 == 0 {
+			PREFETCHT1(Mem{Base: reg.R14, Disp: dotAheadBytes / 16 * p})
+		}
 	}
+	ADDQ(U32(dotAheadBytes), reg.R14)
 	ADDQ(U32(highBytes), reg.RSI)
 	ADDQ(U32(highBytes), reg.RDI)
 	DECQ(reg.RCX)
