@@ -120,7 +120,9 @@ func (m *Model) SetDropout(p float64) {
 // Hold brings the weights that decoding with a cache reads for every token
 // into the order in which it reads them, in the given precision, as
 // [layers.Conv1D.Hold] does. A loss takes them as they are then held, and so
-// does what is saved. The model can then no longer be trained.
+// does what is saved. The weights that make keys and values, which are needed
+// once for each input, are kept as [layers.Pack] keeps them. The model can then
+// no longer be trained.
 func (m *Model) Hold(p layers.Precision) {
 	// The head is the largest: the first, it is in memory in both orders before the others are.
 	if m.LMHead != nil {
@@ -134,6 +136,7 @@ func (m *Model) Hold(p layers.Precision) {
 		if b.CrossAttention != nil {
 			b.CrossAttention.QAttn.Hold(p)
 			b.CrossAttention.CProj.Hold(p)
+			layers.Pack(b.CrossAttention.CAttn)
 		}
 		b.MLP.CFC.Hold(p)
 		b.MLP.CProj.Hold(p)
