@@ -80,7 +80,7 @@ var avx512 = simd{
 		{heldInt241AVX512, heldInt242AVX512, heldInt243AVX512, heldInt244AVX512, heldInt245AVX512, heldInt246AVX512, heldInt247AVX512, heldInt248AVX512},
 	},
 	heldInt8:         []int8Kernel{heldInt81AVX2},
-	ahead:            [heldFormats]int{256, 256, 256, 256},
+	ahead:            [heldFormats]int{256, 2048, 256, 256},
 	largestBits:      largestBitsAVX512,
 	roundPairs:       roundPairsAVX512,
 	quantize:         quantizeAVX512,
