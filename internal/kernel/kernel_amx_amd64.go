@@ -10,7 +10,7 @@ package kernel
 //go:noescape
 func tilePanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte)
 
-// dotPanelsAMX is tilePanels with dot products of pairs in place of tiles. It also fetches the next eight rows of c.
+// dotPanelsAMX is tilePanels with dot products of pairs in place of tiles.
 //
 //go:noescape
 func dotPanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte)

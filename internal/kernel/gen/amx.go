@@ -256,10 +256,10 @@ func dotBF16(c, a, b uint8) {
 const dotAheadBytes = 4 * 64
 
 // dotPanels does on AVX-512's bfloat16 what tilePanels does on tiles, eight rows of C at a time. Operands that are in the second-level cache
-// are there in time.
+// are there in time; rows of C, which lie far apart, are fetched shortly before they are needed.
 func (g *isa) dotPanels() {
 	g.function("dotPanels", "(a, b *byte, steps int, c *float32, ldc, rows int, accumulate bool, ahead *byte)",
-		"is tilePanels with dot products of pairs in place of tiles. It also fetches the next eight rows of c.")
+		"is tilePanels with dot products of pairs in place of tiles.")
 	load := func(name string, r reg.Register) { Load(Param(name), r) }
 	const rows = 8 // at a time
 	load("a", reg.R8)
@@ -277,8 +277,10 @@ func (g *isa) dotPanels() {
 	for i := range 2 * rows {
 		VPXORD(zmm[i], zmm[i], zmm[i])
 	}
+	MOVQ(reg.R10, reg.RBX) // rows of C to be fetched: these
 	JMP(LabelRef("start"))
 	Label("load")
+	LEAQ(Mem{Base: reg.R10, Index: reg.R11, Scale: rows}, reg.RBX) // or the next
 	MOVQ(reg.R10, reg.RSI)
 	for i := range rows {
 		VMOVUPS(Mem{Base: reg.RSI}, zmm[2*i])
@@ -286,18 +288,20 @@ func (g *isa) dotPanels() {
 		ADDQ(reg.R11, reg.RSI)
 	}
 	Label("start")
-	LEAQ(Mem{Base: reg.R10, Index: reg.R11, Scale: rows}, reg.RSI)
-	for range rows {
-		PREFETCHT0(Mem{Base: reg.RSI})
-		PREFETCHT0(Mem{Base: reg.RSI, Disp: 64})
-		ADDQ(reg.R11, reg.RSI)
-	}
 	MOVQ(reg.R9, reg.RSI)
 	SHLQ(U8(9), reg.RSI) // 8 rows of 64 bytes
 	ADDQ(reg.R8, reg.RSI)
 	load("b", reg.RDI)
 	load("steps", reg.RCX)
 	Label("step")
+	CMPQ(reg.RCX, U8(2))
+	JNE(LabelRef("dots"))
+	for range rows {
+		PREFETCHT0(Mem{Base: reg.RBX})
+		PREFETCHT0(Mem{Base: reg.RBX, Disp: 64})
+		ADDQ(reg.R11, reg.RBX)
+	}
+	Label("dots")
 	for p := range 16 {
 		VMOVUPS(Mem{Base: reg.RDI, Disp: 64 * p}, reg.Z16)
 		VMOVUPS(Mem{Base: reg.RDI, Disp: tileBytes + 64*p}, reg.Z17)
