@@ -319,7 +319,7 @@ type stretch struct {
 
 func newRoundedRows(panels, k int) roundedRows {
 	r := roundedRows{memory: bfloat16Panels.newPanels(panels*roundLanes, k)}
-	eachDepth(k, roundStep, func(steps span) {
+	eachDepth(k, panelDepth, roundStep, func(steps span) {
 		p := panelSet{panelFormat: bfloat16Panels, deep: divide(steps.len(), roundStep)}
 		at := panels * steps.lo / roundStep * roundBytes
 		p.x = r.memory.x[at:][:panels*p.size()]

@@ -119,7 +119,7 @@ func (g *product[T]) plain() {
 			}
 		}
 		g.finish(0, g.m, 0, g.n)
-	case g.m <= fewPanels*g.rows:
+	case g.b.side && g.m <= fewPanels*g.rows:
 		g.few()
 	default:
 		g.many()
@@ -149,33 +149,24 @@ type operand[T Float] struct {
 }
 
 const (
-	depth      = 256     // steps that a tile does before it puts C back; a panel of B that deep stays in the first-level cache
-	maxDepth   = 4096    // steps packed at a time
-	maxPacked  = 1 << 22 // elements of an operand packed at a time, about
-	fewPanels  = 4       // panels of A for which packing all of B does not pay
-	blockRows  = 16      // panels of A in a block of C, which with its panels of A stays in the second-level cache
-	blockCols  = 8       // panels of B in it
+	fewPanels  = 4       // panels of A for which packing B does not pay if its lanes lie side by side
 	serialWork = 1 << 19 // multiplications not worth a second goroutine
 )
 
-// few multiplies when op(A) has so few rows that B is better read once, not packed, written out and read again.
+// few multiplies when op(A) has so few rows that B, with lanes side by side, is better read where it is.
 func (g *product[T]) few() {
 	a := borrow[T](roundUp(g.m, g.rows) * g.k)
 	defer a.giveBack()
 	packAll(a.x, g.a, g.rows, g.m, g.k)
 	Parallel(divide(g.n, g.cols), 1+serialWork/(g.m*g.cols*g.k), func(lo, hi int) {
 		cols := span{lo * g.cols, min(hi*g.cols, g.n)}
-		if g.b.side {
-			g.fewSide(a.x, cols)
-		} else {
-			g.fewApart(a.x, cols)
-		}
+		g.fewColumns(a.x, cols)
 		g.finish(0, g.m, cols.lo, cols.hi)
 	})
 }
 
-// fewSide reads B where it is, some rows of it at a time, which the processor fetches as so many streams. C stays in the cache.
-func (g *product[T]) fewSide(a []T, cols span) {
+// fewColumns reads some rows of B at a time, which the processor fetches as so many streams. C stays in the cache.
+func (g *product[T]) fewColumns(a []T, cols span) {
 	const step = 16
 	edge := borrow[T](step * g.cols)
 	defer edge.giveBack()
@@ -193,20 +184,6 @@ func (g *product[T]) fewSide(a []T, cols span) {
 	}
 }
 
-// fewApart packs one panel of B at a time, which stays in the cache.
-func (g *product[T]) fewApart(a []T, cols span) {
-	panel := borrow[T](depth * g.cols)
-	defer panel.giveBack()
-	for j := cols.lo; j < cols.hi; j += g.cols {
-		width := min(g.cols, cols.hi-j)
-		for p := 0; p < g.k; p += depth {
-			steps := min(depth, g.k-p)
-			g.b.pack(panel.x, g.cols, span{j, j + width}, p, steps, span{0, steps})
-			g.column(a, panel.x, g.cols, j, width, p, steps)
-		}
-	}
-}
-
 // column multiplies all of packed A by some steps of some columns of B.
 func (g *product[T]) column(a, b []T, ldb, j, width, p, steps int) {
 	for i := 0; i < g.m; i += g.rows {
@@ -214,87 +191,9 @@ func (g *product[T]) column(a, b []T, ldb, j, width, p, steps int) {
 	}
 }
 
-// many multiplies in blocks of C. The steps and the columns, and then the rows, are divided so that what is packed is bounded.
-func (g *product[T]) many() {
-	steps := min(g.k, maxDepth)
-	cols := roundUp(min(g.n, maxPacked/steps), g.cols)
-	rows := roundUp(min(g.m, maxPacked/steps), g.rows)
-	packedA := borrow[T](rows * steps)
-	defer packedA.giveBack()
-	var packedB scratch[T]
-	if g.packed == nil {
-		packedB = borrow[T](cols * steps)
-		defer packedB.giveBack()
-	}
-	for p := 0; p < g.k; p += steps {
-		to := min(p+steps, g.k)
-		for j := 0; j < g.n; j += cols {
-			b := packedB.x
-			if g.packed != nil {
-				b = any(g.packed.data).([]T)[roundUp(g.n, g.cols)*p+j*(to-p):]
-			}
-			for i := 0; i < g.m; i += rows {
-				g.part(span{i, min(i+rows, g.m)}, span{j, min(j+cols, g.n)}, span{p, to}, packedA.x, b, i == 0 && g.packed == nil)
-			}
-		}
-	}
-}
-
 type span struct{ lo, hi int }
 
 func (s span) len() int { return s.hi - s.lo }
-
-// part adds the product over some steps to some rows and columns of C: first all is packed, B only when asked, then the blocks
-// of C are computed.
-func (g *product[T]) part(rows, cols, steps span, packedA, packedB []T, packB bool) {
-	k := steps.len()
-	taskA, taskB := g.a.packTasks(rows.len(), k, g.rows), g.b.packTasks(cols.len(), k, g.cols)
-	tasksA, tasksB := taskA.count(), 0
-	if packB {
-		tasksB = taskB.count()
-	}
-	panelsA, panelsB := divide(rows.len(), g.rows), divide(cols.len(), g.cols)
-	high, wide := blockRows, blockCols
-	for want := 3 * Threads(); divide(panelsA, high)*divide(panelsB, wide) < want && high*wide > 4; {
-		if high*g.rows >= wide*g.cols {
-			high = divide(high, 2)
-		} else {
-			wide = divide(wide, 2)
-		}
-	}
-	high, wide = divide(panelsA, divide(panelsA, high)), divide(panelsB, divide(panelsB, wide))
-	down, across := divide(panelsA, high), divide(panelsB, wide)
-
-	var packing latch
-	packing.add(tasksA + tasksB)
-	task := func(t int) {
-		switch {
-		case t < tasksA:
-			g.a.packTask(packedA, g.rows, rows, steps, taskA, t)
-			packing.done()
-		case t < tasksA+tasksB:
-			g.b.packTask(packedB, g.cols, cols, steps, taskB, t-tasksA)
-			packing.done()
-		default:
-			packing.wait()
-			block := t - tasksA - tasksB
-			i, j := block/across*high*g.rows, block%across*wide*g.cols
-			height, width := min(high*g.rows, rows.len()-i), min(wide*g.cols, cols.len()-j)
-			multiplyPanels(height, width, k, packedA[i*k:], k, packedB[j*k:], k, g.c[(rows.lo+i)*g.ldc+cols.lo+j:], g.ldc, g.accumulate || steps.lo > 0)
-			if steps.hi == g.k {
-				g.finish(rows.lo+i, rows.lo+i+height, cols.lo+j, cols.lo+j+width)
-			}
-		}
-	}
-	tasks := tasksA + tasksB + down*across
-	if rows.len()*cols.len()*k < serialWork {
-		for t := range tasks {
-			task(t)
-		}
-		return
-	}
-	inOrder(tasks, task)
-}
 
 // finish applies the epilogue to the rows [i0, i1) and columns [j0, j1) of C.
 func (g *product[T]) finish(i0, i1, j0, j1 int) {
@@ -333,6 +232,7 @@ func (g *product[T]) finishFrom(x []T, ld, i0, i1, j0, j1 int) {
 // have stepsA and stepsB.
 func multiplyPanels[T Float](m, n, k int, a []T, stepsA int, b []T, stepsB int, c []T, ldc int, accumulate bool) {
 	rows, cols := tileShape[T]()
+	depth := depth(cols)
 	for p := 0; p < k; p += depth {
 		steps := min(depth, k-p)
 		for j := 0; j < n; j += cols {
@@ -351,12 +251,19 @@ func multiplyPanels[T Float](m, n, k int, a []T, stepsA int, b []T, stepsB int, 
 // multiplyPanel sets the m×n matrix c to the product of one packed panel and of b, whose n lanes lie side by side and fill whole panels.
 func multiplyPanel[T Float](m, n, k int, a []T, b operand[T], c []T, ldc int) {
 	rows, cols := tileShape[T]()
+	depth := depth(cols)
 	for p := 0; p < k; p += depth {
 		for j := 0; j < n; j += cols {
 			side := b.x[p*b.ld+j:]
 			tile(m, min(depth, k-p), a[p*rows:], side, b.ld, c[j:], ldc, cols, p > 0, side)
 		}
 	}
+}
+
+// packAll packs some lanes and steps, with all threads.
+func (o operand[T]) packAll(dst []T, width int, lanes, steps span) {
+	task := o.packTasks(lanes.len(), steps.len(), width)
+	inOrder(task.count(), func(i int) { o.packTask(dst, width, lanes, steps, task, i) })
 }
 
 // packTasks is how the packing of an operand is divided: into ranges of lanes, and of steps.

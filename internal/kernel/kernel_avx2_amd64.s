@@ -17,7 +17,7 @@ TEXT ·tile1AVX2(SB), NOSPLIT, $0-72
 	SHLQ       $0x02, BX
 	SHLQ       $0x02, DI
 	MOVQ       SI, DI
-	PREFETCHT0 (DI)
+	PREFETCHT1 (DI)
 	MOVB       accumulate+56(FP), DI
 	TESTB      DI, DI
 	JNE        load
@@ -158,9 +158,9 @@ TEXT ·tile2AVX2(SB), NOSPLIT, $0-72
 	SHLQ       $0x02, BX
 	SHLQ       $0x02, DI
 	MOVQ       SI, R9
-	PREFETCHT0 (R9)
+	PREFETCHT1 (R9)
 	ADDQ       DI, R9
-	PREFETCHT0 (R9)
+	PREFETCHT1 (R9)
 	MOVB       accumulate+56(FP), R9
 	TESTB      R9, R9
 	JNE        load
@@ -309,11 +309,11 @@ TEXT ·tile3AVX2(SB), NOSPLIT, $0-72
 	SHLQ       $0x02, BX
 	SHLQ       $0x02, DI
 	MOVQ       SI, R9
-	PREFETCHT0 (R9)
+	PREFETCHT1 (R9)
 	ADDQ       DI, R9
-	PREFETCHT0 (R9)
+	PREFETCHT1 (R9)
 	ADDQ       DI, R9
-	PREFETCHT0 (R9)
+	PREFETCHT1 (R9)
 	MOVB       accumulate+56(FP), R9
 	TESTB      R9, R9
 	JNE        load
@@ -488,13 +488,13 @@ TEXT ·tile4AVX2(SB), NOSPLIT, $0-72
 	SHLQ       $0x02, BX
 	SHLQ       $0x02, DI
 	MOVQ       SI, R9
-	PREFETCHT0 (R9)
+	PREFETCHT1 (R9)
 	ADDQ       DI, R9
-	PREFETCHT0 (R9)
+	PREFETCHT1 (R9)
 	ADDQ       DI, R9
-	PREFETCHT0 (R9)
+	PREFETCHT1 (R9)
 	ADDQ       DI, R9
-	PREFETCHT0 (R9)
+	PREFETCHT1 (R9)
 	MOVB       accumulate+56(FP), R9
 	TESTB      R9, R9
 	JNE        load
@@ -695,15 +695,15 @@ TEXT ·tile5AVX2(SB), NOSPLIT, $0-72
 	SHLQ       $0x02, BX
 	SHLQ       $0x02, DI
 	MOVQ       SI, R9
-	PREFETCHT0 (R9)
+	PREFETCHT1 (R9)
 	ADDQ       DI, R9
-	PREFETCHT0 (R9)
+	PREFETCHT1 (R9)
 	ADDQ       DI, R9
-	PREFETCHT0 (R9)
+	PREFETCHT1 (R9)
 	ADDQ       DI, R9
-	PREFETCHT0 (R9)
+	PREFETCHT1 (R9)
 	ADDQ       DI, R9
-	PREFETCHT0 (R9)
+	PREFETCHT1 (R9)
 	MOVB       accumulate+56(FP), R9
 	TESTB      R9, R9
 	JNE        load
@@ -930,17 +930,17 @@ TEXT ·tile6AVX2(SB), NOSPLIT, $0-72
 	SHLQ       $0x02, BX
 	SHLQ       $0x02, DI
 	MOVQ       SI, R9
-	PREFETCHT0 (R9)
+	PREFETCHT1 (R9)
 	ADDQ       DI, R9
-	PREFETCHT0 (R9)
+	PREFETCHT1 (R9)
 	ADDQ       DI, R9
-	PREFETCHT0 (R9)
+	PREFETCHT1 (R9)
 	ADDQ       DI, R9
-	PREFETCHT0 (R9)
+	PREFETCHT1 (R9)
 	ADDQ       DI, R9
-	PREFETCHT0 (R9)
+	PREFETCHT1 (R9)
 	ADDQ       DI, R9
-	PREFETCHT0 (R9)
+	PREFETCHT1 (R9)
 	MOVB       accumulate+56(FP), R9
 	TESTB      R9, R9
 	JNE        load

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync/atomic"
+	"unsafe"
 )
 
 // Packed is a matrix op(B) of float32 in the panels that products with many rows read. [Gemm] and [GemmBFloat16] make them anew for each
@@ -13,7 +14,7 @@ type Packed struct {
 	bfloat16 bool
 	cpu      *simd
 	b        operand[float32] // what it was made of, for rows that cannot be cut into digits
-	data     []float32        // panels of each stretch of up to maxDepth steps, one after the other
+	data     []float32        // panels of each stretch of up to depth steps, one after the other
 	format   *panelFormat     // of panels, nil if there are none
 	panels   []byte           // the same as data of up to panelDepth steps
 	memory   *block           // of panels
@@ -76,19 +77,17 @@ func pack(bfloat16, transB bool, k, n int, b []float32, ldb int, briefly bool) *
 func (p *Packed) copy(o operand[float32]) {
 	_, width := tileShape[float32]()
 	wide := roundUp(p.n, width)
-	p.data = make([]float32, wide*p.k)
-	for first := 0; first < p.k; first += maxDepth {
-		steps := span{first, min(first+maxDepth, p.k)}
-		task := o.packTasks(p.n, steps.len(), width)
-		inOrder(task.count(), func(i int) { o.packTask(p.data[wide*first:], width, span{0, p.n}, steps, task, i) })
-	}
+	var memory []byte
+	memory, p.memory = longLived.take(4 * wide * p.k)
+	p.data = unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(memory))), len(memory)/4)
+	eachDepth(p.k, depth(width), 4, func(steps span) { o.packAll(p.data[wide*steps.lo:], width, span{0, p.n}, steps) })
 }
 
 // cut reports whether there was a number that cannot be cut.
 func (p *Packed) cut(o operand[float32]) bool {
 	defer runtime.KeepAlive(p)
 	var wild atomic.Bool
-	eachDepth(p.k, p.format.steps, func(steps span) {
+	eachDepth(p.k, panelDepth, p.format.steps, func(steps span) {
 		Parallel(divide(p.n, p.format.lanes), 4, func(lo, hi int) {
 			m, giveBack := p.format.borrow()
 			defer giveBack()

@@ -60,17 +60,17 @@ func ahead(p *byte, n int) *byte { return (*byte)(unsafe.Add(unsafe.Pointer(p), 
 
 // multiply multiplies in the format.
 func (f *panelFormat) multiply(g *product[float32]) {
-	eachDepth(g.k, f.steps, func(steps span) {
+	eachDepth(g.k, panelDepth, f.steps, func(steps span) {
 		for i := 0; i < g.m; i += panelRows {
 			f.part(g, span{i, min(i+panelRows, g.m)}, steps)
 		}
 	})
 }
 
-// eachDepth calls f for stretches of steps, about equally long, at most panelDepth and a multiple of step.
-func eachDepth(k, step int, f func(steps span)) {
+// eachDepth calls f for stretches of steps, about equally long, at most so many and a multiple of step.
+func eachDepth(k, most, step int, f func(steps span)) {
 	for p := 0; p < k; {
-		n := roundUp(divide(k-p, divide(k-p, panelDepth)), step)
+		n := roundUp(divide(k-p, divide(k-p, most)), step)
 		steps := span{p, min(p+n, k)}
 		f(steps)
 		p = steps.hi

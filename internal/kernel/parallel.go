@@ -57,14 +57,21 @@ func inOrder(n int, f func(i int)) {
 // inRuns is inOrder but for the order: each goroutine goes through neighbours, those of its own share and then, from the end, what is left
 // of others'. Over many calls it is given the same share. next is what it will probably do next, -1 if that is not known.
 func inRuns(n int, f func(i, next int)) {
+	inRunsOf(n, false, func() (func(i, next int), func()) { return f, func() {} })
+}
+
+// inRunsOf is inRuns with a function for each goroutine, which begin makes, and another one that is called at the end. Alone: the caller does all.
+func inRunsOf(n int, alone bool, begin func() (f func(i, next int), end func())) {
 	workers := min(Threads(), n)
-	if workers < 2 {
+	if n > 0 && (alone || workers < 2) {
+		f, end := begin()
+		defer end()
 		for i := range n - 1 {
 			f(i, i+1)
 		}
-		if n > 0 {
-			f(n-1, -1)
-		}
+		f(n-1, -1)
+	}
+	if alone || workers < 2 {
 		return
 	}
 	shares := make([]share, workers)
@@ -72,6 +79,8 @@ func inRuns(n int, f func(i, next int)) {
 		shares[w].set(w*n/workers, (w+1)*n/workers)
 	}
 	together(workers, func(worker int) {
+		f, end := begin()
+		defer end()
 		for {
 			i, next := shares[worker].first()
 			if i < 0 {

@@ -34,7 +34,7 @@ func (g *isa) tile(rows int) {
 	MOVQ(c, row)
 	for i := range rows {
 		for j := 0; j < 2*g.lanes; j += 16 {
-			PREFETCHT0(at(row).Offset(4 * j))
+			PREFETCHT1(at(row).Offset(4 * j))
 		}
 		if i < rows-1 {
 			ADDQ(ldc, row)

@@ -1,0 +1,114 @@
+package kernel
+
+const (
+	blockRows = 256     // rows of A, of depth steps, that with a panel of B stay in the second-level cache
+	blockCols = 4       // panels of B that such a block is multiplied by at a time
+	maxPacked = 1 << 22 // elements of B packed at a time, about
+)
+
+// depth is the number of steps that a tile of so many columns does before it puts C back. Panels come from the second-level cache, which is
+// fast enough, and C is the more in the way the more often it comes and goes.
+func depth(cols int) int { return 24 * cols }
+
+// many multiplies some steps at a time, and blocks of rows: whoever takes one packs it, and it stays in the cache while panels of B pass by.
+func (g *product[T]) many() {
+	eachDepth(g.k, depth(g.cols), 4, func(steps span) {
+		blocks := divide(divide(g.m, g.rows), max(1, blockRows*depth(g.cols)/(g.rows*steps.len())))
+		if g.packed != nil {
+			g.blocks(blocks, span{0, g.n}, steps, any(g.packed.data).([]T)[roundUp(g.n, g.cols)*steps.lo:])
+			return
+		}
+		if blocks == 1 { // no panel of B is needed twice
+			g.blocks(blocks, span{0, g.n}, steps, nil)
+			return
+		}
+		width := roundUp(min(g.n, maxPacked/steps.len()), g.cols)
+		packed := borrow[T](width * steps.len())
+		defer packed.giveBack()
+		for j := 0; j < g.n; j += width {
+			cols := span{j, min(j+width, g.n)}
+			g.b.packAll(packed.x, g.cols, cols, steps)
+			g.blocks(blocks, cols, steps, packed.x)
+		}
+	})
+}
+
+// blocks adds the product over some steps to some columns of C. b are the panels of B, unless it is nil: then each is packed when it is needed.
+func (g *product[T]) blocks(blocks int, cols, steps span, b []T) {
+	panels, columns, k := divide(g.m, g.rows), divide(cols.len(), g.cols), steps.len()
+	wide := min(max(1, blocks*columns/(8*Threads())), blockCols)
+	groups := divide(columns, wide)
+	serial := g.m*cols.len()*k < serialWork
+	inRunsOf(blocks*groups, serial, func() (f func(i, next int), end func()) {
+		w := blockWorker[T]{product: g, cols: cols, steps: steps, left: borrow[T](divide(panels, blocks) * g.rows * k), right: b}
+		var panel scratch[T]
+		if b == nil {
+			panel = borrow[T](g.cols * k)
+			w.panel = panel.x
+		}
+		packed := -1
+		return func(i, next int) {
+				if block := i / groups; block != packed {
+					packed = block
+					w.pack(span{block * panels / blocks, (block + 1) * panels / blocks})
+				}
+				c := i % groups * wide
+				w.multiply(span{c, min(c+wide, columns)}, max(0, next)%groups*wide)
+			}, func() {
+				w.left.giveBack()
+				panel.giveBack()
+			}
+	})
+}
+
+// blockWorker is what one goroutine has for it.
+type blockWorker[T Float] struct {
+	*product[T]
+	cols, steps span
+	rows        span       // panels of A that it has packed
+	left        scratch[T] // these
+	right       []T        // panels of B, nil: it packs one at a time
+	panel       []T        // into this
+}
+
+// panelRows are the rows of a panel of A. They are divided evenly: a last panel of two rows would take as long as one of six.
+func (g *product[T]) panelRows(panel int) span {
+	panels := divide(g.m, g.rows)
+	return span{panel * g.m / panels, (panel + 1) * g.m / panels}
+}
+
+// pack packs panels of A.
+func (w *blockWorker[T]) pack(panels span) {
+	g, k := w.product, w.steps.len()
+	w.rows = panels
+	for p := panels.lo; p < panels.hi; p++ {
+		g.a.pack(w.left.x[(p-panels.lo)*g.rows*k:], g.rows, g.panelRows(p), w.steps.lo, k, span{0, k})
+	}
+}
+
+// multiply adds the product of what is packed and some panels of B. Meanwhile it fetches the next one, after the last that with number next.
+func (w *blockWorker[T]) multiply(panels span, next int) {
+	g, k := w.product, w.steps.len()
+	for p := panels.lo; p < panels.hi; p++ {
+		j := w.cols.lo + p*g.cols
+		width := min(g.cols, w.cols.hi-j)
+		b, ahead := w.panel, w.panel
+		if w.right != nil {
+			following := next
+			if p+1 < panels.hi {
+				following = p + 1
+			}
+			b, ahead = w.right[p*g.cols*k:], w.right[following*g.cols*k:]
+		} else {
+			g.b.pack(b, g.cols, span{j, j + width}, w.steps.lo, k, span{0, k})
+		}
+		for i := w.rows.lo; i < w.rows.hi; i++ {
+			rows := g.panelRows(i)
+			tile(rows.len(), k, w.left.x[(i-w.rows.lo)*g.rows*k:], b, g.cols, g.c[rows.lo*g.ldc+j:], g.ldc, width, g.accumulate || w.steps.lo > 0, ahead)
+			ahead = ahead[min(len(ahead)-1, 4*k):]
+		}
+	}
+	if w.steps.hi == g.k {
+		g.finish(g.panelRows(w.rows.lo).lo, g.panelRows(w.rows.hi-1).hi, w.cols.lo+panels.lo*g.cols, min(w.cols.lo+panels.hi*g.cols, w.cols.hi))
+	}
+}
