@@ -33,9 +33,7 @@ func crossAttention[T kernel.Float](q Columns, states mat.Tensor, keyValues *Con
 		return Attention(q, Columns{X: kv}, Columns{X: kv, From: o.Dim}, o)
 	}
 	keyValues.panels.passBy(keyValues.Weight)
-	if f.spec.BFloat16 || kernel.CutsFloat32() {
-		f.spec.Panels = o.States.of(f.spec.BFloat16, requiresGrad(f.Operands()...))
-	}
+	f.spec.Panels = o.States.of(f.spec.BFloat16, requiresGrad(f.Operands()...))
 	o.drop(&f.spec.Attention)
 	return Apply(f)
 }

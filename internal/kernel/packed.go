@@ -18,7 +18,7 @@ type Packed struct {
 	format   *panelFormat     // of panels, nil if there are none
 	panels   []byte           // the same as data of up to panelDepth steps
 	memory   *block           // of panels
-	back     func()           // of panels that are borrowed
+	back     func()           // of data or panels that are borrowed
 }
 
 // CutsFloat32 reports whether products in float32 with many rows are made of operands that have to be cut into digits first.
@@ -39,7 +39,7 @@ func (p *Packed) giveBack() {
 	if p.back != nil {
 		p.back()
 	}
-	p.panels, p.back = nil, nil
+	p.data, p.panels, p.back = nil, nil, nil
 }
 
 func pack(bfloat16, transB bool, k, n int, b []float32, ldb int, briefly bool) *Packed {
@@ -56,7 +56,7 @@ func pack(bfloat16, transB bool, k, n int, b []float32, ldb int, briefly bool) *
 	case cpu.inDigits() && k >= digitLeast:
 		p.format = digitPanels
 	default:
-		p.copy(o)
+		p.copy(o, briefly)
 	}
 	if p.format == nil {
 		return p
@@ -74,12 +74,17 @@ func pack(bfloat16, transB bool, k, n int, b []float32, ldb int, briefly bool) *
 	return p
 }
 
-func (p *Packed) copy(o operand[float32]) {
+func (p *Packed) copy(o operand[float32], briefly bool) {
 	_, width := tileShape[float32]()
 	wide := roundUp(p.n, width)
-	var memory []byte
-	memory, p.memory = longLived.take(4 * wide * p.k)
-	p.data = unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(memory))), len(memory)/4)
+	if briefly {
+		data := borrow[float32](wide * p.k)
+		p.data, p.back = data.x, data.giveBack
+	} else {
+		var memory []byte
+		memory, p.memory = longLived.take(4 * wide * p.k)
+		p.data = unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(memory))), len(memory)/4)
+	}
 	eachDepth(p.k, depth(width), 4, func(steps span) { o.packAll(p.data[wide*steps.lo:], width, span{0, p.n}, steps) })
 }
 

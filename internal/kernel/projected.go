@@ -26,7 +26,7 @@ type SourcePanels struct {
 // sourcePanels are those of a source: its rows as xᵀ and as x.
 type sourcePanels struct{ transposed, plain *Packed }
 
-// PackSources packs x [·, dim] for ProjectedAttention; in float32 it is of use where [CutsFloat32].
+// PackSources packs x [·, dim] for ProjectedAttention.
 func PackSources(bfloat16 bool, sources []Span, dim int, x []float32, ldx int) *SourcePanels {
 	p := &SourcePanels{bfloat16, make([]*sourcePanels, len(sources))}
 	Parallel(len(sources), 1, func(lo, hi int) {
