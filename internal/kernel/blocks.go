@@ -92,23 +92,49 @@ func (w *blockWorker[T]) multiply(panels span, next int) {
 	for p := panels.lo; p < panels.hi; p++ {
 		j := w.cols.lo + p*g.cols
 		width := min(g.cols, w.cols.hi-j)
-		b, ahead := w.panel, w.panel
+		following := next
+		if p+1 < panels.hi {
+			following = p + 1
+		}
+		b, ahead, soon, each := w.panel, w.panel, fetcher[T]{}, 0
 		if w.right != nil {
-			following := next
-			if p+1 < panels.hi {
-				following = p + 1
-			}
 			b, ahead = w.right[p*g.cols*k:], w.right[following*g.cols*k:]
 		} else {
 			g.b.pack(b, g.cols, span{j, j + width}, w.steps.lo, k, span{0, k})
+			from := w.cols.lo + following*g.cols
+			soon = g.b.fetcher(span{from, min(from+g.cols, w.cols.hi)}, w.steps)
+			each = divide(soon.rows, w.rows.len())
 		}
 		for i := w.rows.lo; i < w.rows.hi; i++ {
 			rows := g.panelRows(i)
+			soon.fetch(each)
 			tile(rows.len(), k, w.left.x[(i-w.rows.lo)*g.rows*k:], b, g.cols, g.c[rows.lo*g.ldc+j:], g.ldc, width, g.accumulate || w.steps.lo > 0, ahead)
 			ahead = ahead[min(len(ahead)-1, 4*k):]
 		}
 	}
 	if w.steps.hi == g.k {
 		g.finish(g.panelRows(w.rows.lo).lo, g.panelRows(w.rows.hi-1).hi, w.cols.lo+panels.lo*g.cols, min(w.cols.lo+panels.hi*g.cols, w.cols.hi))
+	}
+}
+
+// fetcher fetches a part of an operand little by little, rows of memory at a time.
+type fetcher[T Float] struct {
+	x           []T
+	ld          int
+	rows, width int // that are left, elements of one
+}
+
+func (o operand[T]) fetcher(lanes, steps span) fetcher[T] {
+	if o.side {
+		return fetcher[T]{o.x[steps.lo*o.ld+lanes.lo:], o.ld, steps.len(), lanes.len()}
+	}
+	return fetcher[T]{o.x[lanes.lo*o.ld+steps.lo:], o.ld, lanes.len(), steps.len()}
+}
+
+func (f *fetcher[T]) fetch(rows int) {
+	rows = min(rows, f.rows)
+	if s := vectorised[T](); s != nil && rows > 0 {
+		s.fetch(single(f.x), f.ld, rows, divide(f.width, 16))
+		f.x, f.rows = f.x[min(len(f.x), rows*f.ld):], f.rows-rows
 	}
 }

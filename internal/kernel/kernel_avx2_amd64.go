@@ -56,6 +56,11 @@ func packCopyAVX2(dst *float32, width int, src *float32, ld int, lanes int, k in
 //go:noescape
 func packTransposeAVX2(dst *float32, width int, src *float32, ld int, lanes int, k int)
 
+// fetchAVX2 fetches so many lines of 64 bytes of each of so many rows, ld elements apart, into the second-level cache.
+//
+//go:noescape
+func fetchAVX2(src *float32, ld int, rows int, lines int)
+
 // heldFloat321AVX2 sets the first cols (1 to 32) columns of 1 rows of c to the product of as many rows of a and of k rows of 32
 // at b. It fetches b so many bytes ahead.
 //

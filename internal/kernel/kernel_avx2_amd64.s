@@ -1355,6 +1355,29 @@ next:
 	VZEROUPPER
 	RET
 
+// func fetchAVX2(src *float32, ld int, rows int, lines int)
+// Requires: MMX+
+TEXT ·fetchAVX2(SB), NOSPLIT, $0-32
+	MOVQ src+0(FP), AX
+	MOVQ ld+8(FP), CX
+	MOVQ rows+16(FP), DX
+	MOVQ lines+24(FP), BX
+	SHLQ $0x02, CX
+	SHLQ $0x06, BX
+
+row:
+	XORQ SI, SI
+
+line:
+	PREFETCHT1 (AX)(SI*1)
+	ADDQ       $0x40, SI
+	CMPQ       SI, BX
+	JLT        line
+	ADDQ       CX, AX
+	DECQ       DX
+	JNE        row
+	RET
+
 // func heldFloat321AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·heldFloat321AVX2(SB), NOSPLIT, $0-64

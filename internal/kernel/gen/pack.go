@@ -9,6 +9,7 @@ import (
 func (g *isa) packs() {
 	g.packCopy()
 	g.packTranspose()
+	g.fetch()
 }
 
 // packCopy packs lanes that lie side by side in memory.
@@ -81,6 +82,26 @@ func (g *isa) packTranspose() {
 	SUBQ(U8(g.lanes), k)
 	JG(LabelRef("loop"))
 	VZEROUPPER()
+	RET()
+}
+
+// fetch writes what brings an operand into the second-level cache before it is packed.
+func (g *isa) fetch() {
+	g.function("fetch", "(src *float32, ld, rows, lines int)", "fetches so many lines of 64 bytes of each of so many rows, ld elements apart, into the second-level cache.")
+	src, ld, rows, lines := pointer("src"), integer("ld"), integer("rows"), integer("lines")
+	SHLQ(U8(2), ld)
+	SHLQ(U8(6), lines)
+	Label("row")
+	i := GP64()
+	XORQ(i, i)
+	Label("line")
+	PREFETCHT1(Mem{Base: src, Index: i, Scale: 1})
+	ADDQ(U8(64), i)
+	CMPQ(i, lines)
+	JLT(LabelRef("line"))
+	ADDQ(ld, src)
+	DECQ(rows)
+	JNE(LabelRef("row"))
 	RET()
 }
 
