@@ -46,12 +46,14 @@ func tile5AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols
 //go:noescape
 func tile6AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// packCopyAVX2 sets dst[p*width+i] = src[p*ld+i] for p < k and i < lanes, lanes at most the vector's.
+// packCopyAVX2 sets dst[p*width+i] = src[p*ld+i] for p < k and i < lanes, lanes at most the vector's. For p < k-1 it also
+// changes what is up to a vector behind dst[p*width].
 //
 //go:noescape
 func packCopyAVX2(dst *float32, width int, src *float32, ld int, lanes int, k int)
 
-// packTransposeAVX2 sets dst[p*width+i] = src[i*ld+p] for p < k and i < lanes, lanes at most the vector's.
+// packTransposeAVX2 sets dst[p*width+i] = src[i*ld+p] for p < k and i < lanes, lanes at most the vector's. For p < k-1 it also
+// changes what is up to a vector behind dst[p*width].
 //
 //go:noescape
 func packTransposeAVX2(dst *float32, width int, src *float32, ld int, lanes int, k int)

@@ -1196,14 +1196,20 @@ TEXT ·packCopyAVX2(SB), NOSPLIT, $0-48
 	LEAQ    lanesAVX2<>+32(SB), R8
 	NEGQ    SI
 	VMOVUPS (R8)(SI*4), Y0
+	DECQ    DI
+	JE      last
 
 masked:
 	VMASKMOVPS (DX), Y0, Y1
-	VMASKMOVPS Y1, Y0, (AX)
+	VMOVUPS    Y1, (AX)
 	ADDQ       BX, DX
 	ADDQ       CX, AX
 	DECQ       DI
 	JNE        masked
+
+last:
+	VMASKMOVPS (DX), Y0, Y1
+	VMASKMOVPS Y1, Y0, (AX)
 	VZEROUPPER
 	RET
 
@@ -1230,63 +1236,152 @@ TEXT ·packTransposeAVX2(SB), NOSPLIT, $0-48
 	SHLQ $0x02, BX
 	MOVQ BX, R8
 	SHLQ $0x05, R8
+	CMPQ DI, $0x08
+	JLE  last
 
 loop:
-	MOVQ       $0x00000008, R10
-	MOVQ       DI, R9
-	CMPQ       R9, R10
-	CMOVQGT    R10, R9
-	LEAQ       lanesAVX2<>+32(SB), R10
-	MOVQ       R9, R11
-	NEGQ       R11
-	VMOVUPS    (R10)(R11*4), Y0
-	MOVQ       DX, R10
-	MOVQ       SI, R11
-	XORQ       R12, R12
-	VMASKMOVPS (R10), Y0, Y1
-	PREFETCHT1 (R10)(R8*1)
-	MOVQ       BX, R13
-	DECQ       R11
-	CMOVQLE    R12, R13
-	ADDQ       R13, R10
-	VMASKMOVPS (R10), Y0, Y2
-	PREFETCHT1 (R10)(R8*1)
-	MOVQ       BX, R13
-	DECQ       R11
-	CMOVQLE    R12, R13
-	ADDQ       R13, R10
-	VMASKMOVPS (R10), Y0, Y3
-	PREFETCHT1 (R10)(R8*1)
-	MOVQ       BX, R13
-	DECQ       R11
-	CMOVQLE    R12, R13
-	ADDQ       R13, R10
-	VMASKMOVPS (R10), Y0, Y4
-	PREFETCHT1 (R10)(R8*1)
-	MOVQ       BX, R13
-	DECQ       R11
-	CMOVQLE    R12, R13
-	ADDQ       R13, R10
-	VMASKMOVPS (R10), Y0, Y5
-	PREFETCHT1 (R10)(R8*1)
-	MOVQ       BX, R13
-	DECQ       R11
-	CMOVQLE    R12, R13
-	ADDQ       R13, R10
-	VMASKMOVPS (R10), Y0, Y6
-	PREFETCHT1 (R10)(R8*1)
-	MOVQ       BX, R13
-	DECQ       R11
-	CMOVQLE    R12, R13
-	ADDQ       R13, R10
-	VMASKMOVPS (R10), Y0, Y7
-	PREFETCHT1 (R10)(R8*1)
-	MOVQ       BX, R13
-	DECQ       R11
-	CMOVQLE    R12, R13
-	ADDQ       R13, R10
-	VMASKMOVPS (R10), Y0, Y0
-	PREFETCHT1 (R10)(R8*1)
+	MOVQ       DX, R9
+	MOVQ       SI, R10
+	XORQ       R11, R11
+	VMOVUPS    (R9), Y0
+	PREFETCHT1 (R9)(R8*1)
+	MOVQ       BX, R12
+	DECQ       R10
+	CMOVQLE    R11, R12
+	ADDQ       R12, R9
+	VMOVUPS    (R9), Y1
+	PREFETCHT1 (R9)(R8*1)
+	MOVQ       BX, R12
+	DECQ       R10
+	CMOVQLE    R11, R12
+	ADDQ       R12, R9
+	VMOVUPS    (R9), Y2
+	PREFETCHT1 (R9)(R8*1)
+	MOVQ       BX, R12
+	DECQ       R10
+	CMOVQLE    R11, R12
+	ADDQ       R12, R9
+	VMOVUPS    (R9), Y3
+	PREFETCHT1 (R9)(R8*1)
+	MOVQ       BX, R12
+	DECQ       R10
+	CMOVQLE    R11, R12
+	ADDQ       R12, R9
+	VMOVUPS    (R9), Y4
+	PREFETCHT1 (R9)(R8*1)
+	MOVQ       BX, R12
+	DECQ       R10
+	CMOVQLE    R11, R12
+	ADDQ       R12, R9
+	VMOVUPS    (R9), Y5
+	PREFETCHT1 (R9)(R8*1)
+	MOVQ       BX, R12
+	DECQ       R10
+	CMOVQLE    R11, R12
+	ADDQ       R12, R9
+	VMOVUPS    (R9), Y6
+	PREFETCHT1 (R9)(R8*1)
+	MOVQ       BX, R12
+	DECQ       R10
+	CMOVQLE    R11, R12
+	ADDQ       R12, R9
+	VMOVUPS    (R9), Y7
+	PREFETCHT1 (R9)(R8*1)
+	VUNPCKLPS  Y1, Y0, Y8
+	VUNPCKHPS  Y1, Y0, Y0
+	VUNPCKLPS  Y3, Y2, Y1
+	VUNPCKHPS  Y3, Y2, Y2
+	VUNPCKLPS  Y5, Y4, Y3
+	VUNPCKHPS  Y5, Y4, Y4
+	VUNPCKLPS  Y7, Y6, Y5
+	VUNPCKHPS  Y7, Y6, Y6
+	VUNPCKLPD  Y1, Y8, Y7
+	VUNPCKHPD  Y1, Y8, Y1
+	VUNPCKLPD  Y2, Y0, Y8
+	VUNPCKHPD  Y2, Y0, Y0
+	VUNPCKLPD  Y5, Y3, Y2
+	VUNPCKHPD  Y5, Y3, Y3
+	VUNPCKLPD  Y6, Y4, Y5
+	VUNPCKHPD  Y6, Y4, Y4
+	VPERM2F128 $0x20, Y2, Y7, Y6
+	VPERM2F128 $0x31, Y2, Y7, Y2
+	VPERM2F128 $0x20, Y5, Y8, Y7
+	VPERM2F128 $0x31, Y5, Y8, Y5
+	VPERM2F128 $0x20, Y3, Y1, Y8
+	VPERM2F128 $0x31, Y3, Y1, Y1
+	VPERM2F128 $0x20, Y4, Y0, Y3
+	VPERM2F128 $0x31, Y4, Y0, Y0
+	VMOVUPS    Y6, (AX)
+	ADDQ       CX, AX
+	VMOVUPS    Y8, (AX)
+	ADDQ       CX, AX
+	VMOVUPS    Y7, (AX)
+	ADDQ       CX, AX
+	VMOVUPS    Y3, (AX)
+	ADDQ       CX, AX
+	VMOVUPS    Y2, (AX)
+	ADDQ       CX, AX
+	VMOVUPS    Y1, (AX)
+	ADDQ       CX, AX
+	VMOVUPS    Y5, (AX)
+	ADDQ       CX, AX
+	VMOVUPS    Y0, (AX)
+	ADDQ       CX, AX
+	ADDQ       $+32, DX
+	SUBQ       $0x08, DI
+	CMPQ       DI, $0x08
+	JG         loop
+
+last:
+	LEAQ       lanesAVX2<>+32(SB), R9
+	MOVQ       DI, R10
+	NEGQ       R10
+	VMOVUPS    (R9)(R10*4), Y0
+	MOVQ       SI, R9
+	XORQ       R10, R10
+	VMASKMOVPS (DX), Y0, Y1
+	PREFETCHT1 (DX)(R8*1)
+	MOVQ       BX, R11
+	DECQ       R9
+	CMOVQLE    R10, R11
+	ADDQ       R11, DX
+	VMASKMOVPS (DX), Y0, Y2
+	PREFETCHT1 (DX)(R8*1)
+	MOVQ       BX, R11
+	DECQ       R9
+	CMOVQLE    R10, R11
+	ADDQ       R11, DX
+	VMASKMOVPS (DX), Y0, Y3
+	PREFETCHT1 (DX)(R8*1)
+	MOVQ       BX, R11
+	DECQ       R9
+	CMOVQLE    R10, R11
+	ADDQ       R11, DX
+	VMASKMOVPS (DX), Y0, Y4
+	PREFETCHT1 (DX)(R8*1)
+	MOVQ       BX, R11
+	DECQ       R9
+	CMOVQLE    R10, R11
+	ADDQ       R11, DX
+	VMASKMOVPS (DX), Y0, Y5
+	PREFETCHT1 (DX)(R8*1)
+	MOVQ       BX, R11
+	DECQ       R9
+	CMOVQLE    R10, R11
+	ADDQ       R11, DX
+	VMASKMOVPS (DX), Y0, Y6
+	PREFETCHT1 (DX)(R8*1)
+	MOVQ       BX, R11
+	DECQ       R9
+	CMOVQLE    R10, R11
+	ADDQ       R11, DX
+	VMASKMOVPS (DX), Y0, Y7
+	PREFETCHT1 (DX)(R8*1)
+	DECQ       R9
+	CMOVQLE    R10, BX
+	ADDQ       BX, DX
+	VMASKMOVPS (DX), Y0, Y0
+	PREFETCHT1 (DX)(R8*1)
 	VUNPCKLPS  Y2, Y1, Y8
 	VUNPCKHPS  Y2, Y1, Y1
 	VUNPCKLPS  Y4, Y3, Y2
@@ -1311,47 +1406,44 @@ loop:
 	VPERM2F128 $0x31, Y4, Y2, Y2
 	VPERM2F128 $0x20, Y0, Y1, Y4
 	VPERM2F128 $0x31, Y0, Y1, Y0
-	LEAQ       lanesAVX2<>+32(SB), R10
-	MOVQ       SI, R11
-	NEGQ       R11
-	VMOVUPS    (R10)(R11*4), Y1
+	LEAQ       lanesAVX2<>+32(SB), DX
+	MOVQ       SI, BX
+	NEGQ       BX
+	VMOVUPS    (DX)(BX*4), Y1
 	VMASKMOVPS Y5, Y1, (AX)
 	ADDQ       CX, AX
-	DECQ       R9
-	JE         next
+	DECQ       DI
+	JE         end
 	VMASKMOVPS Y8, Y1, (AX)
 	ADDQ       CX, AX
-	DECQ       R9
-	JE         next
+	DECQ       DI
+	JE         end
 	VMASKMOVPS Y7, Y1, (AX)
 	ADDQ       CX, AX
-	DECQ       R9
-	JE         next
+	DECQ       DI
+	JE         end
 	VMASKMOVPS Y4, Y1, (AX)
 	ADDQ       CX, AX
-	DECQ       R9
-	JE         next
+	DECQ       DI
+	JE         end
 	VMASKMOVPS Y3, Y1, (AX)
 	ADDQ       CX, AX
-	DECQ       R9
-	JE         next
+	DECQ       DI
+	JE         end
 	VMASKMOVPS Y2, Y1, (AX)
 	ADDQ       CX, AX
-	DECQ       R9
-	JE         next
+	DECQ       DI
+	JE         end
 	VMASKMOVPS Y6, Y1, (AX)
 	ADDQ       CX, AX
-	DECQ       R9
-	JE         next
+	DECQ       DI
+	JE         end
 	VMASKMOVPS Y0, Y1, (AX)
 	ADDQ       CX, AX
-	DECQ       R9
-	JE         next
+	DECQ       DI
+	JE         end
 
-next:
-	ADDQ $+32, DX
-	SUBQ $0x08, DI
-	JG   loop
+end:
 	VZEROUPPER
 	RET
 

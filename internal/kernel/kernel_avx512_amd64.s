@@ -3940,6 +3940,8 @@ TEXT ·packCopyAVX512(SB), NOSPLIT, $0-48
 	MOVQ  $0xffffffffffffffff, R8
 	BZHIQ SI, R8, R8
 	KMOVD R8, K1
+	DECQ  DI
+	JE    last
 
 masked:
 	VMOVUPS.Z (DX), K1, Z0
@@ -3948,6 +3950,10 @@ masked:
 	ADDQ      CX, AX
 	DECQ      DI
 	JNE       masked
+
+last:
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VZEROUPPER
 	RET
 
@@ -3964,120 +3970,118 @@ full:
 // func packTransposeAVX512(dst *float32, width int, src *float32, ld int, lanes int, k int)
 // Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV, MMX+
 TEXT ·packTransposeAVX512(SB), NOSPLIT, $0-48
-	MOVQ dst+0(FP), AX
-	MOVQ width+8(FP), CX
-	MOVQ src+16(FP), DX
-	MOVQ ld+24(FP), BX
-	MOVQ lanes+32(FP), SI
-	MOVQ k+40(FP), DI
-	SHLQ $0x02, CX
-	SHLQ $0x02, BX
-	MOVQ BX, R8
-	SHLQ $0x05, R8
+	MOVQ  dst+0(FP), AX
+	MOVQ  width+8(FP), CX
+	MOVQ  src+16(FP), DX
+	MOVQ  ld+24(FP), BX
+	MOVQ  lanes+32(FP), SI
+	MOVQ  k+40(FP), DI
+	SHLQ  $0x02, CX
+	SHLQ  $0x02, BX
+	MOVQ  BX, R8
+	SHLQ  $0x05, R8
+	CMPQ  DI, $0x10
+	JLE   last
+	MOVQ  $0xffffffffffffffff, R9
+	BZHIQ SI, R9, R9
+	KMOVD R9, K1
 
 loop:
-	MOVQ       $0x00000010, R10
-	MOVQ       DI, R9
-	CMPQ       R9, R10
-	CMOVQGT    R10, R9
-	MOVQ       $0xffffffffffffffff, R10
-	BZHIQ      R9, R10, R10
-	KMOVD      R10, K1
-	MOVQ       DX, R10
-	MOVQ       SI, R11
-	XORQ       R12, R12
-	VMOVUPS.Z  (R10), K1, Z0
-	PREFETCHT1 (R10)(R8*1)
-	MOVQ       BX, R13
-	DECQ       R11
-	CMOVQLE    R12, R13
-	ADDQ       R13, R10
-	VMOVUPS.Z  (R10), K1, Z1
-	PREFETCHT1 (R10)(R8*1)
-	MOVQ       BX, R13
-	DECQ       R11
-	CMOVQLE    R12, R13
-	ADDQ       R13, R10
-	VMOVUPS.Z  (R10), K1, Z2
-	PREFETCHT1 (R10)(R8*1)
-	MOVQ       BX, R13
-	DECQ       R11
-	CMOVQLE    R12, R13
-	ADDQ       R13, R10
-	VMOVUPS.Z  (R10), K1, Z3
-	PREFETCHT1 (R10)(R8*1)
-	MOVQ       BX, R13
-	DECQ       R11
-	CMOVQLE    R12, R13
-	ADDQ       R13, R10
-	VMOVUPS.Z  (R10), K1, Z4
-	PREFETCHT1 (R10)(R8*1)
-	MOVQ       BX, R13
-	DECQ       R11
-	CMOVQLE    R12, R13
-	ADDQ       R13, R10
-	VMOVUPS.Z  (R10), K1, Z5
-	PREFETCHT1 (R10)(R8*1)
-	MOVQ       BX, R13
-	DECQ       R11
-	CMOVQLE    R12, R13
-	ADDQ       R13, R10
-	VMOVUPS.Z  (R10), K1, Z6
-	PREFETCHT1 (R10)(R8*1)
-	MOVQ       BX, R13
-	DECQ       R11
-	CMOVQLE    R12, R13
-	ADDQ       R13, R10
-	VMOVUPS.Z  (R10), K1, Z7
-	PREFETCHT1 (R10)(R8*1)
-	MOVQ       BX, R13
-	DECQ       R11
-	CMOVQLE    R12, R13
-	ADDQ       R13, R10
-	VMOVUPS.Z  (R10), K1, Z8
-	PREFETCHT1 (R10)(R8*1)
-	MOVQ       BX, R13
-	DECQ       R11
-	CMOVQLE    R12, R13
-	ADDQ       R13, R10
-	VMOVUPS.Z  (R10), K1, Z9
-	PREFETCHT1 (R10)(R8*1)
-	MOVQ       BX, R13
-	DECQ       R11
-	CMOVQLE    R12, R13
-	ADDQ       R13, R10
-	VMOVUPS.Z  (R10), K1, Z10
-	PREFETCHT1 (R10)(R8*1)
-	MOVQ       BX, R13
-	DECQ       R11
-	CMOVQLE    R12, R13
-	ADDQ       R13, R10
-	VMOVUPS.Z  (R10), K1, Z11
-	PREFETCHT1 (R10)(R8*1)
-	MOVQ       BX, R13
-	DECQ       R11
-	CMOVQLE    R12, R13
-	ADDQ       R13, R10
-	VMOVUPS.Z  (R10), K1, Z12
-	PREFETCHT1 (R10)(R8*1)
-	MOVQ       BX, R13
-	DECQ       R11
-	CMOVQLE    R12, R13
-	ADDQ       R13, R10
-	VMOVUPS.Z  (R10), K1, Z13
-	PREFETCHT1 (R10)(R8*1)
-	MOVQ       BX, R13
-	DECQ       R11
-	CMOVQLE    R12, R13
-	ADDQ       R13, R10
-	VMOVUPS.Z  (R10), K1, Z14
-	PREFETCHT1 (R10)(R8*1)
-	MOVQ       BX, R13
-	DECQ       R11
-	CMOVQLE    R12, R13
-	ADDQ       R13, R10
-	VMOVUPS.Z  (R10), K1, Z15
-	PREFETCHT1 (R10)(R8*1)
+	MOVQ       DX, R9
+	MOVQ       SI, R10
+	XORQ       R11, R11
+	VMOVUPS    (R9), Z0
+	PREFETCHT1 (R9)(R8*1)
+	MOVQ       BX, R12
+	DECQ       R10
+	CMOVQLE    R11, R12
+	ADDQ       R12, R9
+	VMOVUPS    (R9), Z1
+	PREFETCHT1 (R9)(R8*1)
+	MOVQ       BX, R12
+	DECQ       R10
+	CMOVQLE    R11, R12
+	ADDQ       R12, R9
+	VMOVUPS    (R9), Z2
+	PREFETCHT1 (R9)(R8*1)
+	MOVQ       BX, R12
+	DECQ       R10
+	CMOVQLE    R11, R12
+	ADDQ       R12, R9
+	VMOVUPS    (R9), Z3
+	PREFETCHT1 (R9)(R8*1)
+	MOVQ       BX, R12
+	DECQ       R10
+	CMOVQLE    R11, R12
+	ADDQ       R12, R9
+	VMOVUPS    (R9), Z4
+	PREFETCHT1 (R9)(R8*1)
+	MOVQ       BX, R12
+	DECQ       R10
+	CMOVQLE    R11, R12
+	ADDQ       R12, R9
+	VMOVUPS    (R9), Z5
+	PREFETCHT1 (R9)(R8*1)
+	MOVQ       BX, R12
+	DECQ       R10
+	CMOVQLE    R11, R12
+	ADDQ       R12, R9
+	VMOVUPS    (R9), Z6
+	PREFETCHT1 (R9)(R8*1)
+	MOVQ       BX, R12
+	DECQ       R10
+	CMOVQLE    R11, R12
+	ADDQ       R12, R9
+	VMOVUPS    (R9), Z7
+	PREFETCHT1 (R9)(R8*1)
+	MOVQ       BX, R12
+	DECQ       R10
+	CMOVQLE    R11, R12
+	ADDQ       R12, R9
+	VMOVUPS    (R9), Z8
+	PREFETCHT1 (R9)(R8*1)
+	MOVQ       BX, R12
+	DECQ       R10
+	CMOVQLE    R11, R12
+	ADDQ       R12, R9
+	VMOVUPS    (R9), Z9
+	PREFETCHT1 (R9)(R8*1)
+	MOVQ       BX, R12
+	DECQ       R10
+	CMOVQLE    R11, R12
+	ADDQ       R12, R9
+	VMOVUPS    (R9), Z10
+	PREFETCHT1 (R9)(R8*1)
+	MOVQ       BX, R12
+	DECQ       R10
+	CMOVQLE    R11, R12
+	ADDQ       R12, R9
+	VMOVUPS    (R9), Z11
+	PREFETCHT1 (R9)(R8*1)
+	MOVQ       BX, R12
+	DECQ       R10
+	CMOVQLE    R11, R12
+	ADDQ       R12, R9
+	VMOVUPS    (R9), Z12
+	PREFETCHT1 (R9)(R8*1)
+	MOVQ       BX, R12
+	DECQ       R10
+	CMOVQLE    R11, R12
+	ADDQ       R12, R9
+	VMOVUPS    (R9), Z13
+	PREFETCHT1 (R9)(R8*1)
+	MOVQ       BX, R12
+	DECQ       R10
+	CMOVQLE    R11, R12
+	ADDQ       R12, R9
+	VMOVUPS    (R9), Z14
+	PREFETCHT1 (R9)(R8*1)
+	MOVQ       BX, R12
+	DECQ       R10
+	CMOVQLE    R11, R12
+	ADDQ       R12, R9
+	VMOVUPS    (R9), Z15
+	PREFETCHT1 (R9)(R8*1)
 	VUNPCKLPS  Z1, Z0, Z16
 	VUNPCKHPS  Z1, Z0, Z0
 	VUNPCKLPS  Z3, Z2, Z1
@@ -4142,78 +4146,273 @@ loop:
 	VSHUFF32X4 $0xdd, Z7, Z1, Z1
 	VSHUFF32X4 $0x88, Z8, Z0, Z7
 	VSHUFF32X4 $0xdd, Z8, Z0, Z0
-	MOVQ       $0xffffffffffffffff, R10
-	BZHIQ      SI, R10, R10
-	KMOVD      R10, K1
 	VMOVUPS    Z12, K1, (AX)
 	ADDQ       CX, AX
-	DECQ       R9
-	JE         next
 	VMOVUPS    Z15, K1, (AX)
 	ADDQ       CX, AX
-	DECQ       R9
-	JE         next
 	VMOVUPS    Z14, K1, (AX)
 	ADDQ       CX, AX
-	DECQ       R9
-	JE         next
 	VMOVUPS    Z16, K1, (AX)
 	ADDQ       CX, AX
-	DECQ       R9
-	JE         next
 	VMOVUPS    Z11, K1, (AX)
 	ADDQ       CX, AX
-	DECQ       R9
-	JE         next
 	VMOVUPS    Z9, K1, (AX)
 	ADDQ       CX, AX
-	DECQ       R9
-	JE         next
 	VMOVUPS    Z6, K1, (AX)
 	ADDQ       CX, AX
-	DECQ       R9
-	JE         next
 	VMOVUPS    Z7, K1, (AX)
 	ADDQ       CX, AX
-	DECQ       R9
-	JE         next
 	VMOVUPS    Z4, K1, (AX)
 	ADDQ       CX, AX
-	DECQ       R9
-	JE         next
 	VMOVUPS    Z13, K1, (AX)
 	ADDQ       CX, AX
-	DECQ       R9
-	JE         next
 	VMOVUPS    Z10, K1, (AX)
 	ADDQ       CX, AX
-	DECQ       R9
-	JE         next
 	VMOVUPS    Z3, K1, (AX)
 	ADDQ       CX, AX
-	DECQ       R9
-	JE         next
 	VMOVUPS    Z2, K1, (AX)
 	ADDQ       CX, AX
-	DECQ       R9
-	JE         next
 	VMOVUPS    Z1, K1, (AX)
 	ADDQ       CX, AX
-	DECQ       R9
-	JE         next
 	VMOVUPS    Z5, K1, (AX)
 	ADDQ       CX, AX
-	DECQ       R9
-	JE         next
 	VMOVUPS    Z0, K1, (AX)
 	ADDQ       CX, AX
-	DECQ       R9
-	JE         next
+	ADDQ       $+64, DX
+	SUBQ       $0x10, DI
+	CMPQ       DI, $0x10
+	JG         loop
 
-next:
-	ADDQ $+64, DX
-	SUBQ $0x10, DI
-	JG   loop
+last:
+	MOVQ       $0xffffffffffffffff, R9
+	BZHIQ      DI, R9, R9
+	KMOVD      R9, K1
+	MOVQ       SI, R9
+	XORQ       R10, R10
+	VMOVUPS.Z  (DX), K1, Z0
+	PREFETCHT1 (DX)(R8*1)
+	MOVQ       BX, R11
+	DECQ       R9
+	CMOVQLE    R10, R11
+	ADDQ       R11, DX
+	VMOVUPS.Z  (DX), K1, Z1
+	PREFETCHT1 (DX)(R8*1)
+	MOVQ       BX, R11
+	DECQ       R9
+	CMOVQLE    R10, R11
+	ADDQ       R11, DX
+	VMOVUPS.Z  (DX), K1, Z2
+	PREFETCHT1 (DX)(R8*1)
+	MOVQ       BX, R11
+	DECQ       R9
+	CMOVQLE    R10, R11
+	ADDQ       R11, DX
+	VMOVUPS.Z  (DX), K1, Z3
+	PREFETCHT1 (DX)(R8*1)
+	MOVQ       BX, R11
+	DECQ       R9
+	CMOVQLE    R10, R11
+	ADDQ       R11, DX
+	VMOVUPS.Z  (DX), K1, Z4
+	PREFETCHT1 (DX)(R8*1)
+	MOVQ       BX, R11
+	DECQ       R9
+	CMOVQLE    R10, R11
+	ADDQ       R11, DX
+	VMOVUPS.Z  (DX), K1, Z5
+	PREFETCHT1 (DX)(R8*1)
+	MOVQ       BX, R11
+	DECQ       R9
+	CMOVQLE    R10, R11
+	ADDQ       R11, DX
+	VMOVUPS.Z  (DX), K1, Z6
+	PREFETCHT1 (DX)(R8*1)
+	MOVQ       BX, R11
+	DECQ       R9
+	CMOVQLE    R10, R11
+	ADDQ       R11, DX
+	VMOVUPS.Z  (DX), K1, Z7
+	PREFETCHT1 (DX)(R8*1)
+	MOVQ       BX, R11
+	DECQ       R9
+	CMOVQLE    R10, R11
+	ADDQ       R11, DX
+	VMOVUPS.Z  (DX), K1, Z8
+	PREFETCHT1 (DX)(R8*1)
+	MOVQ       BX, R11
+	DECQ       R9
+	CMOVQLE    R10, R11
+	ADDQ       R11, DX
+	VMOVUPS.Z  (DX), K1, Z9
+	PREFETCHT1 (DX)(R8*1)
+	MOVQ       BX, R11
+	DECQ       R9
+	CMOVQLE    R10, R11
+	ADDQ       R11, DX
+	VMOVUPS.Z  (DX), K1, Z10
+	PREFETCHT1 (DX)(R8*1)
+	MOVQ       BX, R11
+	DECQ       R9
+	CMOVQLE    R10, R11
+	ADDQ       R11, DX
+	VMOVUPS.Z  (DX), K1, Z11
+	PREFETCHT1 (DX)(R8*1)
+	MOVQ       BX, R11
+	DECQ       R9
+	CMOVQLE    R10, R11
+	ADDQ       R11, DX
+	VMOVUPS.Z  (DX), K1, Z12
+	PREFETCHT1 (DX)(R8*1)
+	MOVQ       BX, R11
+	DECQ       R9
+	CMOVQLE    R10, R11
+	ADDQ       R11, DX
+	VMOVUPS.Z  (DX), K1, Z13
+	PREFETCHT1 (DX)(R8*1)
+	MOVQ       BX, R11
+	DECQ       R9
+	CMOVQLE    R10, R11
+	ADDQ       R11, DX
+	VMOVUPS.Z  (DX), K1, Z14
+	PREFETCHT1 (DX)(R8*1)
+	DECQ       R9
+	CMOVQLE    R10, BX
+	ADDQ       BX, DX
+	VMOVUPS.Z  (DX), K1, Z15
+	PREFETCHT1 (DX)(R8*1)
+	VUNPCKLPS  Z1, Z0, Z16
+	VUNPCKHPS  Z1, Z0, Z0
+	VUNPCKLPS  Z3, Z2, Z1
+	VUNPCKHPS  Z3, Z2, Z2
+	VUNPCKLPS  Z5, Z4, Z3
+	VUNPCKHPS  Z5, Z4, Z4
+	VUNPCKLPS  Z7, Z6, Z5
+	VUNPCKHPS  Z7, Z6, Z6
+	VUNPCKLPS  Z9, Z8, Z7
+	VUNPCKHPS  Z9, Z8, Z8
+	VUNPCKLPS  Z11, Z10, Z9
+	VUNPCKHPS  Z11, Z10, Z10
+	VUNPCKLPS  Z13, Z12, Z11
+	VUNPCKHPS  Z13, Z12, Z12
+	VUNPCKLPS  Z15, Z14, Z13
+	VUNPCKHPS  Z15, Z14, Z14
+	VUNPCKLPD  Z1, Z16, Z15
+	VUNPCKHPD  Z1, Z16, Z1
+	VUNPCKLPD  Z2, Z0, Z16
+	VUNPCKHPD  Z2, Z0, Z0
+	VUNPCKLPD  Z5, Z3, Z2
+	VUNPCKHPD  Z5, Z3, Z3
+	VUNPCKLPD  Z6, Z4, Z5
+	VUNPCKHPD  Z6, Z4, Z4
+	VUNPCKLPD  Z9, Z7, Z6
+	VUNPCKHPD  Z9, Z7, Z7
+	VUNPCKLPD  Z10, Z8, Z9
+	VUNPCKHPD  Z10, Z8, Z8
+	VUNPCKLPD  Z13, Z11, Z10
+	VUNPCKHPD  Z13, Z11, Z11
+	VUNPCKLPD  Z14, Z12, Z13
+	VUNPCKHPD  Z14, Z12, Z12
+	VSHUFF32X4 $0x88, Z2, Z15, Z14
+	VSHUFF32X4 $0xdd, Z2, Z15, Z2
+	VSHUFF32X4 $0x88, Z5, Z16, Z15
+	VSHUFF32X4 $0xdd, Z5, Z16, Z5
+	VSHUFF32X4 $0x88, Z3, Z1, Z16
+	VSHUFF32X4 $0xdd, Z3, Z1, Z1
+	VSHUFF32X4 $0x88, Z4, Z0, Z3
+	VSHUFF32X4 $0xdd, Z4, Z0, Z0
+	VSHUFF32X4 $0x88, Z10, Z6, Z4
+	VSHUFF32X4 $0xdd, Z10, Z6, Z6
+	VSHUFF32X4 $0x88, Z13, Z9, Z10
+	VSHUFF32X4 $0xdd, Z13, Z9, Z9
+	VSHUFF32X4 $0x88, Z11, Z7, Z13
+	VSHUFF32X4 $0xdd, Z11, Z7, Z7
+	VSHUFF32X4 $0x88, Z12, Z8, Z11
+	VSHUFF32X4 $0xdd, Z12, Z8, Z8
+	VSHUFF32X4 $0x88, Z4, Z14, Z12
+	VSHUFF32X4 $0xdd, Z4, Z14, Z4
+	VSHUFF32X4 $0x88, Z10, Z15, Z14
+	VSHUFF32X4 $0xdd, Z10, Z15, Z10
+	VSHUFF32X4 $0x88, Z13, Z16, Z15
+	VSHUFF32X4 $0xdd, Z13, Z16, Z13
+	VSHUFF32X4 $0x88, Z11, Z3, Z16
+	VSHUFF32X4 $0xdd, Z11, Z3, Z3
+	VSHUFF32X4 $0x88, Z6, Z2, Z11
+	VSHUFF32X4 $0xdd, Z6, Z2, Z2
+	VSHUFF32X4 $0x88, Z9, Z5, Z6
+	VSHUFF32X4 $0xdd, Z9, Z5, Z5
+	VSHUFF32X4 $0x88, Z7, Z1, Z9
+	VSHUFF32X4 $0xdd, Z7, Z1, Z1
+	VSHUFF32X4 $0x88, Z8, Z0, Z7
+	VSHUFF32X4 $0xdd, Z8, Z0, Z0
+	MOVQ       $0xffffffffffffffff, DX
+	BZHIQ      SI, DX, DX
+	KMOVD      DX, K1
+	VMOVUPS    Z12, K1, (AX)
+	ADDQ       CX, AX
+	DECQ       DI
+	JE         end
+	VMOVUPS    Z15, K1, (AX)
+	ADDQ       CX, AX
+	DECQ       DI
+	JE         end
+	VMOVUPS    Z14, K1, (AX)
+	ADDQ       CX, AX
+	DECQ       DI
+	JE         end
+	VMOVUPS    Z16, K1, (AX)
+	ADDQ       CX, AX
+	DECQ       DI
+	JE         end
+	VMOVUPS    Z11, K1, (AX)
+	ADDQ       CX, AX
+	DECQ       DI
+	JE         end
+	VMOVUPS    Z9, K1, (AX)
+	ADDQ       CX, AX
+	DECQ       DI
+	JE         end
+	VMOVUPS    Z6, K1, (AX)
+	ADDQ       CX, AX
+	DECQ       DI
+	JE         end
+	VMOVUPS    Z7, K1, (AX)
+	ADDQ       CX, AX
+	DECQ       DI
+	JE         end
+	VMOVUPS    Z4, K1, (AX)
+	ADDQ       CX, AX
+	DECQ       DI
+	JE         end
+	VMOVUPS    Z13, K1, (AX)
+	ADDQ       CX, AX
+	DECQ       DI
+	JE         end
+	VMOVUPS    Z10, K1, (AX)
+	ADDQ       CX, AX
+	DECQ       DI
+	JE         end
+	VMOVUPS    Z3, K1, (AX)
+	ADDQ       CX, AX
+	DECQ       DI
+	JE         end
+	VMOVUPS    Z2, K1, (AX)
+	ADDQ       CX, AX
+	DECQ       DI
+	JE         end
+	VMOVUPS    Z1, K1, (AX)
+	ADDQ       CX, AX
+	DECQ       DI
+	JE         end
+	VMOVUPS    Z5, K1, (AX)
+	ADDQ       CX, AX
+	DECQ       DI
+	JE         end
+	VMOVUPS    Z0, K1, (AX)
+	ADDQ       CX, AX
+	DECQ       DI
+	JE         end
+
+end:
 	VZEROUPPER
 	RET
 

@@ -12,77 +12,98 @@ func (g *isa) packs() {
 	g.fetch()
 }
 
+// more is what packing does besides: masked stores of AVX2 are slow on some machines.
+func (g *isa) more() string {
+	if g.wide() {
+		return ""
+	}
+	return " For p < k-1 it also\nchanges what is up to a vector behind dst[p*width]."
+}
+
 // packCopy packs lanes that lie side by side in memory.
 func (g *isa) packCopy() {
 	g.function("packCopy", "(dst *float32, width int, src *float32, ld, lanes, k int)",
-		"sets dst[p*width+i] = src[p*ld+i] for p < k and i < lanes, lanes at most the vector's.")
+		"sets dst[p*width+i] = src[p*ld+i] for p < k and i < lanes, lanes at most the vector's."+g.more())
 	dst, width, src, ld, lanes, k := pointer("dst"), integer("width"), pointer("src"), integer("ld"), integer("lanes"), integer("k")
 	SHLQ(U8(2), width)
 	SHLQ(U8(2), ld)
 	CMPQ(lanes, U8(g.lanes))
 	JE(LabelRef("full"))
 	g.setMask(lanes)
+	DECQ(k)
+	JE(LabelRef("last"))
 	for _, masked := range []bool{true, false} {
 		label := map[bool]string{true: "masked", false: "full"}[masked]
 		Label(label)
-		g.store(g.load(at(src), masked), at(dst), masked)
+		g.store(g.load(at(src), masked), at(dst), masked && g.wide())
 		ADDQ(ld, src)
 		ADDQ(width, dst)
 		DECQ(k)
 		JNE(LabelRef(label))
-		VZEROUPPER()
-		RET()
+		if masked {
+			Label("last")
+			g.store(g.load(at(src), true), at(dst), true)
+		}
+		g.end()
 	}
 }
 
 // packTranspose packs lanes that lie a leading dimension apart, a square of vectors at a time.
 func (g *isa) packTranspose() {
 	g.function("packTranspose", "(dst *float32, width int, src *float32, ld, lanes, k int)",
-		"sets dst[p*width+i] = src[i*ld+p] for p < k and i < lanes, lanes at most the vector's.")
+		"sets dst[p*width+i] = src[i*ld+p] for p < k and i < lanes, lanes at most the vector's."+g.more())
 	dst, width, src, ld, lanes, k := pointer("dst"), integer("width"), pointer("src"), integer("ld"), integer("lanes"), integer("k")
 	SHLQ(U8(2), width)
 	SHLQ(U8(2), ld)
 	ahead := GP64() // what the panel after this one will need
 	MOVQ(ld, ahead)
 	SHLQ(U8(5), ahead)
-	Label("loop")
-	steps, limit := GP64(), GP64()
-	MOVQ(U32(g.lanes), limit)
-	MOVQ(k, steps)
-	CMPQ(steps, limit)
-	CMOVQGT(limit, steps)
-	g.setMask(steps)
-	// Rows beyond the last lane repeat it; they are not stored.
-	row, left, zero := GP64(), GP64(), GP64()
-	MOVQ(src, row)
-	MOVQ(lanes, left)
-	XORQ(zero, zero)
-	square := make([]reg.VecVirtual, g.lanes)
-	for i := range square {
-		square[i] = g.load(at(row), true)
-		PREFETCHT1(Mem{Base: row, Index: ahead, Scale: 1})
-		if i < len(square)-1 {
-			next := GP64()
-			MOVQ(ld, next)
-			DECQ(left)
-			CMOVQLE(zero, next)
-			ADDQ(next, row)
+	square := func(masked bool) []reg.VecVirtual {
+		// Rows beyond the last lane repeat it.
+		row, left, zero := GP64(), GP64(), GP64()
+		MOVQ(src, row)
+		MOVQ(lanes, left)
+		XORQ(zero, zero)
+		rows := make([]reg.VecVirtual, g.lanes)
+		for i := range rows {
+			rows[i] = g.load(at(row), masked)
+			PREFETCHT1(Mem{Base: row, Index: ahead, Scale: 1})
+			if i < len(rows)-1 {
+				next := GP64()
+				MOVQ(ld, next)
+				DECQ(left)
+				CMOVQLE(zero, next)
+				ADDQ(next, row)
+			}
 		}
+		return g.transpose(rows)
 	}
-	square = g.transpose(square)
-	g.setMask(lanes)
-	for _, v := range square {
-		g.store(v, at(dst), true)
+	CMPQ(k, U8(g.lanes))
+	JLE(LabelRef("last"))
+	if g.wide() {
+		g.setMask(lanes)
+	}
+	Label("loop")
+	for _, v := range square(false) {
+		g.store(v, at(dst), g.wide())
 		ADDQ(width, dst)
-		DECQ(steps)
-		JE(LabelRef("next"))
 	}
-	Label("next")
 	ADDQ(I32(4*g.lanes), src)
 	SUBQ(U8(g.lanes), k)
+	CMPQ(k, U8(g.lanes))
 	JG(LabelRef("loop"))
-	VZEROUPPER()
-	RET()
+	Label("last")
+	g.setMask(k)
+	columns := square(true)
+	g.setMask(lanes)
+	for _, v := range columns {
+		g.store(v, at(dst), true)
+		ADDQ(width, dst)
+		DECQ(k)
+		JE(LabelRef("end"))
+	}
+	Label("end")
+	g.end()
 }
 
 // fetch writes what brings an operand into the second-level cache before it is packed.
