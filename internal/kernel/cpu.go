@@ -44,7 +44,7 @@ type simd struct {
 
 	held     [HeldInt8][]heldKernel // for 1, 2, … rows
 	heldInt8 []int8Kernel
-	ahead    [heldFormats]int // bytes for these to fetch ahead, found by trying; 0: as far as the next panel is
+	ahead    [2]int // bytes for those for one or two rows, and for more, to fetch ahead, found by trying; 0: as far as the next panel is
 
 	largestBits      func(x *float32, n int) uint32
 	roundPairs       func(to *byte, x *float32, steps int)

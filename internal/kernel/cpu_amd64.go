@@ -24,7 +24,7 @@ func available() []*simd {
 					{heldInt241AMX, heldInt242AMX, heldInt243AMX, heldInt244AMX, heldInt245AMX, heldInt246AMX, heldInt247AMX, heldInt248AMX},
 				}
 				amx.heldInt8 = []int8Kernel{heldInt81AMX, heldInt82AMX, heldInt83AMX, heldInt84AMX}
-				amx.ahead = [heldFormats]int{}
+				amx.ahead = [2]int{}
 				amx.name, amx.tiles = "amx", &tiles{
 					tilePanels: tilePanelsAMX, round: roundAMX, roundTurned: roundTurnedAMX, finish: finishAMX, gelu: geluCoarseAMX, together: 8,
 					digits: digitTilesAMX, cutRows: cutRowsAMX, cutColumns: cutColumnsAMX,
@@ -81,7 +81,7 @@ var avx512 = simd{
 		{heldInt241AVX512, heldInt242AVX512, heldInt243AVX512, heldInt244AVX512, heldInt245AVX512, heldInt246AVX512, heldInt247AVX512, heldInt248AVX512},
 	},
 	heldInt8:         []int8Kernel{heldInt81AVX2},
-	ahead:            [heldFormats]int{256, 2048, 256, 256},
+	ahead:            [2]int{256, 8192},
 	largestBits:      largestBitsAVX512,
 	roundPairs:       roundPairsAVX512,
 	quantize:         quantizeAVX512,
@@ -128,7 +128,7 @@ var avx2 = simd{
 		{heldFloat321AVX2, heldFloat322AVX2}, {heldBFloat161AVX2, heldBFloat162AVX2}, {heldInt241AVX2, heldInt242AVX2},
 	},
 	heldInt8:         []int8Kernel{heldInt81AVX2},
-	ahead:            [heldFormats]int{256, 256, 256, 256},
+	ahead:            [2]int{256, 256},
 	roundPairs:       roundPairsAVX2,
 	largestBits:      largestBitsAVX2,
 	quantize:         quantizeAVX2,

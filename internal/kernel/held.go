@@ -230,9 +230,9 @@ func (h *Held) Multiply(m int, a []float32, lda int, c []float32, ldc int, e *Ep
 	panels := divide(h.n, heldCols)
 	multiply := func(p, next int) {
 		if h.format == HeldInt8 {
-			h.multiplyInt8(p, m, left, c, ldc, h.ahead(p, next))
+			h.multiplyInt8(p, m, left, c, ldc, h.ahead(m, p, next))
 		} else {
-			h.multiplyPanel(p, m, a, lda, c, ldc, h.ahead(p, next))
+			h.multiplyPanel(p, m, a, lda, c, ldc, h.ahead(m, p, next))
 		}
 		g.finish(0, m, p*heldCols, min((p+1)*heldCols, h.n))
 	}
@@ -248,23 +248,34 @@ func (h *Held) Multiply(m int, a []float32, lda int, c []float32, ldc int, e *Ep
 // heldSerial are bytes not worth a second goroutine.
 const heldSerial = 1 << 16
 
-// ahead is how many bytes ahead to fetch while a panel is multiplied, after which comes another, or -1.
-func (h *Held) ahead(panel, next int) int {
-	switch {
-	case cpu != nil && cpu.ahead[h.format] > 0:
-		return cpu.ahead[h.format]
+// ahead is how many bytes ahead to fetch while a panel is multiplied with m rows, after which comes another, or -1.
+func (h *Held) ahead(m, panel, next int) int {
+	switch n := cpu.aheadOf(m); {
+	case n > 0:
+		return n
 	case next > panel:
 		return (next - panel) * h.panelBytes()
 	}
 	return 0 // the panel itself, which costs little
 }
 
+// aheadOf is how many bytes products of m rows fetch ahead, 0 if that depends on the panels.
+func (s *simd) aheadOf(m int) int {
+	switch {
+	case s == nil:
+		return 0
+	case m > 2:
+		return s.ahead[1]
+	}
+	return s.ahead[0]
+}
+
 // multiplyAll is Multiply on one goroutine, for a small matrix of float32 or bfloat16 that lies in memory before others that are needed next.
 func (h *Held) multiplyAll(m int, a []float32, lda int, c []float32, ldc int) {
 	const soon = 24 << 10
-	ahead := soon
-	if cpu != nil && cpu.ahead[h.format] > 0 {
-		ahead = cpu.ahead[h.format]
+	ahead := cpu.aheadOf(m)
+	if ahead == 0 {
+		ahead = soon
 	}
 	for p := range divide(h.n, heldCols) {
 		h.multiplyPanel(p, m, a, lda, c, ldc, ahead)

@@ -23,7 +23,7 @@ func heldInt82VNNI(blocks int, a *byte, lda int, b *byte, c *float32, ldc int, c
 // heldInt83VNNI sets the first cols (1 to 32) columns of 3 rows of c to the product of a, in which each row has its first
 // digits and, lda bytes after them, its second ones, and of so many blocks of 32 columns at b, each of four bytes
 // without a sign. Sums begin with those of rows; column j is multiplied by scale[j], row i by its step.
-// It fetches b so many bytes ahead.
+// Meanwhile it fetches b into the second-level cache so many bytes ahead.
 //
 //go:noescape
 func heldInt83VNNI(blocks int, a *byte, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *int32, ahead int)
@@ -31,7 +31,7 @@ func heldInt83VNNI(blocks int, a *byte, lda int, b *byte, c *float32, ldc int, c
 // heldInt84VNNI sets the first cols (1 to 32) columns of 4 rows of c to the product of a, in which each row has its first
 // digits and, lda bytes after them, its second ones, and of so many blocks of 32 columns at b, each of four bytes
 // without a sign. Sums begin with those of rows; column j is multiplied by scale[j], row i by its step.
-// It fetches b so many bytes ahead.
+// Meanwhile it fetches b into the second-level cache so many bytes ahead.
 //
 //go:noescape
 func heldInt84VNNI(blocks int, a *byte, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *int32, ahead int)

@@ -38,11 +38,18 @@ func (g *isa) held() {
 	}
 }
 
-// aheadDoc says what a kernel fetches.
-func (g *isa) aheadDoc() string {
+// fetchNear is up to how many rows a kernel fetches into the first-level cache. With more it takes longer than memory does: what is fetched
+// early enough would drive out the rows.
+const fetchNear = 2
+
+// aheadDoc says what a kernel for so many rows fetches.
+func (g *isa) aheadDoc(rows int) string {
 	if g.name == "AMX" {
 		return "Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:\n" +
 			"one alone does not keep memory busy."
+	}
+	if rows > fetchNear {
+		return "Meanwhile it fetches b into the second-level cache so many bytes ahead."
 	}
 	return "It fetches b so many bytes ahead."
 }
@@ -50,7 +57,7 @@ func (g *isa) aheadDoc() string {
 func (g *isa) heldPanel(e element, rows int) {
 	g.function(fmt.Sprintf("held%s%d", e.name, rows), "(k int, a *float32, lda int, b *byte, c *float32, ldc, cols, ahead int)",
 		fmt.Sprintf("sets the first cols (1 to 32) columns of %d rows of c to the product of as many rows of a and of k rows of 32\n"+
-			"at b. %s", rows, g.aheadDoc()))
+			"at b. %s", rows, g.aheadDoc(rows)))
 	k, a, lda, b, ahead := integer("k"), pointer("a"), integer("lda"), pointer("b"), integer("ahead")
 	SHLQ(U8(2), lda)
 	left := newRows(a, lda, rows)
@@ -96,7 +103,7 @@ func (g *isa) heldPanel(e element, rows int) {
 		}
 	}
 	const unroll = 4
-	fetch := g.fetcher(b, ahead, g.quarter(k, row))
+	fetch := g.fetcher(rows, b, ahead, g.quarter(k, row))
 	SUBQ(U8(unroll), k)
 	JL(LabelRef("rest"))
 	Label("loop")
@@ -162,12 +169,16 @@ func (g *isa) quarter(steps reg.Register, bytes int) reg.Register {
 	return q
 }
 
-// fetcher gives what fetches as many bytes as a loop reads of b, of which there are four times quarter.
-func (g *isa) fetcher(b, ahead, quarter reg.Register) func(n int) {
+// fetcher gives what fetches as many bytes as a loop for so many rows reads of b, of which there are four times quarter.
+func (g *isa) fetcher(rows int, b, ahead, quarter reg.Register) func(n int) {
 	if g.name != "AMX" {
+		prefetch := PREFETCHT0
+		if rows > fetchNear {
+			prefetch = PREFETCHT1
+		}
 		return func(n int) {
 			for line := 0; line < n; line += 64 {
-				PREFETCHT0(Mem{Base: b, Index: ahead, Scale: 1, Disp: line})
+				prefetch(Mem{Base: b, Index: ahead, Scale: 1, Disp: line})
 			}
 		}
 	}
@@ -230,7 +241,7 @@ func (g *isa) heldInt8(rows int) {
 		"(blocks int, a *byte, lda int, b *byte, c *float32, ldc, cols int, scale *float32, rows *int32, ahead int)",
 		fmt.Sprintf("sets the first cols (1 to 32) columns of %d rows of c to the product of a, in which each row has its first\n"+
 			"digits and, lda bytes after them, its second ones, and of so many blocks of 32 columns at b, each of four bytes\n"+
-			"without a sign. Sums begin with those of rows; column j is multiplied by scale[j], row i by its step.\n%s", rows, g.aheadDoc()))
+			"without a sign. Sums begin with those of rows; column j is multiplied by scale[j], row i by its step.\n%s", rows, g.aheadDoc(rows)))
 	blocks, a, lda, b := integer("blocks"), pointer("a"), integer("lda"), pointer("b")
 	head, ahead := pointer("rows"), integer("ahead")
 	left := newRows(a, lda, 2*rows)
@@ -254,7 +265,7 @@ func (g *isa) heldInt8(rows int) {
 		}
 	}
 	const unroll = 4
-	fetch := g.fetcher(b, ahead, g.quarter(blocks, block))
+	fetch := g.fetcher(rows, b, ahead, g.quarter(blocks, block))
 	SUBQ(U8(unroll), blocks)
 	JL(LabelRef("rest"))
 	Label("loop")

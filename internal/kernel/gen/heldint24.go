@@ -80,7 +80,7 @@ func (g *isa) pick(mask, y, x reg.VecVirtual) {
 func (g *isa) heldInt24(rows int) {
 	g.function(fmt.Sprintf("heldInt24%d", rows), "(k int, a *float32, lda int, b *byte, c *float32, ldc, cols, ahead int)",
 		fmt.Sprintf("sets the first cols (1 to 32) columns of %d rows of c to the product of as many rows of a and of k rows of 32\n"+
-			"at b, times 2^30, in groups of 64, whose sums are added. %s", rows, g.aheadDoc()))
+			"at b, times 2^30, in groups of 64, whose sums are added. %s", rows, g.aheadDoc(rows)))
 	k, a, lda, b, ahead := integer("k"), pointer("a"), integer("lda"), pointer("b"), integer("ahead")
 	SHLQ(U8(2), lda)
 	left := newRows(a, lda, rows)
@@ -96,7 +96,7 @@ func (g *isa) heldInt24(rows int) {
 		IMUL3Q(I32((int24Scales+int24Steps/2*int24Pair)/4/(int24Steps/2)), k, quarter)
 		SHRQ(U8(1), quarter)
 	}
-	fetch := g.fetcher(b, ahead, quarter)
+	fetch := g.fetcher(rows, b, ahead, quarter)
 	masks := g.int24Masks()
 	const unroll = 4
 
