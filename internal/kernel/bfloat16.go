@@ -29,7 +29,7 @@ const (
 
 // bfloat16Panels are of numbers rounded to bfloat16.
 var bfloat16Panels = &panelFormat{
-	lanes: roundLanes, steps: roundStep, bytes: roundBytes, group: 20,
+	lanes: roundLanes, steps: roundStep, bytes: roundBytes, group: 20, across: 8,
 	borrow: func() (panelMaker, func()) {
 		s := borrowRounder()
 		return s, func() { rounders.Put(s) }
@@ -47,20 +47,18 @@ type rounder struct {
 
 // left rounds up to 16 lanes of an operand for the left side: k steps from the first one on.
 func (s *rounder) left(to *byte, o operand[float32], lane, lanes, first, k int) {
-	if whole := k / roundStep; whole > 0 && lanes == 16 {
-		if o.side {
-			s.tiles.roundTurned(to, &o.x[first*o.ld+lane], 4*o.ld, 4*16*o.ld, 4*roundStep*o.ld, whole)
-		} else {
-			s.tiles.round(to, &o.x[lane*o.ld+first], 4*o.ld, 64, 128, whole)
-		}
+	if whole := k / roundStep; whole > 0 && lanes == 16 && !o.side {
+		s.tiles.round(to, &o.x[lane*o.ld+first], 4*o.ld, 64, 128, whole)
 		to, first, k = ahead(to, whole*roundBytes), first+whole*roundStep, k-whole*roundStep
 	}
 	const width = len(s.buffer) / 16
 	for k > 0 {
 		n := min(k, width)
 		steps := divide(n, roundStep)
-		if n < width || lanes < 16 {
-			clear(s.buffer[:])
+		if n%roundStep > 0 || lanes < 16 {
+			for i := range 16 {
+				clear(s.buffer[i*width : i*width+steps*roundStep])
+			}
 		}
 		if o.side {
 			for p := 0; p < n; p += 16 {
@@ -78,20 +76,16 @@ func (s *rounder) left(to *byte, o operand[float32], lane, lanes, first, k int) 
 
 // right is left for the right side, in whose tiles lanes lie side by side.
 func (s *rounder) right(to *byte, o operand[float32], lane, lanes, first, k int) {
-	if whole := k / roundStep; whole > 0 && lanes == 16 {
-		if o.side {
-			s.tiles.round(to, &o.x[first*o.ld+lane], 4*o.ld, 4*16*o.ld, 4*roundStep*o.ld, whole)
-		} else {
-			s.tiles.roundTurned(to, &o.x[lane*o.ld+first], 4*o.ld, 64, 128, whole)
-		}
+	if whole := k / roundStep; whole > 0 && lanes == 16 && !o.side {
+		s.tiles.roundTurned(to, &o.x[lane*o.ld+first], 4*o.ld, 64, 128, whole)
 		to, first, k = ahead(to, whole*roundBytes), first+whole*roundStep, k-whole*roundStep
 	}
 	const depth = len(s.buffer) / 16
 	for k > 0 {
 		n := min(k, depth)
 		steps := divide(n, roundStep)
-		if n < depth || lanes < 16 {
-			clear(s.buffer[:])
+		if n%roundStep > 0 || lanes < 16 {
+			clear(s.buffer[:16*steps*roundStep])
 		}
 		if o.side {
 			for p := range n {
@@ -112,8 +106,8 @@ func (s *rounder) cut(p panelSet, right bool, o operand[float32], lanes, steps s
 		side = s.right
 	}
 	first := lanes.lo
-	if right && o.side && steps.len() >= roundStep {
-		first = s.cutAcross(p, o, lanes, steps)
+	if o.side && steps.len() >= roundStep {
+		first = s.cutAcross(p, right, o, lanes, steps)
 	}
 	for lane := lanes.lo; lane < lanes.hi; lane += 16 {
 		to := roundedTile(p, (lane-lanes.lo)/roundLanes, (lane-lanes.lo)/16&1)
@@ -127,14 +121,22 @@ func (s *rounder) cut(p panelSet, right bool, o operand[float32], lanes, steps s
 	return false
 }
 
-// cutAcross rounds whole tiles for the right side of lanes that lie side by side, step by step, and so reads each row of memory in one
-// go. It returns the first lane that it left out.
-func (s *rounder) cutAcross(p panelSet, o operand[float32], lanes, steps span) int {
+// cutAcross rounds whole tiles of lanes that lie side by side, step by step, and so reads each row of memory in one go. It returns the first
+// lane that it left out.
+func (s *rounder) cutAcross(p panelSet, right bool, o operand[float32], lanes, steps span) int {
+	round := s.tiles.roundTurned
+	if right {
+		round = s.tiles.round
+	}
+	soon := 4 * 64 // bytes from what is rounded to what is fetched: four tiles on, or the next step
+	if lanes.len() <= 64 {
+		soon = 4 * roundStep * o.ld
+	}
 	left := lanes.lo + lanes.len()/16*16
 	for i := range steps.len() / roundStep {
 		for lane := lanes.lo; lane < left; lane += 16 {
 			to := roundedTile(p, (lane-lanes.lo)/roundLanes, (lane-lanes.lo)/16&1)
-			s.tiles.round(ahead(to, i*roundBytes), &o.x[(steps.lo+i*roundStep)*o.ld+lane], 4*o.ld, 4*16*o.ld, 4*roundStep*o.ld, 1)
+			round(ahead(to, i*roundBytes), &o.x[(steps.lo+i*roundStep)*o.ld+lane], 4*o.ld, 4*16*o.ld, soon, 1)
 		}
 	}
 	return left

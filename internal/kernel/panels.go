@@ -12,6 +12,7 @@ type panelFormat struct {
 	steps  int // of a unit
 	bytes  int // of a panel's unit
 	group  int // panels of B that one goroutine makes and keeps in its second-level cache
+	across int // panels of A that one makes, at most, where lanes lie side by side
 	borrow func() (m panelMaker, giveBack func())
 }
 
@@ -82,7 +83,11 @@ func eachDepth(k, most, step int, f func(steps span)) {
 func (f *panelFormat) part(g *product[float32], rows, steps span) {
 	a := f.newPanels(rows.len(), steps.len())
 	defer a.back()
-	left, right := divide(rows.len(), f.lanes), divide(g.n, f.lanes)
+	across := 1 // panels of A that are made at a time
+	if g.a.side {
+		across = min(f.across, divide(rows.len(), 2*Threads()*f.lanes))
+	}
+	left, right := divide(rows.len(), across*f.lanes), divide(g.n, f.lanes)
 	group := f.lanes * divide(right, roundUp(divide(right, f.group), Threads()))
 	var wild atomic.Bool
 	var cutting latch
@@ -91,7 +96,7 @@ func (f *panelFormat) part(g *product[float32], rows, steps span) {
 		m, giveBack := f.borrow()
 		defer giveBack()
 		if t < left {
-			if m.cut(a.from(t), false, g.a, span{rows.lo + t*f.lanes, min(rows.lo+(t+1)*f.lanes, rows.hi)}, steps) {
+			if m.cut(a.from(t*across), false, g.a, span{rows.lo + t*across*f.lanes, min(rows.lo+(t+1)*across*f.lanes, rows.hi)}, steps) {
 				wild.Store(true)
 			}
 			cutting.done()
