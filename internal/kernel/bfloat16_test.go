@@ -9,7 +9,7 @@ import (
 
 func TestBFloat16ProductsMatchTheDefinition(t *testing.T) {
 	testOnEveryCPU(t, func(t *testing.T) {
-		for _, shape := range [][3]int{{1, 1, 1}, {5, 33, 7}, {40, 70, 100}, {33, 32, 800}, {3, 4, 0}, {70, 64, 1700}} {
+		for _, shape := range [][3]int{{1, 1, 1}, {5, 33, 7}, {40, 70, 100}, {33, 32, 800}, {3, 4, 0}, {70, 64, 1700}, {300, 20, 75}} {
 			for mode := range 16 {
 				x := newMatrices[float32](shape[0], shape[1], shape[2], mode, mode%3)
 				exact := *x

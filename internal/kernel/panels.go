@@ -79,7 +79,7 @@ func eachDepth(k, most, step int, f func(steps span)) {
 }
 
 // part adds the products of some rows and steps: A is brought into panels once; whoever takes some columns does so with those of B, which
-// stay in its second-level cache while A passes by.
+// stay in its second-level cache while A passes by. There are at least two such tasks a thread, as one that is held up takes fewer.
 func (f *panelFormat) part(g *product[float32], rows, steps span) {
 	a := f.newPanels(rows.len(), steps.len())
 	defer a.back()
@@ -88,7 +88,7 @@ func (f *panelFormat) part(g *product[float32], rows, steps span) {
 		across = min(f.across, divide(rows.len(), 2*Threads()*f.lanes))
 	}
 	left, right := divide(rows.len(), across*f.lanes), divide(g.n, f.lanes)
-	group := f.lanes * divide(right, roundUp(divide(right, f.group), Threads()))
+	group := f.lanes * divide(right, roundUp(divide(right, f.group), 2*Threads()))
 	var wild atomic.Bool
 	var cutting latch
 	cutting.add(left)
