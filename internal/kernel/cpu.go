@@ -13,8 +13,8 @@ type simd struct {
 	rows, cols int // of a tile of Gemm
 	lanes      int // float32 in a vector
 
-	// tile[rows-1] is one tile of a product; see tile.
-	tile []func(k int, a, b *float32, ldb int, c *float32, ldc, cols int, accumulate bool, ahead *float32)
+	// tile[rows-1] is one tile of a product, halfTile[rows-1] one of at most lanes columns; see tile.
+	tile, halfTile []func(k int, a, b *float32, ldb int, c *float32, ldc, cols int, accumulate bool, ahead *float32)
 	// packCopy and packTranspose pack up to lanes rows or columns; see pack.
 	packCopy, packTranspose func(dst *float32, width int, src *float32, ld, lanes, k int)
 	fetch                   func(src *float32, ld, rows, lines int)

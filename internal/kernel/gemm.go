@@ -344,7 +344,11 @@ func tileShape[T Float]() (rows, cols int) {
 // hold as many columns as a tile, whether needed or not. Meanwhile it may fetch ahead, which will be needed soon, into the cache.
 func tile[T Float](rows, k int, a, b []T, ldb int, c []T, ldc, cols int, accumulate bool, ahead []T) {
 	if s := vectorised[T](); s != nil {
-		s.tile[rows-1](k, single(a), single(b), ldb, single(c), ldc, cols, accumulate, single(ahead))
+		kernels := s.tile
+		if cols <= s.lanes {
+			kernels = s.halfTile
+		}
+		kernels[rows-1](k, single(a), single(b), ldb, single(c), ldc, cols, accumulate, single(ahead))
 		return
 	}
 	var old, sum [genericRows][genericCols]T

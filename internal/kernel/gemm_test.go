@@ -115,6 +115,18 @@ func TestGemmMatchesTheDefinition(t *testing.T) {
 	})
 }
 
+func TestGemmMatchesTheDefinitionForEachTile(t *testing.T) {
+	testOnEveryCPU(t, func(t *testing.T) {
+		for m := 1; m <= 14; m++ {
+			for n := 1; n <= 33; n++ {
+				for _, mode := range []int{2, 6} { // C = A·Bᵀ, C += A·Bᵀ
+					newMatrices[float32](m, n, 9, mode, n%2).check(t, 1)
+				}
+			}
+		}
+	})
+}
+
 func TestGemmDividesWhatIsTooLargeToPack(t *testing.T) {
 	testOnEveryCPU(t, func(t *testing.T) {
 		newMatrices[float32](17, 1100, 4099, 0, 0).check(t, 8)

@@ -1180,6 +1180,801 @@ masked:
 	VZEROUPPER
 	RET
 
+// func halfTile1AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·halfTile1AVX2(SB), NOSPLIT, $0-72
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       ldb+24(FP), BX
+	MOVQ       c+32(FP), SI
+	MOVQ       ldc+40(FP), DI
+	MOVQ       cols+48(FP), R8
+	SHLQ       $0x02, BX
+	SHLQ       $0x02, DI
+	MOVQ       SI, DI
+	PREFETCHT1 (DI)
+	MOVB       accumulate+56(FP), DI
+	TESTB      DI, DI
+	JNE        load
+	VXORPS     Y0, Y0, Y0
+	JMP        start
+
+load:
+	LEAQ       lanesAVX2<>+32(SB), DI
+	MOVQ       R8, R9
+	NEGQ       R9
+	VMOVUPS    (DI)(R9*4), Y0
+	MOVQ       SI, DI
+	VMASKMOVPS (DI), Y0, Y0
+
+start:
+	MOVQ ahead+64(FP), DI
+	LEAQ (BX)(BX*2), R9
+	SUBQ $0x04, AX
+	JL   rest
+
+loop:
+	PREFETCHT1   (DI)
+	ADDQ         $0x40, DI
+	VMOVUPS      (DX), Y1
+	VBROADCASTSS (CX), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VMOVUPS      (DX)(BX*1), Y1
+	VBROADCASTSS 24(CX), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VMOVUPS      (DX)(BX*2), Y1
+	VBROADCASTSS 48(CX), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VMOVUPS      (DX)(R9*1), Y1
+	VBROADCASTSS 72(CX), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	LEAQ         (DX)(BX*4), DX
+	ADDQ         $+96, CX
+	SUBQ         $0x04, AX
+	JGE          loop
+
+rest:
+	ADDQ $0x04, AX
+	JE   store
+
+single:
+	VMOVUPS      (DX), Y1
+	VBROADCASTSS (CX), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	ADDQ         BX, DX
+	ADDQ         $+24, CX
+	DECQ         AX
+	JNE          single
+
+store:
+	CMPQ    R8, $0x08
+	JNE     masked
+	MOVQ    SI, AX
+	VMOVUPS Y0, (AX)
+	VZEROUPPER
+	RET
+
+masked:
+	LEAQ       lanesAVX2<>+32(SB), AX
+	MOVQ       R8, CX
+	NEGQ       CX
+	VMOVUPS    (AX)(CX*4), Y1
+	MOVQ       SI, AX
+	VMASKMOVPS Y0, Y1, (AX)
+	VZEROUPPER
+	RET
+
+// func halfTile2AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·halfTile2AVX2(SB), NOSPLIT, $0-72
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       ldb+24(FP), BX
+	MOVQ       c+32(FP), SI
+	MOVQ       ldc+40(FP), DI
+	MOVQ       cols+48(FP), R8
+	SHLQ       $0x02, BX
+	SHLQ       $0x02, DI
+	MOVQ       SI, R9
+	PREFETCHT1 (R9)
+	ADDQ       DI, R9
+	PREFETCHT1 (R9)
+	MOVB       accumulate+56(FP), R9
+	TESTB      R9, R9
+	JNE        load
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	JMP        start
+
+load:
+	LEAQ       lanesAVX2<>+32(SB), R9
+	MOVQ       R8, R10
+	NEGQ       R10
+	VMOVUPS    (R9)(R10*4), Y1
+	MOVQ       SI, R9
+	VMASKMOVPS (R9), Y1, Y0
+	ADDQ       DI, R9
+	VMASKMOVPS (R9), Y1, Y1
+
+start:
+	MOVQ ahead+64(FP), R9
+	LEAQ (BX)(BX*2), R10
+	SUBQ $0x04, AX
+	JL   rest
+
+loop:
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
+	VMOVUPS      (DX), Y2
+	VBROADCASTSS (CX), Y3
+	VFMADD231PS  Y3, Y2, Y0
+	VBROADCASTSS 4(CX), Y3
+	VFMADD231PS  Y3, Y2, Y1
+	VMOVUPS      (DX)(BX*1), Y2
+	VBROADCASTSS 24(CX), Y3
+	VFMADD231PS  Y3, Y2, Y0
+	VBROADCASTSS 28(CX), Y3
+	VFMADD231PS  Y3, Y2, Y1
+	VMOVUPS      (DX)(BX*2), Y2
+	VBROADCASTSS 48(CX), Y3
+	VFMADD231PS  Y3, Y2, Y0
+	VBROADCASTSS 52(CX), Y3
+	VFMADD231PS  Y3, Y2, Y1
+	VMOVUPS      (DX)(R10*1), Y2
+	VBROADCASTSS 72(CX), Y3
+	VFMADD231PS  Y3, Y2, Y0
+	VBROADCASTSS 76(CX), Y3
+	VFMADD231PS  Y3, Y2, Y1
+	LEAQ         (DX)(BX*4), DX
+	ADDQ         $+96, CX
+	SUBQ         $0x04, AX
+	JGE          loop
+
+rest:
+	ADDQ $0x04, AX
+	JE   store
+
+single:
+	VMOVUPS      (DX), Y2
+	VBROADCASTSS (CX), Y3
+	VFMADD231PS  Y3, Y2, Y0
+	VBROADCASTSS 4(CX), Y3
+	VFMADD231PS  Y3, Y2, Y1
+	ADDQ         BX, DX
+	ADDQ         $+24, CX
+	DECQ         AX
+	JNE          single
+
+store:
+	CMPQ    R8, $0x08
+	JNE     masked
+	MOVQ    SI, AX
+	VMOVUPS Y0, (AX)
+	ADDQ    DI, AX
+	VMOVUPS Y1, (AX)
+	VZEROUPPER
+	RET
+
+masked:
+	LEAQ       lanesAVX2<>+32(SB), AX
+	MOVQ       R8, CX
+	NEGQ       CX
+	VMOVUPS    (AX)(CX*4), Y2
+	MOVQ       SI, AX
+	VMASKMOVPS Y0, Y2, (AX)
+	ADDQ       DI, AX
+	VMASKMOVPS Y1, Y2, (AX)
+	VZEROUPPER
+	RET
+
+// func halfTile3AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·halfTile3AVX2(SB), NOSPLIT, $0-72
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       ldb+24(FP), BX
+	MOVQ       c+32(FP), SI
+	MOVQ       ldc+40(FP), DI
+	MOVQ       cols+48(FP), R8
+	SHLQ       $0x02, BX
+	SHLQ       $0x02, DI
+	MOVQ       SI, R9
+	PREFETCHT1 (R9)
+	ADDQ       DI, R9
+	PREFETCHT1 (R9)
+	ADDQ       DI, R9
+	PREFETCHT1 (R9)
+	MOVB       accumulate+56(FP), R9
+	TESTB      R9, R9
+	JNE        load
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	JMP        start
+
+load:
+	LEAQ       lanesAVX2<>+32(SB), R9
+	MOVQ       R8, R10
+	NEGQ       R10
+	VMOVUPS    (R9)(R10*4), Y2
+	MOVQ       SI, R9
+	VMASKMOVPS (R9), Y2, Y0
+	ADDQ       DI, R9
+	VMASKMOVPS (R9), Y2, Y1
+	ADDQ       DI, R9
+	VMASKMOVPS (R9), Y2, Y2
+
+start:
+	MOVQ ahead+64(FP), R9
+	LEAQ (BX)(BX*2), R10
+	SUBQ $0x04, AX
+	JL   rest
+
+loop:
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
+	VMOVUPS      (DX), Y3
+	VBROADCASTSS (CX), Y4
+	VFMADD231PS  Y4, Y3, Y0
+	VBROADCASTSS 4(CX), Y4
+	VFMADD231PS  Y4, Y3, Y1
+	VBROADCASTSS 8(CX), Y4
+	VFMADD231PS  Y4, Y3, Y2
+	VMOVUPS      (DX)(BX*1), Y3
+	VBROADCASTSS 24(CX), Y4
+	VFMADD231PS  Y4, Y3, Y0
+	VBROADCASTSS 28(CX), Y4
+	VFMADD231PS  Y4, Y3, Y1
+	VBROADCASTSS 32(CX), Y4
+	VFMADD231PS  Y4, Y3, Y2
+	VMOVUPS      (DX)(BX*2), Y3
+	VBROADCASTSS 48(CX), Y4
+	VFMADD231PS  Y4, Y3, Y0
+	VBROADCASTSS 52(CX), Y4
+	VFMADD231PS  Y4, Y3, Y1
+	VBROADCASTSS 56(CX), Y4
+	VFMADD231PS  Y4, Y3, Y2
+	VMOVUPS      (DX)(R10*1), Y3
+	VBROADCASTSS 72(CX), Y4
+	VFMADD231PS  Y4, Y3, Y0
+	VBROADCASTSS 76(CX), Y4
+	VFMADD231PS  Y4, Y3, Y1
+	VBROADCASTSS 80(CX), Y4
+	VFMADD231PS  Y4, Y3, Y2
+	LEAQ         (DX)(BX*4), DX
+	ADDQ         $+96, CX
+	SUBQ         $0x04, AX
+	JGE          loop
+
+rest:
+	ADDQ $0x04, AX
+	JE   store
+
+single:
+	VMOVUPS      (DX), Y3
+	VBROADCASTSS (CX), Y4
+	VFMADD231PS  Y4, Y3, Y0
+	VBROADCASTSS 4(CX), Y4
+	VFMADD231PS  Y4, Y3, Y1
+	VBROADCASTSS 8(CX), Y4
+	VFMADD231PS  Y4, Y3, Y2
+	ADDQ         BX, DX
+	ADDQ         $+24, CX
+	DECQ         AX
+	JNE          single
+
+store:
+	CMPQ    R8, $0x08
+	JNE     masked
+	MOVQ    SI, AX
+	VMOVUPS Y0, (AX)
+	ADDQ    DI, AX
+	VMOVUPS Y1, (AX)
+	ADDQ    DI, AX
+	VMOVUPS Y2, (AX)
+	VZEROUPPER
+	RET
+
+masked:
+	LEAQ       lanesAVX2<>+32(SB), AX
+	MOVQ       R8, CX
+	NEGQ       CX
+	VMOVUPS    (AX)(CX*4), Y3
+	MOVQ       SI, AX
+	VMASKMOVPS Y0, Y3, (AX)
+	ADDQ       DI, AX
+	VMASKMOVPS Y1, Y3, (AX)
+	ADDQ       DI, AX
+	VMASKMOVPS Y2, Y3, (AX)
+	VZEROUPPER
+	RET
+
+// func halfTile4AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·halfTile4AVX2(SB), NOSPLIT, $0-72
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       ldb+24(FP), BX
+	MOVQ       c+32(FP), SI
+	MOVQ       ldc+40(FP), DI
+	MOVQ       cols+48(FP), R8
+	SHLQ       $0x02, BX
+	SHLQ       $0x02, DI
+	MOVQ       SI, R9
+	PREFETCHT1 (R9)
+	ADDQ       DI, R9
+	PREFETCHT1 (R9)
+	ADDQ       DI, R9
+	PREFETCHT1 (R9)
+	ADDQ       DI, R9
+	PREFETCHT1 (R9)
+	MOVB       accumulate+56(FP), R9
+	TESTB      R9, R9
+	JNE        load
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	JMP        start
+
+load:
+	LEAQ       lanesAVX2<>+32(SB), R9
+	MOVQ       R8, R10
+	NEGQ       R10
+	VMOVUPS    (R9)(R10*4), Y3
+	MOVQ       SI, R9
+	VMASKMOVPS (R9), Y3, Y0
+	ADDQ       DI, R9
+	VMASKMOVPS (R9), Y3, Y1
+	ADDQ       DI, R9
+	VMASKMOVPS (R9), Y3, Y2
+	ADDQ       DI, R9
+	VMASKMOVPS (R9), Y3, Y3
+
+start:
+	MOVQ ahead+64(FP), R9
+	LEAQ (BX)(BX*2), R10
+	SUBQ $0x04, AX
+	JL   rest
+
+loop:
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
+	VMOVUPS      (DX), Y4
+	VBROADCASTSS (CX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VBROADCASTSS 4(CX), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VBROADCASTSS 8(CX), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VBROADCASTSS 12(CX), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VMOVUPS      (DX)(BX*1), Y4
+	VBROADCASTSS 24(CX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VBROADCASTSS 28(CX), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VBROADCASTSS 32(CX), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VBROADCASTSS 36(CX), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VMOVUPS      (DX)(BX*2), Y4
+	VBROADCASTSS 48(CX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VBROADCASTSS 52(CX), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VBROADCASTSS 56(CX), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VBROADCASTSS 60(CX), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VMOVUPS      (DX)(R10*1), Y4
+	VBROADCASTSS 72(CX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VBROADCASTSS 76(CX), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VBROADCASTSS 80(CX), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VBROADCASTSS 84(CX), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	LEAQ         (DX)(BX*4), DX
+	ADDQ         $+96, CX
+	SUBQ         $0x04, AX
+	JGE          loop
+
+rest:
+	ADDQ $0x04, AX
+	JE   store
+
+single:
+	VMOVUPS      (DX), Y4
+	VBROADCASTSS (CX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VBROADCASTSS 4(CX), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VBROADCASTSS 8(CX), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VBROADCASTSS 12(CX), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         BX, DX
+	ADDQ         $+24, CX
+	DECQ         AX
+	JNE          single
+
+store:
+	CMPQ    R8, $0x08
+	JNE     masked
+	MOVQ    SI, AX
+	VMOVUPS Y0, (AX)
+	ADDQ    DI, AX
+	VMOVUPS Y1, (AX)
+	ADDQ    DI, AX
+	VMOVUPS Y2, (AX)
+	ADDQ    DI, AX
+	VMOVUPS Y3, (AX)
+	VZEROUPPER
+	RET
+
+masked:
+	LEAQ       lanesAVX2<>+32(SB), AX
+	MOVQ       R8, CX
+	NEGQ       CX
+	VMOVUPS    (AX)(CX*4), Y4
+	MOVQ       SI, AX
+	VMASKMOVPS Y0, Y4, (AX)
+	ADDQ       DI, AX
+	VMASKMOVPS Y1, Y4, (AX)
+	ADDQ       DI, AX
+	VMASKMOVPS Y2, Y4, (AX)
+	ADDQ       DI, AX
+	VMASKMOVPS Y3, Y4, (AX)
+	VZEROUPPER
+	RET
+
+// func halfTile5AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·halfTile5AVX2(SB), NOSPLIT, $0-72
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       ldb+24(FP), BX
+	MOVQ       c+32(FP), SI
+	MOVQ       ldc+40(FP), DI
+	MOVQ       cols+48(FP), R8
+	SHLQ       $0x02, BX
+	SHLQ       $0x02, DI
+	MOVQ       SI, R9
+	PREFETCHT1 (R9)
+	ADDQ       DI, R9
+	PREFETCHT1 (R9)
+	ADDQ       DI, R9
+	PREFETCHT1 (R9)
+	ADDQ       DI, R9
+	PREFETCHT1 (R9)
+	ADDQ       DI, R9
+	PREFETCHT1 (R9)
+	MOVB       accumulate+56(FP), R9
+	TESTB      R9, R9
+	JNE        load
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	JMP        start
+
+load:
+	LEAQ       lanesAVX2<>+32(SB), R9
+	MOVQ       R8, R10
+	NEGQ       R10
+	VMOVUPS    (R9)(R10*4), Y4
+	MOVQ       SI, R9
+	VMASKMOVPS (R9), Y4, Y0
+	ADDQ       DI, R9
+	VMASKMOVPS (R9), Y4, Y1
+	ADDQ       DI, R9
+	VMASKMOVPS (R9), Y4, Y2
+	ADDQ       DI, R9
+	VMASKMOVPS (R9), Y4, Y3
+	ADDQ       DI, R9
+	VMASKMOVPS (R9), Y4, Y4
+
+start:
+	MOVQ ahead+64(FP), R9
+	LEAQ (BX)(BX*2), R10
+	SUBQ $0x04, AX
+	JL   rest
+
+loop:
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
+	VMOVUPS      (DX), Y5
+	VBROADCASTSS (CX), Y6
+	VFMADD231PS  Y6, Y5, Y0
+	VBROADCASTSS 4(CX), Y6
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS 8(CX), Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VBROADCASTSS 12(CX), Y6
+	VFMADD231PS  Y6, Y5, Y3
+	VBROADCASTSS 16(CX), Y6
+	VFMADD231PS  Y6, Y5, Y4
+	VMOVUPS      (DX)(BX*1), Y5
+	VBROADCASTSS 24(CX), Y6
+	VFMADD231PS  Y6, Y5, Y0
+	VBROADCASTSS 28(CX), Y6
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS 32(CX), Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VBROADCASTSS 36(CX), Y6
+	VFMADD231PS  Y6, Y5, Y3
+	VBROADCASTSS 40(CX), Y6
+	VFMADD231PS  Y6, Y5, Y4
+	VMOVUPS      (DX)(BX*2), Y5
+	VBROADCASTSS 48(CX), Y6
+	VFMADD231PS  Y6, Y5, Y0
+	VBROADCASTSS 52(CX), Y6
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS 56(CX), Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VBROADCASTSS 60(CX), Y6
+	VFMADD231PS  Y6, Y5, Y3
+	VBROADCASTSS 64(CX), Y6
+	VFMADD231PS  Y6, Y5, Y4
+	VMOVUPS      (DX)(R10*1), Y5
+	VBROADCASTSS 72(CX), Y6
+	VFMADD231PS  Y6, Y5, Y0
+	VBROADCASTSS 76(CX), Y6
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS 80(CX), Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VBROADCASTSS 84(CX), Y6
+	VFMADD231PS  Y6, Y5, Y3
+	VBROADCASTSS 88(CX), Y6
+	VFMADD231PS  Y6, Y5, Y4
+	LEAQ         (DX)(BX*4), DX
+	ADDQ         $+96, CX
+	SUBQ         $0x04, AX
+	JGE          loop
+
+rest:
+	ADDQ $0x04, AX
+	JE   store
+
+single:
+	VMOVUPS      (DX), Y5
+	VBROADCASTSS (CX), Y6
+	VFMADD231PS  Y6, Y5, Y0
+	VBROADCASTSS 4(CX), Y6
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS 8(CX), Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VBROADCASTSS 12(CX), Y6
+	VFMADD231PS  Y6, Y5, Y3
+	VBROADCASTSS 16(CX), Y6
+	VFMADD231PS  Y6, Y5, Y4
+	ADDQ         BX, DX
+	ADDQ         $+24, CX
+	DECQ         AX
+	JNE          single
+
+store:
+	CMPQ    R8, $0x08
+	JNE     masked
+	MOVQ    SI, AX
+	VMOVUPS Y0, (AX)
+	ADDQ    DI, AX
+	VMOVUPS Y1, (AX)
+	ADDQ    DI, AX
+	VMOVUPS Y2, (AX)
+	ADDQ    DI, AX
+	VMOVUPS Y3, (AX)
+	ADDQ    DI, AX
+	VMOVUPS Y4, (AX)
+	VZEROUPPER
+	RET
+
+masked:
+	LEAQ       lanesAVX2<>+32(SB), AX
+	MOVQ       R8, CX
+	NEGQ       CX
+	VMOVUPS    (AX)(CX*4), Y5
+	MOVQ       SI, AX
+	VMASKMOVPS Y0, Y5, (AX)
+	ADDQ       DI, AX
+	VMASKMOVPS Y1, Y5, (AX)
+	ADDQ       DI, AX
+	VMASKMOVPS Y2, Y5, (AX)
+	ADDQ       DI, AX
+	VMASKMOVPS Y3, Y5, (AX)
+	ADDQ       DI, AX
+	VMASKMOVPS Y4, Y5, (AX)
+	VZEROUPPER
+	RET
+
+// func halfTile6AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·halfTile6AVX2(SB), NOSPLIT, $0-72
+	MOVQ       k+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       ldb+24(FP), BX
+	MOVQ       c+32(FP), SI
+	MOVQ       ldc+40(FP), DI
+	MOVQ       cols+48(FP), R8
+	SHLQ       $0x02, BX
+	SHLQ       $0x02, DI
+	MOVQ       SI, R9
+	PREFETCHT1 (R9)
+	ADDQ       DI, R9
+	PREFETCHT1 (R9)
+	ADDQ       DI, R9
+	PREFETCHT1 (R9)
+	ADDQ       DI, R9
+	PREFETCHT1 (R9)
+	ADDQ       DI, R9
+	PREFETCHT1 (R9)
+	ADDQ       DI, R9
+	PREFETCHT1 (R9)
+	MOVB       accumulate+56(FP), R9
+	TESTB      R9, R9
+	JNE        load
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	JMP        start
+
+load:
+	LEAQ       lanesAVX2<>+32(SB), R9
+	MOVQ       R8, R10
+	NEGQ       R10
+	VMOVUPS    (R9)(R10*4), Y5
+	MOVQ       SI, R9
+	VMASKMOVPS (R9), Y5, Y0
+	ADDQ       DI, R9
+	VMASKMOVPS (R9), Y5, Y1
+	ADDQ       DI, R9
+	VMASKMOVPS (R9), Y5, Y2
+	ADDQ       DI, R9
+	VMASKMOVPS (R9), Y5, Y3
+	ADDQ       DI, R9
+	VMASKMOVPS (R9), Y5, Y4
+	ADDQ       DI, R9
+	VMASKMOVPS (R9), Y5, Y5
+
+start:
+	MOVQ ahead+64(FP), R9
+	LEAQ (BX)(BX*2), R10
+	SUBQ $0x04, AX
+	JL   rest
+
+loop:
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
+	VMOVUPS      (DX), Y6
+	VBROADCASTSS (CX), Y7
+	VFMADD231PS  Y7, Y6, Y0
+	VBROADCASTSS 4(CX), Y7
+	VFMADD231PS  Y7, Y6, Y1
+	VBROADCASTSS 8(CX), Y7
+	VFMADD231PS  Y7, Y6, Y2
+	VBROADCASTSS 12(CX), Y7
+	VFMADD231PS  Y7, Y6, Y3
+	VBROADCASTSS 16(CX), Y7
+	VFMADD231PS  Y7, Y6, Y4
+	VBROADCASTSS 20(CX), Y7
+	VFMADD231PS  Y7, Y6, Y5
+	VMOVUPS      (DX)(BX*1), Y6
+	VBROADCASTSS 24(CX), Y7
+	VFMADD231PS  Y7, Y6, Y0
+	VBROADCASTSS 28(CX), Y7
+	VFMADD231PS  Y7, Y6, Y1
+	VBROADCASTSS 32(CX), Y7
+	VFMADD231PS  Y7, Y6, Y2
+	VBROADCASTSS 36(CX), Y7
+	VFMADD231PS  Y7, Y6, Y3
+	VBROADCASTSS 40(CX), Y7
+	VFMADD231PS  Y7, Y6, Y4
+	VBROADCASTSS 44(CX), Y7
+	VFMADD231PS  Y7, Y6, Y5
+	VMOVUPS      (DX)(BX*2), Y6
+	VBROADCASTSS 48(CX), Y7
+	VFMADD231PS  Y7, Y6, Y0
+	VBROADCASTSS 52(CX), Y7
+	VFMADD231PS  Y7, Y6, Y1
+	VBROADCASTSS 56(CX), Y7
+	VFMADD231PS  Y7, Y6, Y2
+	VBROADCASTSS 60(CX), Y7
+	VFMADD231PS  Y7, Y6, Y3
+	VBROADCASTSS 64(CX), Y7
+	VFMADD231PS  Y7, Y6, Y4
+	VBROADCASTSS 68(CX), Y7
+	VFMADD231PS  Y7, Y6, Y5
+	VMOVUPS      (DX)(R10*1), Y6
+	VBROADCASTSS 72(CX), Y7
+	VFMADD231PS  Y7, Y6, Y0
+	VBROADCASTSS 76(CX), Y7
+	VFMADD231PS  Y7, Y6, Y1
+	VBROADCASTSS 80(CX), Y7
+	VFMADD231PS  Y7, Y6, Y2
+	VBROADCASTSS 84(CX), Y7
+	VFMADD231PS  Y7, Y6, Y3
+	VBROADCASTSS 88(CX), Y7
+	VFMADD231PS  Y7, Y6, Y4
+	VBROADCASTSS 92(CX), Y7
+	VFMADD231PS  Y7, Y6, Y5
+	LEAQ         (DX)(BX*4), DX
+	ADDQ         $+96, CX
+	SUBQ         $0x04, AX
+	JGE          loop
+
+rest:
+	ADDQ $0x04, AX
+	JE   store
+
+single:
+	VMOVUPS      (DX), Y6
+	VBROADCASTSS (CX), Y7
+	VFMADD231PS  Y7, Y6, Y0
+	VBROADCASTSS 4(CX), Y7
+	VFMADD231PS  Y7, Y6, Y1
+	VBROADCASTSS 8(CX), Y7
+	VFMADD231PS  Y7, Y6, Y2
+	VBROADCASTSS 12(CX), Y7
+	VFMADD231PS  Y7, Y6, Y3
+	VBROADCASTSS 16(CX), Y7
+	VFMADD231PS  Y7, Y6, Y4
+	VBROADCASTSS 20(CX), Y7
+	VFMADD231PS  Y7, Y6, Y5
+	ADDQ         BX, DX
+	ADDQ         $+24, CX
+	DECQ         AX
+	JNE          single
+
+store:
+	CMPQ    R8, $0x08
+	JNE     masked
+	MOVQ    SI, AX
+	VMOVUPS Y0, (AX)
+	ADDQ    DI, AX
+	VMOVUPS Y1, (AX)
+	ADDQ    DI, AX
+	VMOVUPS Y2, (AX)
+	ADDQ    DI, AX
+	VMOVUPS Y3, (AX)
+	ADDQ    DI, AX
+	VMOVUPS Y4, (AX)
+	ADDQ    DI, AX
+	VMOVUPS Y5, (AX)
+	VZEROUPPER
+	RET
+
+masked:
+	LEAQ       lanesAVX2<>+32(SB), AX
+	MOVQ       R8, CX
+	NEGQ       CX
+	VMOVUPS    (AX)(CX*4), Y6
+	MOVQ       SI, AX
+	VMASKMOVPS Y0, Y6, (AX)
+	ADDQ       DI, AX
+	VMASKMOVPS Y1, Y6, (AX)
+	ADDQ       DI, AX
+	VMASKMOVPS Y2, Y6, (AX)
+	ADDQ       DI, AX
+	VMASKMOVPS Y3, Y6, (AX)
+	ADDQ       DI, AX
+	VMASKMOVPS Y4, Y6, (AX)
+	ADDQ       DI, AX
+	VMASKMOVPS Y5, Y6, (AX)
+	VZEROUPPER
+	RET
+
 // func packCopyAVX2(dst *float32, width int, src *float32, ld int, lanes int, k int)
 // Requires: AVX
 TEXT ·packCopyAVX2(SB), NOSPLIT, $0-48

@@ -102,6 +102,104 @@ func tile13AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, c
 //go:noescape
 func tile14AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
+// halfTile1AVX512 multiplies a panel of 1 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
+// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
+//
+//go:noescape
+func halfTile1AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+
+// halfTile2AVX512 multiplies a panel of 2 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
+// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
+//
+//go:noescape
+func halfTile2AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+
+// halfTile3AVX512 multiplies a panel of 3 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
+// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
+//
+//go:noescape
+func halfTile3AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+
+// halfTile4AVX512 multiplies a panel of 4 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
+// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
+//
+//go:noescape
+func halfTile4AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+
+// halfTile5AVX512 multiplies a panel of 5 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
+// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
+//
+//go:noescape
+func halfTile5AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+
+// halfTile6AVX512 multiplies a panel of 6 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
+// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
+//
+//go:noescape
+func halfTile6AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+
+// halfTile7AVX512 multiplies a panel of 7 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
+// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
+//
+//go:noescape
+func halfTile7AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+
+// halfTile8AVX512 multiplies a panel of 8 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
+// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
+//
+//go:noescape
+func halfTile8AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+
+// halfTile9AVX512 multiplies a panel of 9 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
+// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
+//
+//go:noescape
+func halfTile9AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+
+// halfTile10AVX512 multiplies a panel of 10 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
+// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
+//
+//go:noescape
+func halfTile10AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+
+// halfTile11AVX512 multiplies a panel of 11 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
+// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
+//
+//go:noescape
+func halfTile11AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+
+// halfTile12AVX512 multiplies a panel of 12 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
+// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
+//
+//go:noescape
+func halfTile12AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+
+// halfTile13AVX512 multiplies a panel of 13 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
+// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
+//
+//go:noescape
+func halfTile13AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+
+// halfTile14AVX512 multiplies a panel of 14 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
+// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
+// second-level cache: 64 bytes every four steps.
+//
+//go:noescape
+func halfTile14AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+
 // packCopyAVX512 sets dst[p*width+i] = src[p*ld+i] for p < k and i < lanes, lanes at most the vector's.
 //
 //go:noescape

@@ -8,32 +8,37 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// tiles writes the inner kernels of the matrix product, one for each number of rows.
+// tiles writes the inner kernels of the matrix product, one for each number of rows, and those for half as many columns.
 func (g *isa) tiles() {
 	for rows := 1; rows <= g.height; rows++ {
-		g.tile(rows)
+		g.tile("tile", rows, 2)
+	}
+	for rows := 1; rows <= g.height; rows++ {
+		g.tile("halfTile", rows, 1)
 	}
 }
 
-// tile keeps rows×2 vectors of C in registers. A step of k loads two vectors of B and spreads one element of A a row.
-func (g *isa) tile(rows int) {
-	g.function(fmt.Sprintf("tile%d", rows), "(k int, a, b *float32, ldb int, c *float32, ldc, cols int, accumulate bool, ahead *float32)",
+// tile keeps rows×vectors of C in registers. A step of k loads the vectors of B and spreads one element of A a row.
+func (g *isa) tile(name string, rows, vectors int) {
+	g.function(fmt.Sprint(name, rows), "(k int, a, b *float32, ldb int, c *float32, ldc, cols int, accumulate bool, ahead *float32)",
 		fmt.Sprintf("multiplies a panel of %d of %d rows (element i of step p at a[%d*p+i]) by k rows of b, ldb\n"+
 			"elements apart, to the first cols (1 to %d) of %d columns of c. Meanwhile it fetches what ahead points to into the\n"+
-			"second-level cache: 64 bytes every four steps.", rows, g.height, g.height, 2*g.lanes, 2*g.lanes))
+			"second-level cache: 64 bytes every four steps.", rows, g.height, g.height, vectors*g.lanes, vectors*g.lanes))
 	k, a, b, ldb, c, ldc, cols := integer("k"), pointer("a"), pointer("b"), integer("ldb"), pointer("c"), integer("ldc"), integer("cols")
 	SHLQ(U8(2), ldb)
 	SHLQ(U8(2), ldc)
-	var acc [][2]reg.VecVirtual
-	for range rows {
-		acc = append(acc, [2]reg.VecVirtual{g.vec(), g.vec()})
+	acc := make([][]reg.VecVirtual, rows)
+	for i := range acc {
+		for range vectors {
+			acc[i] = append(acc[i], g.vec())
+		}
 	}
 
 	// C is needed only at the end.
 	row := GP64()
 	MOVQ(c, row)
 	for i := range rows {
-		for j := 0; j < 2*g.lanes; j += 16 {
+		for j := 0; j < vectors*g.lanes; j += 16 {
 			PREFETCHT1(at(row).Offset(4 * j))
 		}
 		if i < rows-1 {
@@ -50,14 +55,14 @@ func (g *isa) tile(rows int) {
 	}
 	JMP(LabelRef("start"))
 	Label("load")
-	low, high := g.halves(cols)
+	masks := g.masks(cols, vectors)
 	row = GP64()
 	MOVQ(c, row)
 	for i := range rows {
-		g.mask = low
-		g.loadInto(acc[i][0], at(row), true)
-		g.mask = high
-		g.loadInto(acc[i][1], at(row).Offset(4*g.lanes), true)
+		for j, v := range acc[i] {
+			g.mask = masks[j]
+			g.loadInto(v, at(row).Offset(4*g.lanes*j), true)
+		}
 		if i < rows-1 {
 			ADDQ(ldc, row)
 		}
@@ -65,14 +70,16 @@ func (g *isa) tile(rows int) {
 
 	Label("start")
 	step := func(p int, b Mem) {
-		b0, b1 := g.vec(), g.vec()
-		VMOVUPS(b, b0)
-		VMOVUPS(b.Offset(4*g.lanes), b1)
+		var right []reg.VecVirtual
+		for j := range vectors {
+			right = append(right, g.load(b.Offset(4*g.lanes*j), false))
+		}
 		for i := range rows {
 			x := g.vec()
 			VBROADCASTSS(Mem{Base: a, Disp: 4 * (p*g.height + i)}, x)
-			VFMADD231PS(x, b0, acc[i][0])
-			VFMADD231PS(x, b1, acc[i][1])
+			for j, v := range acc[i] {
+				VFMADD231PS(x, right[j], v)
+			}
 		}
 	}
 	const unroll = 4
@@ -103,7 +110,7 @@ func (g *isa) tile(rows int) {
 
 	Label("store")
 	if !g.wide() { // a masked store is slow on some machines
-		CMPQ(cols, U8(2*g.lanes))
+		CMPQ(cols, U8(vectors*g.lanes))
 		JNE(LabelRef("masked"))
 		g.storeTile(acc, c, ldc, nil)
 		VZEROUPPER()
@@ -116,16 +123,18 @@ func (g *isa) tile(rows int) {
 }
 
 // storeTile writes the first cols columns of the tile; all when cols is nil.
-func (g *isa) storeTile(acc [][2]reg.VecVirtual, c, ldc, cols reg.Register) {
-	var masks [2]reg.Register
+func (g *isa) storeTile(acc [][]reg.VecVirtual, c, ldc, cols reg.Register) {
+	var masks []reg.Register
 	if cols != nil {
-		masks[0], masks[1] = g.halves(cols)
+		masks = g.masks(cols, len(acc[0]))
 	}
 	row := GP64()
 	MOVQ(c, row)
 	for i := range acc {
 		for j, v := range acc[i] {
-			g.mask = masks[j]
+			if cols != nil {
+				g.mask = masks[j]
+			}
 			g.store(v, at(row).Offset(4*g.lanes*j), cols != nil)
 		}
 		if i < len(acc)-1 {
@@ -134,8 +143,12 @@ func (g *isa) storeTile(acc [][2]reg.VecVirtual, c, ldc, cols reg.Register) {
 	}
 }
 
-// halves are the masks of the two vectors that hold n columns.
-func (g *isa) halves(n reg.Register) (low, high reg.Register) {
+// masks are those of the one or two vectors that hold n columns.
+func (g *isa) masks(n reg.Register, vectors int) []reg.Register {
+	if vectors == 1 {
+		g.setMask(n)
+		return []reg.Register{g.mask}
+	}
 	lanes, zero, first, second := GP64(), GP64(), GP64(), GP64()
 	MOVQ(U32(g.lanes), lanes)
 	XORQ(zero, zero)
@@ -146,7 +159,7 @@ func (g *isa) halves(n reg.Register) (low, high reg.Register) {
 	SUBQ(lanes, second)
 	CMOVQLT(zero, second)
 	g.setMask(first)
-	low = g.mask
+	low := g.mask
 	g.setMask(second)
-	return low, g.mask
+	return []reg.Register{low, g.mask}
 }
