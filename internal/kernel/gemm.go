@@ -260,8 +260,8 @@ func multiplyPanel[T Float](m, n, k int, a []T, b operand[T], c []T, ldc int) {
 	}
 }
 
-// packAll packs some lanes and steps, with all threads.
-func (o operand[T]) packAll(dst []T, width int, lanes, steps span) {
+// packTogether packs some lanes and steps, with all threads.
+func (o operand[T]) packTogether(dst []T, width int, lanes, steps span) {
 	task := o.packTasks(lanes.len(), steps.len(), width)
 	inOrder(task.count(), func(i int) { o.packTask(dst, width, lanes, steps, task, i) })
 }

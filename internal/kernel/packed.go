@@ -85,7 +85,7 @@ func (p *Packed) copy(o operand[float32], briefly bool) {
 		memory, p.memory = longLived.take(4 * wide * p.k)
 		p.data = unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(memory))), len(memory)/4)
 	}
-	eachDepth(p.k, depth(width), 4, func(steps span) { o.packAll(p.data[wide*steps.lo:], width, span{0, p.n}, steps) })
+	eachDepth(p.k, depth(width), 4, func(steps span) { o.packTogether(p.data[wide*steps.lo:], width, span{0, p.n}, steps) })
 }
 
 // cut reports whether there was a number that cannot be cut.

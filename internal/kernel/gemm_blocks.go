@@ -27,7 +27,7 @@ func (g *product[T]) many() {
 		defer packed.giveBack()
 		for j := 0; j < g.n; j += width {
 			cols := span{j, min(j+width, g.n)}
-			g.b.packAll(packed.x, g.cols, cols, steps)
+			g.b.packTogether(packed.x, g.cols, cols, steps)
 			g.blocks(blocks, cols, steps, packed.x)
 		}
 	})
