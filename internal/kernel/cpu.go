@@ -17,7 +17,8 @@ type simd struct {
 	tile, halfTile []func(k int, a, b *float32, ldb int, c *float32, ldc, cols int, accumulate bool, ahead *float32)
 	// packCopy and packTranspose pack up to lanes rows or columns; see pack.
 	packCopy, packTranspose func(dst *float32, width int, src *float32, ld, lanes, k int)
-	fetch                   func(src *float32, ld, rows, lines int)
+	// fetch brings rows of memory that will be packed into the cache; see fetcher.
+	fetch func(src *float32, ld, rows, lines int)
 
 	add    func(dst, a, b *float32, n int)
 	axpy   func(alpha float32, x, y *float32, n int)

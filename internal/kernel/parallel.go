@@ -63,15 +63,16 @@ func inRuns(n int, f func(i, next int)) {
 // inRunsOf is inRuns with a function for each goroutine, which begin makes, and another one that is called at the end. Alone: the caller does all.
 func inRunsOf(n int, alone bool, begin func() (f func(i, next int), end func())) {
 	workers := min(Threads(), n)
-	if n > 0 && (alone || workers < 2) {
+	if alone || workers < 2 {
+		if n == 0 {
+			return
+		}
 		f, end := begin()
 		defer end()
 		for i := range n - 1 {
 			f(i, i+1)
 		}
 		f(n-1, -1)
-	}
-	if alone || workers < 2 {
 		return
 	}
 	shares := make([]share, workers)
