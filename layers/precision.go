@@ -11,7 +11,7 @@ type Precision int
 // Precisions. Sums, and all that is not a product of matrices, are float32.
 const (
 	Float32  Precision = iota // float32, or float64 where the weights are
-	BFloat16                  // inputs, weights and gradients are rounded to bfloat16 for each product
+	BFloat16                  // inputs, weights and gradients are rounded to bfloat16 for each product, or to integers that are as exact where these are faster
 	Int8                      // weights are, for decoding: see Conv1D.Hold; elsewhere as BFloat16
 )
 

@@ -4,19 +4,14 @@ import (
 	"math"
 	"testing"
 
+	"github.com/ekphrasis-ml/ekphrasis/internal/kernel"
 	"github.com/ekphrasis-ml/ekphrasis/layers"
 	"github.com/nlpodyssey/spago/ag"
 	"github.com/nlpodyssey/spago/mat"
 	"github.com/nlpodyssey/spago/nn"
 )
 
-// rounded is the nearest bfloat16.
-func rounded(x float64) float64 {
-	bits := math.Float32bits(float32(x))
-	return float64(math.Float32frombits((bits + 0x7fff + bits>>16&1) & 0xffff0000))
-}
-
-func TestInBFloat16OperandsAreRoundedAndSumsAreNot(t *testing.T) {
+func TestInBFloat16ProductsAreThoseOfGemmBFloat16(t *testing.T) {
 	const rows, in, out = 5, 40, 3
 	random := layers.NewRandom(1)
 	x := drawn(random, rows, in)
@@ -36,37 +31,26 @@ func TestInBFloat16OperandsAreRoundedAndSumsAreNot(t *testing.T) {
 		t.Fatal(err)
 	}
 	xs, w, g := mat.Data[float32](x), mat.Data[float32](l.Weight), mat.Data[float32](gy)
-	near := func(what string, got float32, want float64) {
+	check := func(what string, transA, transB bool, m, n, k int, a, b, got []float32) {
 		t.Helper()
-		if math.Abs(float64(got)-want) > 1e-5 {
-			t.Errorf("%s is %v, want %v", what, got, want)
+		lda, ldb := k, n
+		if transA {
+			lda = m
+		}
+		if transB {
+			ldb = k
+		}
+		want := make([]float32, m*n)
+		kernel.GemmBFloat16(transA, transB, m, n, k, a, lda, b, ldb, want, n, false, nil)
+		for i := range want {
+			if math.Abs(float64(got[i]-want[i])) > 1e-5 {
+				t.Errorf("%s[%d] is %v, want %v", what, i, got[i], want[i])
+			}
 		}
 	}
-	for r := range rows {
-		for j := range out {
-			sum := 0.0
-			for i := range in {
-				sum += rounded(float64(xs[r*in+i])) * rounded(float64(w[i*out+j]))
-			}
-			near("y", mat.Data[float32](y.Value())[r*out+j], sum)
-		}
-		for i := range in {
-			sum := 0.0
-			for j := range out {
-				sum += rounded(float64(g[r*out+j])) * rounded(float64(w[i*out+j]))
-			}
-			near("dx", mat.Data[float32](x.Grad())[r*in+i], sum)
-		}
-	}
-	for i := range in {
-		for j := range out {
-			sum := 0.0
-			for r := range rows {
-				sum += rounded(float64(g[r*out+j])) * rounded(float64(xs[r*in+i]))
-			}
-			near("dw", mat.Data[float32](l.Weight.Grad())[i*out+j], sum)
-		}
-	}
+	check("y", false, false, rows, out, in, xs, w, mat.Data[float32](y.Value()))
+	check("dx", false, true, rows, in, out, g, w, mat.Data[float32](x.Grad()))
+	check("dw", true, false, in, out, rows, xs, g, mat.Data[float32](l.Weight.Grad()))
 }
 
 func drawn(random *layers.Random, rows, cols int) *mat.Dense[float32] {

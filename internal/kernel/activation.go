@@ -81,8 +81,8 @@ func biasActivate[T Float](act Activation, dst, x, bias, pre []T) {
 	}
 }
 
-// coarselyActivate is biasActivate after a product in bfloat16 with tiles or without: GELU's error is at most 2⁻¹²·(|y|+2⁻¹⁰), an eighth of what
-// rounding y to bfloat16 may add.
+// coarselyActivate is biasActivate after a product in bfloat16, with tiles or without, or in int16: GELU's error is at most 2⁻¹²·(|y|+2⁻¹⁰), an
+// eighth of what rounding y to bfloat16 may add.
 func coarselyActivate[T Float](act Activation, dst, x, bias, pre []T) {
 	if act == GELU && len(x) > 0 {
 		cpu.tiles.gelu(single(dst), single(x), single(bias), single(pre), len(x))

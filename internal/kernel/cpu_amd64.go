@@ -26,13 +26,16 @@ func available() []*simd {
 				amx.heldInt8 = []int8Kernel{heldInt81AMX, heldInt82AMX, heldInt83AMX, heldInt84AMX}
 				amx.ahead = [2]int{}
 				amx.name, amx.tiles = "amx", &tiles{
-					tilePanels: tilePanelsAMX, round: roundAMX, roundTurned: roundTurnedAMX, finish: finishAMX, gelu: geluCoarseAMX, together: 8,
+					format: bfloat16Panels, tilePanels: tilePanelsAMX, round: roundAMX, roundTurned: roundTurnedAMX, finish: finishAMX, gelu: geluCoarseAMX, together: 8,
 					digits: digitTilesAMX, cutRows: cutRowsAMX, cutColumns: cutColumnsAMX,
 				}
 				all = append(all, &amx)
 			}
-			if sys.X86.HasAVX512BF16 {
-				plain.tiles = &tiles{tilePanels: dotPanelsAMX, round: roundAMX, roundTurned: roundTurnedAMX, finish: finishAMX, gelu: geluCoarseAMX, together: 3}
+			switch {
+			case sys.X86.HasAVX512VNNI && (!sys.X86.HasAVX512BF16 || slowBFloat16()):
+				plain.tiles = &int16Dots
+			case sys.X86.HasAVX512BF16:
+				plain.tiles = &bfloat16Dots
 			}
 			all = append(all, &plain)
 		}
@@ -40,6 +43,21 @@ func available() []*simd {
 	}
 	return all
 }
+
+// slowBFloat16 reports whether a dot product of bfloat16 in AVX-512 takes as long as four of int16, as on Intel's processors. AMD's take as long as one.
+func slowBFloat16() bool {
+	b, d, c := vendorVNNI()
+	return [3]uint32{b, d, c} == [3]uint32{0x756e6547, 0x49656e69, 0x6c65746e} // GenuineIntel
+}
+
+// Products of bfloat16 without tiles, and of int16 in their place.
+var (
+	bfloat16Dots = tiles{format: bfloat16Panels, tilePanels: dotPanelsAMX, round: roundAMX, roundTurned: roundTurnedAMX, finish: finishAMX, gelu: geluCoarseAMX, together: 3}
+	int16Dots    = tiles{
+		format: int16Panels, tilePanels: int16PanelsVNNI, finish: finishAMX, gelu: geluCoarseAMX, together: 3,
+		scaled: &scaledTiles{int16SquaresVNNI, int16SquaresAcrossVNNI, int16FactorsVNNI, int16RoundVNNI, int16RoundTurnedVNNI},
+	}
+)
 
 var avx512 = simd{
 	name: "avx512", rows: 14, cols: 32, lanes: 16,

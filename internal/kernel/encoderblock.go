@@ -17,7 +17,7 @@ type Dense struct {
 //	y = h + Down(Act(Up(norm(h, Gamma[1], Beta[1]))))
 //
 // where each row looks at all of its sequence. Whoever has some rows takes them all the way, while they are in the second-level cache, and
-// between two products they are kept in bfloat16 in the order in which the next one reads them. The results have the bits that
+// between two products they are kept in panels, as the next one reads them. The results have the bits that
 // [LayerNorm], [Packed.Multiply] and [AttentionForward] give.
 type EncoderBlock struct {
 	Heads, HeadDim                      int
@@ -34,7 +34,7 @@ func (b *EncoderBlock) dense() []Dense {
 
 // Fits reports whether there is a way to compute the block as a whole: on this machine, for its sizes, and with all weights packed for bfloat16.
 func (b *EncoderBlock) Fits() bool {
-	if cpu == nil || cpu.tiles == nil || b.HeadDim%roundLanes != 0 || b.Query.Weight == nil || b.Heads*b.HeadDim != b.dim() {
+	if cpu == nil || cpu.tiles == nil || b.HeadDim%roundLanes != 0 || b.HeadDim > panelDepth || b.Query.Weight == nil || b.Heads*b.HeadDim != b.dim() {
 		return false
 	}
 	for _, d := range b.dense() {
@@ -90,8 +90,9 @@ type blockSequence struct {
 	*EncoderBlock
 	x, y          []float32 // its rows
 	rows, panels  int
-	queries, keys panelSet // the panels of each head
-	values        panelSet // the panels of each head's columns
+	queries, keys panelSet   // the panels of each head
+	values        deepPanels // the panels of each head's columns
+	columns       []float32  // values that are to be brought into panels
 }
 
 // sequence computes one, in at least so many parts, if it has the rows.
@@ -100,7 +101,8 @@ func (b *EncoderBlock) sequence(y, x []float32, rows Span, parts int) {
 	s := blockSequence{EncoderBlock: b, x: x[rows.Start*dim : rows.End*dim], y: y[rows.Start*dim : rows.End*dim], rows: rows.Len()}
 	s.panels = divide(s.rows, roundLanes)
 	lanes := b.Heads * s.panels * roundLanes
-	s.queries, s.keys, s.values = bfloat16Panels.newPanels(lanes, b.HeadDim), bfloat16Panels.newPanels(lanes, b.HeadDim), bfloat16Panels.newPanels(b.Heads*b.HeadDim, s.rows)
+	format := cpu.tiles.format
+	s.queries, s.keys, s.values = format.newPanels(lanes, b.HeadDim), format.newPanels(lanes, b.HeadDim), newDeepPanels(b.Heads*b.HeadDim, s.rows, s.deepest())
 	defer s.queries.back()
 	defer s.keys.back()
 	defer s.values.back()
@@ -114,8 +116,24 @@ func (b *EncoderBlock) sequence(y, x []float32, rows Span, parts int) {
 			}
 		})
 	}
-	each((*blockPart).project)
+	if cpu.tiles.scaled == nil {
+		each((*blockPart).project)
+	} else {
+		columns := borrow[float32](s.rows * b.Heads * b.HeadDim)
+		defer columns.giveBack()
+		s.columns = columns.x
+		each((*blockPart).project)
+		Parallel(b.Heads, divide(b.Heads, parts), s.cutValues)
+	}
 	each((*blockPart).rest)
+}
+
+// deepest is how many rows of values are in a stretch: in bfloat16 all, as a part brings its own into panels.
+func (s *blockSequence) deepest() int {
+	if cpu.tiles.scaled == nil {
+		return s.rows
+	}
+	return panelDepth
 }
 
 // blockPart is some of a sequence's rows: those of some panels.
@@ -124,16 +142,25 @@ type blockPart struct {
 	panels span
 	rows   span
 	*rounder
-	normed roundedRows
+	normed deepPanels
 	c      []float32 // 32 columns of a product
+	wide   []float32 // columns that are brought into panels together, the same 32 where these do not need others
 	memory scratch[float32]
 }
 
 func newBlockPart(s *blockSequence, panels span) *blockPart {
 	p := &blockPart{blockSequence: s, panels: panels, rows: span{panels.lo * roundLanes, min(panels.hi*roundLanes, s.rows)}, rounder: borrowRounder()}
-	p.memory = borrow[float32](panels.len() * roundLanes * roundLanes)
-	p.c = p.memory.x
-	p.normed = newRoundedRows(panels.len(), s.dim())
+	n := panels.len() * roundLanes
+	p.normed = newDeepPanels(n, s.dim(), panelDepth)
+	wide := 0
+	if p.tiles.scaled != nil {
+		wide = max(s.dim(), s.HeadDim, panelDepth)
+	}
+	p.memory = borrow[float32](n * (roundLanes + wide))
+	p.c, p.wide = p.memory.x[:n*roundLanes], p.memory.x[n*roundLanes:]
+	if wide == 0 {
+		p.wide = p.c
+	}
 	return p
 }
 
@@ -143,24 +170,63 @@ func (p *blockPart) giveBack() {
 	rounders.Put(p.rounder)
 }
 
+// together is how many of n columns are brought into panels together.
+func (p *blockPart) together(n int) int {
+	if p.tiles.scaled == nil {
+		return roundLanes
+	}
+	return n
+}
+
 // project computes queries, keys and values.
 func (p *blockPart) project() {
 	p.norm(0, p.x)
-	d := p.HeadDim / roundLanes // panels of columns of a head
+	width, rows := p.Heads*p.HeadDim, p.rows.len()
+	together := p.together(p.HeadDim)
 	for i, dense := range []Dense{p.Query, p.Key, p.Value} {
 		p.product(p.normed, dense, func(j int) {
-			p.tiles.finish(&p.c[0], roundLanes, &p.c[0], roundLanes, from(dense.Bias, j*roundLanes), nil, 0, p.rows.len(), roundLanes/16)
-			head, step := j/d, j%d
-			switch i {
-			case 0:
-				scale(float32(p.Scale), p.c[:p.rows.len()*roundLanes], p.c[:p.rows.len()*roundLanes])
-				p.roundRows(p.queries, head*p.blockSequence.panels+p.panels.lo, step, p.c)
-			case 1:
-				p.roundKeys(head, step)
-			case 2:
+			column := j * roundLanes
+			dst, ld := p.wide[column%together:], together
+			if i == 2 && p.columns != nil {
+				dst, ld = p.columns[p.rows.lo*width+column:], width
+			}
+			p.tiles.finish(&dst[0], ld, &p.c[0], roundLanes, from(dense.Bias, column), nil, 0, rows, roundLanes/16)
+			switch {
+			case i == 2 && p.columns == nil:
 				p.roundValues(j)
+			case i == 2 || (column+roundLanes)%together > 0:
+				return
+			case i == 0:
+				scale(float32(p.Scale), p.wide[:rows*together], p.wide[:rows*together])
+			}
+			to := p.queries
+			if i == 1 {
+				to = p.keys
+			}
+			if i < 2 {
+				head, last := column/p.HeadDim, column%p.HeadDim
+				p.put(to.ahead((last+roundLanes-together)/roundStep), 2*(head*p.blockSequence.panels+p.panels.lo), i == 1, p.wide, together, together)
 			}
 		})
+	}
+}
+
+// put fills tiles of 16 rows, from the first on, with so many columns of the rows of x.
+func (p *blockPart) put(to panelSet, first int, right bool, x []float32, ld, columns int) {
+	p.putRows(to, first, right, x, ld, columns, p.rows.len())
+}
+
+func (p *blockPart) putRows(to panelSet, first int, right bool, x []float32, ld, columns, rows int) {
+	round := p.tiles.round
+	if right {
+		round = p.tiles.roundTurned
+	}
+	for r := 0; r < rows; r += 16 {
+		if p.tiles.scaled == nil {
+			round(to.tile(first+r/16), &x[r*ld], 4*ld, 64, 128, divide(columns, roundStep))
+		} else {
+			p.roundTiles(to, first+r/16, right, operand[float32]{x[r*ld:], ld, false}, span{0, 16}, span{0, columns})
+		}
 	}
 }
 
@@ -174,14 +240,13 @@ func (p *blockPart) norm(i int, x []float32) {
 			layerNormRow(rows.x[r*dim:(r+1)*dim], x[(lo+r)*dim:(lo+r+1)*dim], p.Gamma[i], p.Beta[i], p.Eps[i])
 		}
 		for _, s := range p.normed.stretches {
-			to := roundedTile(s.panelSet, (lo-p.rows.lo)/roundLanes, lo/16&1)
-			p.tiles.round(to, &rows.x[s.from], 4*dim, 64, 128, s.deep)
+			p.putRows(s.panelSet, (lo-p.rows.lo)/16, false, rows.x[s.steps.lo:], dim, s.steps.len(), min(16, p.rows.hi-lo))
 		}
 	}
 }
 
 // product multiplies a by the weight, 32 columns at a time, which are in c when f is called with the number of their panel.
-func (p *blockPart) product(a roundedRows, d Dense, f func(panel int)) {
+func (p *blockPart) product(a deepPanels, d Dense, f func(panel int)) {
 	panels := d.Weight.n / roundLanes
 	place := func(stretch, panel int) *byte {
 		if stretch == len(a.stretches) {
@@ -191,7 +256,7 @@ func (p *blockPart) product(a roundedRows, d Dense, f func(panel int)) {
 			return nil
 		}
 		s := a.stretches[stretch]
-		return &d.Weight.panels[d.Weight.before(s.from)+panel*s.size()]
+		return d.Weight.stretch(s.steps).tile(2 * panel)
 	}
 	for j := range panels {
 		for i, s := range a.stretches {
@@ -199,25 +264,9 @@ func (p *blockPart) product(a roundedRows, d Dense, f func(panel int)) {
 			if next == nil {
 				next = b
 			}
-			p.tiles.tilePanels(&s.x[0], b, s.deep, &p.c[0], roundLanes, p.rows.len(), i > 0, next)
+			p.tiles.tilePanels(s.tile(0), b, s.deep, &p.c[0], roundLanes, p.rows.len(), i > 0, next)
 		}
 		f(j)
-	}
-}
-
-// roundRows rounds 32 columns of the rows for the left side, as a step of panels from the given one on.
-func (p *blockPart) roundRows(to panelSet, panel, step int, columns []float32) {
-	for r := 0; r < p.rows.len(); r += 16 {
-		to := roundedTile(to, panel+r/roundLanes, r/16&1)
-		p.tiles.round(ahead(to, step*roundBytes), &columns[r*roundLanes], 4*roundLanes, 64, 0, 1)
-	}
-}
-
-// roundKeys rounds 32 columns of keys for the right side, with the rows as lanes.
-func (p *blockPart) roundKeys(head, step int) {
-	for r := 0; r < p.rows.len(); r += 16 {
-		to := roundedTile(p.keys, head*p.blockSequence.panels+p.panels.lo+r/roundLanes, r/16&1)
-		p.tiles.roundTurned(ahead(to, step*roundBytes), &p.c[r*roundLanes], 4*roundLanes, 64, 0, 1)
 	}
 }
 
@@ -225,8 +274,18 @@ func (p *blockPart) roundKeys(head, step int) {
 func (p *blockPart) roundValues(panel int) {
 	clear(p.c[p.rows.len()*roundLanes:])
 	for tile := range 2 {
-		to := roundedTile(p.values, panel, tile)
-		p.tiles.round(ahead(to, p.panels.lo*roundBytes), &p.c[16*tile], 4*roundLanes, 4*16*roundLanes, 4*roundStep*roundLanes, p.panels.len())
+		to := p.values.stretches[0].ahead(p.panels.lo).tile(2*panel + tile)
+		p.tiles.round(to, &p.c[16*tile], 4*roundLanes, 4*16*roundLanes, 4*roundStep*roundLanes, p.panels.len())
+	}
+}
+
+// cutValues brings the values of some heads into panels.
+func (s *blockSequence) cutValues(lo, hi int) {
+	r := borrowRounder()
+	defer rounders.Put(r)
+	d, width := s.HeadDim, s.Heads*s.HeadDim
+	for _, stretch := range s.values.stretches {
+		r.cut(stretch.from(lo*d/roundLanes), true, operand[float32]{s.columns, width, true}, span{lo * d, hi * d}, stretch.steps)
 	}
 }
 
@@ -239,14 +298,17 @@ func (p *blockPart) rest() {
 		p.tiles.finish(&y[j*roundLanes], dim, &p.c[0], roundLanes, from(p.Output.Bias, j*roundLanes), &p.x[p.rows.lo*dim+j*roundLanes], dim, p.rows.len(), roundLanes/16)
 	})
 	p.norm(1, p.y)
-	hidden := newRoundedRows(p.panels.len(), p.Up.Weight.n)
+	hidden := newDeepPanels(p.panels.len()*roundLanes, p.Up.Weight.n, panelDepth)
 	defer hidden.back()
 	p.product(p.normed, p.Up, func(j int) {
-		c := p.c[:p.rows.len()*roundLanes]
-		p.tiles.finish(&c[0], roundLanes, &c[0], roundLanes, from(p.Up.Bias, j*roundLanes), nil, 0, p.rows.len(), roundLanes/16)
-		coarselyActivate(p.Act, c, c, nil, nil)
 		to, step := hidden.at(j)
-		p.roundRows(to, 0, step, c)
+		columns := p.together(to.steps.len())
+		p.tiles.finish(&p.wide[step*roundStep%columns], columns, &p.c[0], roundLanes, from(p.Up.Bias, j*roundLanes), nil, 0, p.rows.len(), roundLanes/16)
+		if (step+1)*roundStep%columns == 0 {
+			x := p.wide[:p.rows.len()*columns]
+			coarselyActivate(p.Act, x, x, nil, nil)
+			p.put(to.ahead(step+1-columns/roundStep), 0, false, p.wide, columns, columns)
+		}
 	})
 	p.product(hidden, p.Down, func(j int) {
 		p.tiles.finish(&y[j*roundLanes], dim, &p.c[0], roundLanes, from(p.Down.Bias, j*roundLanes), &y[j*roundLanes], dim, p.rows.len(), roundLanes/16)
@@ -260,22 +322,27 @@ func (p *blockPart) attend() {
 	size := max(1, min(p.panels.len(), most/n/roundLanes))
 	scores := borrow[float32](size * roundLanes * n)
 	defer scores.giveBack()
-	probabilities := bfloat16Panels.newPanels(size*roundLanes, n)
+	probabilities := newDeepPanels(size*roundLanes, p.blockSequence.rows, p.deepest())
 	defer probabilities.back()
 	for head := range p.Heads {
 		for lo := p.panels.lo; lo < p.panels.hi; lo += size {
 			p.attendRows(head, span{lo * roundLanes, min((lo+size)*roundLanes, p.rows.hi)}, scores.x, n, probabilities)
 		}
 	}
+	for _, s := range p.normed.stretches {
+		if p.tiles.scaled != nil {
+			p.put(s.panelSet, 0, false, p.wide[s.steps.lo:], p.dim(), s.steps.len())
+		}
+	}
 }
 
 // attendRows does so for some rows and a head; n is the row stride of the scores.
-func (p *blockPart) attendRows(head int, rows span, scores []float32, n int, probabilities panelSet) {
+func (p *blockPart) attendRows(head int, rows span, scores []float32, n int, probabilities deepPanels) {
 	d, panels := p.HeadDim/roundLanes, p.blockSequence.panels
 	all, seen := rows.len(), p.blockSequence.rows
-	queries := roundedTile(p.queries, head*panels+rows.lo/roundLanes, 0)
+	queries := p.queries.tile(2*head*panels + rows.lo/16)
 	for j := range panels {
-		keys := roundedTile(p.keys, head*panels+j, 0)
+		keys := p.keys.tile(2 * (head*panels + j))
 		p.tiles.tilePanels(queries, keys, d, &scores[j*roundLanes], n, all, false, keys)
 	}
 	var sums [mostTogether * roundLanes]float64
@@ -284,21 +351,25 @@ func (p *blockPart) attendRows(head int, rows span, scores []float32, n int, pro
 		sums[r] = expSum(row, row[:seen], maximum(row[:seen]))
 		clear(row[seen:])
 	}
-	for r := 0; r < all; r += 16 {
-		to := roundedTile(probabilities, r/roundLanes, r/16&1)
-		p.tiles.round(to, &scores[r*n], 4*n, 64, 128, panels)
+	for _, s := range probabilities.stretches {
+		p.putRows(s.panelSet, 0, false, scores[s.steps.lo:], n, s.steps.len(), all)
 	}
 	for j := range d {
-		values := roundedTile(p.values, head*d+j, 0)
-		p.tiles.tilePanels(&probabilities.x[0], values, panels, &p.c[0], roundLanes, all, false, values)
-		for r := range all {
-			row := p.c[r*roundLanes : (r+1)*roundLanes]
-			scale(float32(1/sums[r]), row, row)
+		column, first := (head*d+j)*roundLanes, rows.lo-p.rows.lo
+		for i, s := range probabilities.stretches {
+			values := p.values.stretches[i].tile(2 * (head*d + j))
+			p.tiles.tilePanels(s.tile(0), values, s.deep, &p.c[0], roundLanes, all, i > 0, values)
 		}
-		to, step := p.normed.at(head*d + j)
-		for r := 0; r < all; r += 16 {
-			to := roundedTile(to, (rows.lo-p.rows.lo+r)/roundLanes, r/16&1)
-			p.tiles.round(ahead(to, step*roundBytes), &p.c[r*roundLanes], 4*roundLanes, 64, 0, 1)
+		x, ld := p.c, roundLanes
+		if p.tiles.scaled != nil {
+			x, ld = p.wide[first*p.dim()+column:], p.dim()
+		}
+		for r := range all {
+			scale(float32(1/sums[r]), x[r*ld:][:roundLanes], p.c[r*roundLanes:][:roundLanes])
+		}
+		if p.tiles.scaled == nil {
+			to, step := p.normed.at(head*d + j)
+			p.putRows(to.ahead(step), first/16, false, x, ld, roundLanes, all)
 		}
 	}
 }
@@ -306,35 +377,43 @@ func (p *blockPart) attendRows(head int, rows span, scores []float32, n int, pro
 // mostTogether is more than tiles.together ever is.
 const mostTogether = 8
 
-// roundedRows are rows in panels for the left side of a product, in stretches of steps.
-type roundedRows struct {
+// deepPanels are panels of any number of steps, in stretches.
+type deepPanels struct {
 	stretches []stretch
-	memory    panelSet
+	back      func()
 }
 
 type stretch struct {
 	panelSet
-	from int // step
+	steps span
 }
 
-func newRoundedRows(panels, k int) roundedRows {
-	r := roundedRows{memory: bfloat16Panels.newPanels(panels*roundLanes, k)}
-	eachDepth(k, panelDepth, roundStep, func(steps span) {
-		p := panelSet{panelFormat: bfloat16Panels, deep: divide(steps.len(), roundStep)}
-		at := panels * steps.lo / roundStep * roundBytes
-		p.x = r.memory.x[at:][:panels*p.size()]
-		r.stretches = append(r.stretches, stretch{p, steps.lo})
+func newDeepPanels(lanes, k, most int) deepPanels {
+	format := cpu.tiles.format
+	var d deepPanels
+	n := divide(lanes, format.lanes)
+	bytes := 0
+	eachDepth(k, most, format.steps, func(steps span) {
+		s := stretch{format.set(steps), steps}
+		d.stretches = append(d.stretches, s)
+		bytes += n * s.size()
 	})
-	return r
+	memory := format.newBytes(bytes)
+	d.back = memory.back
+	at := 0
+	for i := range d.stretches {
+		s := &d.stretches[i]
+		s.x = memory.x[at:][:n*s.size()]
+		at += n * s.size()
+	}
+	return d
 }
 
-func (r roundedRows) back() { r.memory.back() }
-
-// at are the panels that have the step of 32 columns, and its number in them.
-func (r roundedRows) at(panel int) (panelSet, int) {
-	i := len(r.stretches) - 1
-	for r.stretches[i].from > panel*roundStep {
+// at is the stretch that has the step of 32 columns, and its number in it.
+func (d deepPanels) at(panel int) (stretch, int) {
+	i := len(d.stretches) - 1
+	for d.stretches[i].steps.lo > panel*roundStep {
 		i--
 	}
-	return r.stretches[i].panelSet, panel - r.stretches[i].from/roundStep
+	return d.stretches[i], panel - d.stretches[i].steps.lo/roundStep
 }

@@ -35,3 +35,42 @@ func heldInt83VNNI(blocks int, a *byte, lda int, b *byte, c *float32, ldc int, c
 //
 //go:noescape
 func heldInt84VNNI(blocks int, a *byte, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *int32, ahead int)
+
+// int16PanelsVNNI multiplies tiles of A, of 16 rows, by a panel of B, two tiles, to 32 columns of c: so many rows, and more to a
+// multiple of 8. Meanwhile it fetches what ahead points to into the second-level cache.
+//
+//go:noescape
+func int16PanelsVNNI(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte)
+
+// int16FactorsVNNI sets 16 scales and factors, powers of two, to those of lanes with such sums of squares. It reports whether there is a sum
+// from which they cannot be told, and sets them to zero.
+//
+//go:noescape
+func int16FactorsVNNI(scales *float32, factors *float32, sums *float32) bool
+
+// int16SquaresVNNI adds to 16 sums the squares of 16 rows, row bytes apart, of so many times 32 numbers.
+//
+//go:noescape
+func int16SquaresVNNI(sums *float32, x *float32, row int, steps int)
+
+// int16SquaresAcrossVNNI adds to so many times 16 sums the squares of that many columns, of so many times 32 rows, row bytes apart.
+//
+//go:noescape
+func int16SquaresAcrossVNNI(sums *float32, x *float32, row int, steps int, vectors int)
+
+// int16RoundVNNI fills one tile of each step with 16 rows of 32, each times its factor and rounded to the nearest integer. The first 16 of a row are
+// at src, the others second bytes later; the next row is row bytes after, the next step's step bytes. 16 factors are at factors,
+// those of the next row next bytes after.
+//
+//go:noescape
+func int16RoundVNNI(to *byte, src *float32, row int, second int, step int, steps int, factors *float32, next int)
+
+// int16RoundTurnedVNNI is int16Round, and then turns the tile: its first row has the first pairs of all rows.
+//
+//go:noescape
+func int16RoundTurnedVNNI(to *byte, src *float32, row int, second int, step int, steps int, factors *float32, next int)
+
+// vendorVNNI is the name of the processor's maker, four letters each.
+//
+//go:noescape
+func vendorVNNI() (b uint32, d uint32, c uint32)

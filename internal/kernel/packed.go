@@ -50,7 +50,7 @@ func pack(bfloat16, transB bool, k, n int, b []float32, ldb int, briefly bool) *
 	case k*n == 0 || cpu == nil:
 		return nil
 	case bfloat16 && cpu.tiles != nil:
-		p.format = bfloat16Panels
+		p.format = cpu.tiles.format
 	case bfloat16:
 		return nil
 	case cpu.inDigits() && k >= digitLeast:
@@ -105,13 +105,20 @@ func (p *Packed) cut(o operand[float32]) bool {
 }
 
 // before is the number of bytes of the panels of all steps before one at which a stretch begins, or the end.
-func (p *Packed) before(step int) int {
-	return divide(p.n, p.format.lanes) * divide(step, p.format.steps) * p.format.bytes
+func (p *Packed) before(step int) (bytes int) {
+	eachDepth(p.k, panelDepth, p.format.steps, func(steps span) {
+		if steps.lo < step {
+			bytes += divide(p.n, p.format.lanes) * p.format.set(steps).size()
+		}
+	})
+	return bytes
 }
 
 // stretch are the panels of a stretch of steps.
 func (p *Packed) stretch(steps span) panelSet {
-	return panelSet{panelFormat: p.format, deep: divide(steps.len(), p.format.steps), x: p.panels[p.before(steps.lo):p.before(steps.hi)]}
+	s := p.format.set(steps)
+	s.x = p.panels[p.before(steps.lo):p.before(steps.hi)]
+	return s
 }
 
 // Multiply is [Gemm], or [GemmBFloat16], with the matrix for op(B): it sets C to the same bits.

@@ -6,11 +6,13 @@ import (
 )
 
 // panelFormat is how operands of float32 are brought into panels for a product of another kind of number, on tiles or without; see
-// bfloat16Panels and digitPanels.
+// bfloat16Panels, int16Panels and digitPanels.
 type panelFormat struct {
 	lanes  int // of a panel
 	steps  int // of a unit
 	bytes  int // of a panel's unit
+	stride int // bytes from a tile's unit to its next
+	scales int // bytes before the first unit of a tile, of which a panel has two; 0: the units of both lie side by side
 	group  int // panels of B that one goroutine makes and keeps in its second-level cache
 	across int // panels of A that one makes, at most, where lanes lie side by side
 	borrow func() (m panelMaker, giveBack func())
@@ -37,22 +39,43 @@ type panelSet struct {
 	back func()
 }
 
+// set are panels of some steps, without memory.
+func (f *panelFormat) set(steps span) panelSet {
+	return panelSet{panelFormat: f, deep: divide(steps.len(), f.steps)}
+}
+
 // newPanels borrows memory for so many lanes and steps.
 func (f *panelFormat) newPanels(lanes, k int) panelSet {
-	p := panelSet{panelFormat: f, deep: divide(k, f.steps)}
-	n := divide(lanes, f.lanes) * p.size()
-	s := borrow[float32]((n+f.bytes)/4 + 16) // what is next to be filled may be past the end
-	x := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s.x))), 4*len(s.x))
-	p.x, p.back = x[-uintptr(unsafe.Pointer(unsafe.SliceData(x)))&63:][:n], s.giveBack
+	p := f.set(span{0, k})
+	memory := f.newBytes(divide(lanes, f.lanes) * p.size())
+	p.x, p.back = memory.x, memory.back
 	return p
 }
 
+// panelBytes are borrowed memory.
+type panelBytes struct {
+	x    []byte
+	back func()
+}
+
+func (f *panelFormat) newBytes(n int) panelBytes {
+	s := borrow[float32]((n+f.bytes)/4 + 16) // what is next to be filled may be past the end
+	x := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s.x))), 4*len(s.x))
+	return panelBytes{x[-uintptr(unsafe.Pointer(unsafe.SliceData(x)))&63:][:n], s.giveBack}
+}
+
 // size is that of a panel, in bytes.
-func (p panelSet) size() int { return p.deep * p.bytes }
+func (p panelSet) size() int { return p.deep*p.bytes + 2*p.scales }
 
 // from are the panels from one on.
 func (p panelSet) from(panel int) panelSet {
 	p.x = p.x[panel*p.size():]
+	return p
+}
+
+// ahead are the panels without some of their first steps.
+func (p panelSet) ahead(steps int) panelSet {
+	p.x = p.x[steps*p.stride:]
 	return p
 }
 

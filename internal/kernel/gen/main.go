@@ -24,6 +24,8 @@ func main() {
 	switch g.name {
 	case "VNNI":
 		g.heldBytes()
+		g.int16s()
+		g.vendor()
 	case "AMX":
 		g.configureTiles()
 		g.tilePanels()

@@ -1,0 +1,15 @@
+package kernel
+
+import sys "golang.org/x/sys/cpu"
+
+// variants are the machine's instruction sets with products that are slower here and not chosen.
+func variants() (all []*simd) {
+	for _, s := range available() {
+		if s.tiles == &int16Dots && sys.X86.HasAVX512BF16 {
+			other := *s
+			other.tiles = &bfloat16Dots
+			all = append(all, &other)
+		}
+	}
+	return all
+}
