@@ -16,10 +16,14 @@ const (
 	int16Most   = 227 << 23 // 2^-100 and 2^100: sums of squares whose norm is exact enough
 )
 
-// addPairProducts is VPDPWSSD: sum += x·w for 16 pairs of int16.
-func addPairProducts(x, w, sum reg.Register) {
+// addPairProducts is VPDPWSSD: sum += x·w for 16 pairs of int16. x is a register, or a pair in memory.
+func addPairProducts(x Op, w, sum reg.Register) {
 	operands := []Op{x, w, sum}
-	Instruction(&ir.Instruction{Opcode: "VPDPWSSD", Operands: operands, Inputs: operands, Outputs: []Op{sum}, ISA: []string{"AVX512_VNNI"}})
+	i := &ir.Instruction{Opcode: "VPDPWSSD", Operands: operands, Inputs: operands, Outputs: []Op{sum}, ISA: []string{"AVX512_VNNI"}}
+	if IsMem(x) {
+		i.Suffixes = []string{"BCST"}
+	}
+	Instruction(i)
 }
 
 // int16s writes the products of int16, and what makes their panels.
@@ -38,6 +42,7 @@ func (g *isa) int16Panels() {
 	g.function("int16Panels", "(a, b *byte, steps int, c *float32, ldc, rows int, accumulate bool, ahead *byte)",
 		`multiplies tiles of A, of 16 rows, by a panel of B, two tiles, to 32 columns of c: so many rows, and more to a
 multiple of 8. Meanwhile it fetches what ahead points to into the second-level cache.`)
+	// Where another thread keeps the same core busy, fewer instructions help: half of the pairs are spread by the products themselves.
 	load := func(name string, r reg.Register) { Load(Param(name), r) }
 	const rows = 8 // at a time
 	load("a", reg.R8)
@@ -77,8 +82,12 @@ multiple of 8. Meanwhile it fetches what ahead points to into the second-level c
 		VMOVUPS(Mem{Base: reg.RDI, Disp: 64 * p}, reg.Z16)
 		VMOVUPS(Mem{Base: reg.RDI, Index: reg.R13, Scale: 1, Disp: 64 * p}, reg.Z17)
 		for i := range rows {
-			x := zmm[18+i%4]
-			VPBROADCASTD(Mem{Base: reg.RSI, Disp: 64*i + 4*p}, x)
+			var x Op = Mem{Base: reg.RSI, Disp: 64*i + 4*p}
+			if i%2 == 0 { // not all, as two loads a cycle are what many processors do
+				v := zmm[18+i/2]
+				VPBROADCASTD(x, v)
+				x = v
+			}
 			addPairProducts(x, reg.Z16, zmm[2*i])
 			addPairProducts(x, reg.Z17, zmm[2*i+1])
 		}
