@@ -54,7 +54,7 @@ func slowBFloat16() bool {
 var (
 	bfloat16Dots = tiles{format: bfloat16Panels, tilePanels: dotPanelsAMX, round: roundAMX, roundTurned: roundTurnedAMX, finish: finishAMX, gelu: geluCoarseAMX, together: 3}
 	int16Dots    = tiles{
-		format: int16Panels, tilePanels: int16PanelsVNNI, finish: finishAMX, gelu: geluCoarseAMX, together: 3,
+		format: int16Panels, tilePanels: int16PanelsVNNI, finish: finishAMX, gelu: geluCoarseAMX, together: 7,
 		scaled: &scaledTiles{int16SquaresVNNI, int16SquaresAcrossVNNI, int16FactorsVNNI, int16RoundVNNI, int16RoundTurnedVNNI},
 	}
 )

@@ -248,15 +248,18 @@ func (p *blockPart) norm(i int, x []float32) {
 // product multiplies a by the weight, 32 columns at a time, which are in c when f is called with the number of their panel.
 func (p *blockPart) product(a deepPanels, d Dense, f func(panel int)) {
 	panels := d.Weight.n / roundLanes
+	weights := make([]panelSet, len(a.stretches))
+	for i, s := range a.stretches {
+		weights[i] = d.Weight.stretch(s.steps)
+	}
 	place := func(stretch, panel int) *byte {
-		if stretch == len(a.stretches) {
+		if stretch == len(weights) {
 			stretch, panel = 0, panel+1
 		}
 		if panel == panels {
 			return nil
 		}
-		s := a.stretches[stretch]
-		return d.Weight.stretch(s.steps).tile(2 * panel)
+		return weights[stretch].tile(2 * panel)
 	}
 	for j := range panels {
 		for i, s := range a.stretches {
