@@ -247,6 +247,10 @@ func TestTheMachineBoundsEncodingAndDecoding(t *testing.T) {
 			t.Errorf("%v: at most %v by %s, want %v by %s", c.job, most, by, c.most, c.by)
 		}
 	}
+	without := map[string]float64{float32Peak: 351, bfloat16Peak: 300, int16Peak: 702}
+	if most, by := (row{job: job{Kind: "encode", Engine: "transformers", Precision: bf16}}).bound(s, without); math.Abs(most-20) > 0.2 || by != int16Peak {
+		t.Errorf("without tiles: at most %v by %s, want 20 by %s", most, by, int16Peak)
+	}
 }
 
 func TestTheHottestFunctionsAreThoseOfTheProfile(t *testing.T) {

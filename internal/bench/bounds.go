@@ -48,7 +48,8 @@ func (r row) bound(s shape, peaks map[string]float64) (most float64, by string) 
 var bytesOf = map[string]float64{fp32: 3 + 4.0/64, bf16: 2, int8s: 1}
 
 // fastest is the best rate of a precision's operations. A product of float32
-// takes eight of int8 where these are on tiles; see internal/kernel.
+// takes eight of int8 where these are on tiles, and those of bfloat16 are made
+// of int16 where these are much faster; see internal/kernel.
 func fastest(precision string, peaks map[string]float64) (best float64, by string) {
 	best, by = peaks[float32Peak], "float32"
 	if precision == fp32 {
@@ -61,6 +62,9 @@ func fastest(precision string, peaks map[string]float64) (best float64, by strin
 		if peaks[name] > best {
 			best, by = peaks[name], name
 		}
+	}
+	if p := peaks[int16Peak]; p > 1.5*best {
+		return p, int16Peak
 	}
 	return best, by
 }

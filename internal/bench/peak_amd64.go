@@ -17,6 +17,11 @@ func fmaAVX2(n int)
 //go:noescape
 func dotBFloat16(n int)
 
+// dotInt16 adds 12 times 16 products of two pairs of int16, n times.
+//
+//go:noescape
+func dotInt16(n int)
+
 // dotInt8 adds 12 times 16 products of four pairs of int8, n times.
 //
 //go:noescape
@@ -61,7 +66,7 @@ func loops(set string) []loop {
 			all = append(all, loop{bfloat16Peak, 2 * floats, dotBFloat16})
 		}
 		if cpu.X86.HasAVX512VNNI {
-			all = append(all, loop{"int8, AVX-512", 4 * floats, dotInt8})
+			all = append(all, loop{int16Peak, 2 * floats, dotInt16}, loop{"int8, AVX-512", 4 * floats, dotInt8})
 		}
 	}
 	if set == "amx" {
