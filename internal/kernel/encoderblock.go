@@ -170,8 +170,8 @@ func (p *blockPart) giveBack() {
 	rounders.Put(p.rounder)
 }
 
-// together is how many of n columns are brought into panels together.
-func (p *blockPart) together(n int) int {
+// collected is how many of n columns are brought into panels together.
+func (p *blockPart) collected(n int) int {
 	if p.tiles.scaled == nil {
 		return roundLanes
 	}
@@ -181,42 +181,41 @@ func (p *blockPart) together(n int) int {
 // project computes queries, keys and values.
 func (p *blockPart) project() {
 	p.norm(0, p.x)
-	width, rows := p.Heads*p.HeadDim, p.rows.len()
-	together := p.together(p.HeadDim)
-	for i, dense := range []Dense{p.Query, p.Key, p.Value} {
-		p.product(p.normed, dense, func(j int) {
-			column := j * roundLanes
-			dst, ld := p.wide[column%together:], together
-			if i == 2 && p.columns != nil {
-				dst, ld = p.columns[p.rows.lo*width+column:], width
-			}
-			p.tiles.finish(&dst[0], ld, &p.c[0], roundLanes, from(dense.Bias, column), nil, 0, rows, roundLanes/16)
-			switch {
-			case i == 2 && p.columns == nil:
-				p.roundValues(j)
-			case i == 2 || (column+roundLanes)%together > 0:
-				return
-			case i == 0:
-				scale(float32(p.Scale), p.wide[:rows*together], p.wide[:rows*together])
-			}
-			to := p.queries
-			if i == 1 {
-				to = p.keys
-			}
-			if i < 2 {
-				head, last := column/p.HeadDim, column%p.HeadDim
-				p.put(to.ahead((last+roundLanes-together)/roundStep), 2*(head*p.blockSequence.panels+p.panels.lo), i == 1, p.wide, together, together)
-			}
-		})
-	}
+	p.projectRows(p.Query, p.Scale, p.queries, false)
+	p.projectRows(p.Key, 1, p.keys, true)
+	width := p.Heads * p.HeadDim
+	p.product(p.normed, p.Value, func(j int) {
+		column, dst, ld := j*roundLanes, p.c, roundLanes
+		if p.columns != nil {
+			dst, ld = p.columns[p.rows.lo*width+column:], width
+		}
+		p.tiles.finish(&dst[0], ld, &p.c[0], roundLanes, from(p.Value.Bias, column), nil, 0, p.rows.len(), roundLanes/16)
+		if p.columns == nil {
+			p.roundValues(j)
+		}
+	})
 }
 
-// put fills tiles of 16 rows, from the first on, with so many columns of the rows of x.
-func (p *blockPart) put(to panelSet, first int, right bool, x []float32, ld, columns int) {
-	p.putRows(to, first, right, x, ld, columns, p.rows.len())
+// projectRows computes alpha times a projection, in panels of the rows of each head.
+func (p *blockPart) projectRows(d Dense, alpha float64, to panelSet, right bool) {
+	columns := p.collected(p.HeadDim)
+	p.product(p.normed, d, func(j int) {
+		column := j * roundLanes
+		p.tiles.finish(&p.wide[column%columns], columns, &p.c[0], roundLanes, from(d.Bias, column), nil, 0, p.rows.len(), roundLanes/16)
+		if (column+roundLanes)%columns > 0 {
+			return
+		}
+		if alpha != 1 {
+			x := p.wide[:p.rows.len()*columns]
+			scale(float32(alpha), x, x)
+		}
+		head, first := column/p.HeadDim, (column+roundLanes-columns)%p.HeadDim
+		p.put(to.ahead(first/roundStep), 2*(head*p.blockSequence.panels+p.panels.lo), right, p.wide, columns, columns, p.rows.len())
+	})
 }
 
-func (p *blockPart) putRows(to panelSet, first int, right bool, x []float32, ld, columns, rows int) {
+// put fills tiles, from the first on, with some rows and columns of x as lanes and steps.
+func (p *blockPart) put(to panelSet, first int, right bool, x []float32, ld, columns, rows int) {
 	round := p.tiles.round
 	if right {
 		round = p.tiles.roundTurned
@@ -240,7 +239,7 @@ func (p *blockPart) norm(i int, x []float32) {
 			layerNormRow(rows.x[r*dim:(r+1)*dim], x[(lo+r)*dim:(lo+r+1)*dim], p.Gamma[i], p.Beta[i], p.Eps[i])
 		}
 		for _, s := range p.normed.stretches {
-			p.putRows(s.panelSet, (lo-p.rows.lo)/16, false, rows.x[s.steps.lo:], dim, s.steps.len(), min(16, p.rows.hi-lo))
+			p.put(s.panelSet, (lo-p.rows.lo)/16, false, rows.x[s.steps.lo:], dim, s.steps.len(), min(16, p.rows.hi-lo))
 		}
 	}
 }
@@ -305,12 +304,12 @@ func (p *blockPart) rest() {
 	defer hidden.back()
 	p.product(p.normed, p.Up, func(j int) {
 		to, step := hidden.at(j)
-		columns := p.together(to.steps.len())
+		columns := p.collected(to.steps.len())
 		p.tiles.finish(&p.wide[step*roundStep%columns], columns, &p.c[0], roundLanes, from(p.Up.Bias, j*roundLanes), nil, 0, p.rows.len(), roundLanes/16)
 		if (step+1)*roundStep%columns == 0 {
 			x := p.wide[:p.rows.len()*columns]
 			coarselyActivate(p.Act, x, x, nil, nil)
-			p.put(to.ahead(step+1-columns/roundStep), 0, false, p.wide, columns, columns)
+			p.put(to.ahead(step+1-columns/roundStep), 0, false, p.wide, columns, columns, p.rows.len())
 		}
 	})
 	p.product(hidden, p.Down, func(j int) {
@@ -334,7 +333,7 @@ func (p *blockPart) attend() {
 	}
 	for _, s := range p.normed.stretches {
 		if p.tiles.scaled != nil {
-			p.put(s.panelSet, 0, false, p.wide[s.steps.lo:], p.dim(), s.steps.len())
+			p.put(s.panelSet, 0, false, p.wide[s.steps.lo:], p.dim(), s.steps.len(), p.rows.len())
 		}
 	}
 }
@@ -355,7 +354,7 @@ func (p *blockPart) attendRows(head int, rows span, scores []float32, n int, pro
 		clear(row[seen:])
 	}
 	for _, s := range probabilities.stretches {
-		p.putRows(s.panelSet, 0, false, scores[s.steps.lo:], n, s.steps.len(), all)
+		p.put(s.panelSet, 0, false, scores[s.steps.lo:], n, s.steps.len(), all)
 	}
 	for j := range d {
 		column, first := (head*d+j)*roundLanes, rows.lo-p.rows.lo
@@ -372,7 +371,7 @@ func (p *blockPart) attendRows(head int, rows span, scores []float32, n int, pro
 		}
 		if p.tiles.scaled == nil {
 			to, step := p.normed.at(head*d + j)
-			p.putRows(to.ahead(step), first/16, false, x, ld, roundLanes, all)
+			p.put(to.ahead(step), first/16, false, x, ld, roundLanes, all)
 		}
 	}
 }
