@@ -14,7 +14,7 @@ type simd struct {
 	lanes      int // float32 in a vector
 
 	// tile[rows-1] is one tile of a product, halfTile[rows-1] one of at most lanes columns; see tile.
-	tile, halfTile []func(k int, a, b *float32, ldb int, c *float32, ldc, cols int, accumulate bool, ahead *float32)
+	tile, halfTile []func(k int, a *float32, row, step, run, jump int, b *float32, ldb int, c *float32, ldc, cols int, accumulate bool, ahead *float32)
 	// packCopy and packTranspose pack up to lanes rows or columns; see pack.
 	packCopy, packTranspose func(dst *float32, width int, src *float32, ld, lanes, k int)
 	// fetch brings rows of memory that will be packed into the cache; see fetcher.

@@ -61,11 +61,11 @@ var (
 
 var avx512 = simd{
 	name: "avx512", rows: 14, cols: 32, lanes: 16,
-	tile: []func(k int, a, b *float32, ldb int, c *float32, ldc, cols int, accumulate bool, ahead *float32){
+	tile: []func(k int, a *float32, row, step, run, jump int, b *float32, ldb int, c *float32, ldc, cols int, accumulate bool, ahead *float32){
 		tile1AVX512, tile2AVX512, tile3AVX512, tile4AVX512, tile5AVX512, tile6AVX512, tile7AVX512,
 		tile8AVX512, tile9AVX512, tile10AVX512, tile11AVX512, tile12AVX512, tile13AVX512, tile14AVX512,
 	},
-	halfTile: []func(k int, a, b *float32, ldb int, c *float32, ldc, cols int, accumulate bool, ahead *float32){
+	halfTile: []func(k int, a *float32, row, step, run, jump int, b *float32, ldb int, c *float32, ldc, cols int, accumulate bool, ahead *float32){
 		halfTile1AVX512, halfTile2AVX512, halfTile3AVX512, halfTile4AVX512, halfTile5AVX512, halfTile6AVX512, halfTile7AVX512,
 		halfTile8AVX512, halfTile9AVX512, halfTile10AVX512, halfTile11AVX512, halfTile12AVX512, halfTile13AVX512, halfTile14AVX512,
 	},
@@ -115,10 +115,10 @@ var avx512 = simd{
 
 var avx2 = simd{
 	name: "avx2", rows: 6, cols: 16, lanes: 8,
-	tile: []func(k int, a, b *float32, ldb int, c *float32, ldc, cols int, accumulate bool, ahead *float32){
+	tile: []func(k int, a *float32, row, step, run, jump int, b *float32, ldb int, c *float32, ldc, cols int, accumulate bool, ahead *float32){
 		tile1AVX2, tile2AVX2, tile3AVX2, tile4AVX2, tile5AVX2, tile6AVX2,
 	},
-	halfTile: []func(k int, a, b *float32, ldb int, c *float32, ldc, cols int, accumulate bool, ahead *float32){
+	halfTile: []func(k int, a *float32, row, step, run, jump int, b *float32, ldb int, c *float32, ldc, cols int, accumulate bool, ahead *float32){
 		halfTile1AVX2, halfTile2AVX2, halfTile3AVX2, halfTile4AVX2, halfTile5AVX2, halfTile6AVX2,
 	},
 	packCopy:          packCopyAVX2,

@@ -192,7 +192,7 @@ func (g *product[T]) fewColumns(a []T, cols span) {
 // column multiplies all of packed A by some steps of some columns of B.
 func (g *product[T]) column(a, b []T, ldb, j, width, p, steps int) {
 	for i := 0; i < g.m; i += g.rows {
-		tile(min(g.rows, g.m-i), steps, a[i*g.k+p*g.rows:], b, ldb, g.c[i*g.ldc+j:], g.ldc, width, g.accumulate || p > 0, b)
+		tile(min(g.rows, g.m-i), steps, packedLeft(a[i*g.k+p*g.rows:], steps), b, ldb, g.c[i*g.ldc+j:], g.ldc, width, g.accumulate || p > 0, b)
 	}
 }
 
@@ -246,7 +246,7 @@ func multiplyPanels[T Float](m, n, k int, a []T, stepsA int, b []T, stepsB int, 
 				next = b[(j+cols)*stepsB+p*cols:]
 			}
 			for i := 0; i < m; i += rows {
-				tile(min(rows, m-i), steps, a[i*stepsA+p*rows:], panel, cols, c[i*ldc+j:], ldc, min(cols, n-j), accumulate || p > 0, next)
+				tile(min(rows, m-i), steps, packedLeft(a[i*stepsA+p*rows:], steps), panel, cols, c[i*ldc+j:], ldc, min(cols, n-j), accumulate || p > 0, next)
 				next = next[min(len(next)-1, 4*steps):]
 			}
 		}
@@ -260,7 +260,8 @@ func multiplyPanel[T Float](m, n, k int, a []T, b operand[T], c []T, ldc int) {
 	for p := 0; p < k; p += depth {
 		for j := 0; j < n; j += cols {
 			side := b.x[p*b.ld+j:]
-			tile(m, min(depth, k-p), a[p*rows:], side, b.ld, c[j:], ldc, cols, p > 0, side)
+			steps := min(depth, k-p)
+			tile(m, steps, packedLeft(a[p*rows:], steps), side, b.ld, c[j:], ldc, cols, p > 0, side)
 		}
 	}
 }
@@ -345,15 +346,28 @@ func tileShape[T Float]() (rows, cols int) {
 	return genericRows, genericCols
 }
 
-// tile adds to, or sets, the first cols columns of some rows of c: the product of a panel of A and of k rows of b, ldb apart, that
+// left are rows of A as tiles read them: element i of step p at x[i*row+p*step+p/run*jump]. They are passed by address: a copy would wait until
+// the last tile is in the cache.
+type left[T Float] struct {
+	x                    []T
+	row, step, run, jump int
+}
+
+// packedLeft are rows that have been packed.
+func packedLeft[T Float](x []T, k int) *left[T] {
+	rows, _ := tileShape[T]()
+	return &left[T]{x, 1, rows, k, 0}
+}
+
+// tile adds to, or sets, the first cols columns of some rows of c: the product of as many rows of A and of k rows of b, ldb apart, that
 // hold as many columns as a tile, whether needed or not. Meanwhile it may fetch ahead, which will be needed soon, into the cache.
-func tile[T Float](rows, k int, a, b []T, ldb int, c []T, ldc, cols int, accumulate bool, ahead []T) {
+func tile[T Float](rows, k int, a *left[T], b []T, ldb int, c []T, ldc, cols int, accumulate bool, ahead []T) {
 	if s := vectorised[T](); s != nil {
 		kernels := s.tile
 		if cols <= s.lanes {
 			kernels = s.halfTile
 		}
-		kernels[rows-1](k, single(a), single(b), ldb, single(c), ldc, cols, accumulate, single(ahead))
+		kernels[rows-1](k, single(a.x), a.row, a.step, a.run, a.jump, single(b), ldb, single(c), ldc, cols, accumulate, single(ahead))
 		return
 	}
 	var old, sum [genericRows][genericCols]T
@@ -364,18 +378,23 @@ func tile[T Float](rows, k int, a, b []T, ldb int, c []T, ldc, cols int, accumul
 	}
 	x00, x01, x02, x03 := old[0][0], old[0][1], old[0][2], old[0][3]
 	x10, x11, x12, x13 := old[1][0], old[1][1], old[1][2], old[1][3]
-	for p := range k {
-		y, z := a[:2:2], b[:4:4]
-		x00 += y[0] * z[0]
-		x01 += y[0] * z[1]
-		x02 += y[0] * z[2]
-		x03 += y[0] * z[3]
-		x10 += y[1] * z[0]
-		x11 += y[1] * z[1]
-		x12 += y[1] * z[2]
-		x13 += y[1] * z[3]
+	second := a.row * (rows - 1)
+	for p, i, n := 0, 0, a.run; p < k; p++ {
+		y0, y1, z := a.x[i], a.x[i+second], b[:4:4]
+		x00 += y0 * z[0]
+		x01 += y0 * z[1]
+		x02 += y0 * z[2]
+		x03 += y0 * z[3]
+		x10 += y1 * z[0]
+		x11 += y1 * z[1]
+		x12 += y1 * z[2]
+		x13 += y1 * z[3]
 		if p < k-1 {
-			a, b = a[genericRows:], b[ldb:]
+			b = b[ldb:]
+		}
+		i += a.step
+		if n--; n == 0 {
+			i, n = i+a.jump, a.run
 		}
 	}
 	sum[0] = [4]T{x00, x01, x02, x03}

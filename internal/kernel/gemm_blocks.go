@@ -40,22 +40,26 @@ func (g *product[T]) blocks(blocks int, cols, steps span, b []T) {
 	groups := divide(columns, wide)
 	serial := g.m*cols.len()*k < serialWork
 	inRunsOf(blocks*groups, serial, func() (f func(i, next int), end func()) {
-		w := blockWorker[T]{product: g, cols: cols, steps: steps, left: borrow[T](divide(panels, blocks) * g.rows * k), right: b}
-		var panel scratch[T]
+		w := blockWorker[T]{product: g, cols: cols, steps: steps, right: b, a: left[T]{row: g.a.ld, step: 1, run: k}}
+		var block, panel scratch[T]
+		if !g.a.readInPlace() {
+			block = borrow[T](divide(panels, blocks) * g.rows * k)
+			w.block, w.a = block.x, *packedLeft[T](nil, k)
+		}
 		if b == nil {
 			panel = borrow[T](g.cols * k)
 			w.panel = panel.x
 		}
-		packed := -1
+		taken := -1
 		return func(i, next int) {
-				if block := i / groups; block != packed {
-					packed = block
-					w.pack(span{block * panels / blocks, (block + 1) * panels / blocks})
+				if block := i / groups; block != taken {
+					taken = block
+					w.take(span{block * panels / blocks, (block + 1) * panels / blocks})
 				}
 				c := i % groups * wide
 				w.multiply(span{c, min(c+wide, columns)}, max(0, next)%groups*wide)
 			}, func() {
-				w.left.giveBack()
+				block.giveBack()
 				panel.giveBack()
 			}
 	})
@@ -65,10 +69,11 @@ func (g *product[T]) blocks(blocks int, cols, steps span, b []T) {
 type blockWorker[T Float] struct {
 	*product[T]
 	cols, steps span
-	rows        span       // panels of A that it has packed
-	left        scratch[T] // these
-	right       []T        // panels of B, nil: it packs one at a time
-	panel       []T        // into this
+	rows        span // panels of A that it multiplies
+	block       []T  // these, nil: they are read where they are
+	a           left[T]
+	right       []T // panels of B, nil: it packs one at a time
+	panel       []T // into this
 }
 
 // panelRows are the rows of a panel of A. They are divided evenly: a last panel of two rows would take as long as one of six.
@@ -77,14 +82,28 @@ func (g *product[T]) panelRows(panel int) span {
 	return span{panel * g.m / panels, (panel + 1) * g.m / panels}
 }
 
-// pack packs panels of A.
-func (w *blockWorker[T]) pack(panels span) {
+// take makes panels of A those that are multiplied, and packs them if need be.
+func (w *blockWorker[T]) take(panels span) {
 	g, k := w.product, w.steps.len()
 	w.rows = panels
-	for p := panels.lo; p < panels.hi; p++ {
-		g.a.pack(w.left.x[(p-panels.lo)*g.rows*k:], g.rows, g.panelRows(p), w.steps.lo, k, span{0, k})
+	for p := panels.lo; p < panels.hi && w.block != nil; p++ {
+		g.a.pack(w.block[(p-panels.lo)*g.rows*k:], g.rows, g.panelRows(p), w.steps.lo, k, span{0, k})
 	}
 }
+
+// left is a panel of A, which begins with a row.
+func (w *blockWorker[T]) left(panel, row int) *left[T] {
+	if w.block != nil {
+		w.a.x = w.block[(panel-w.rows.lo)*w.product.rows*w.steps.len():]
+	} else {
+		w.a.x = w.product.a.x[row*w.product.a.ld+w.steps.lo:]
+	}
+	return &w.a
+}
+
+// readInPlace reports whether tiles may read their rows of an operand where they are. So they do not if lanes lie side by side, as each step
+// would come from another page, or if all lie in the same few lines of the first-level cache.
+func (o operand[T]) readInPlace() bool { return !o.side && o.ld%1024 != 0 }
 
 // multiply adds the product of what is packed and some panels of B. Meanwhile it fetches the next one, after the last that with number next.
 func (w *blockWorker[T]) multiply(panels span, next int) {
@@ -108,7 +127,7 @@ func (w *blockWorker[T]) multiply(panels span, next int) {
 		for i := w.rows.lo; i < w.rows.hi; i++ {
 			rows := g.panelRows(i)
 			soon.fetch(each)
-			tile(rows.len(), k, w.left.x[(i-w.rows.lo)*g.rows*k:], b, g.cols, g.c[rows.lo*g.ldc+j:], g.ldc, width, g.accumulate || w.steps.lo > 0, ahead)
+			tile(rows.len(), k, w.left(i, rows.lo), b, g.cols, g.c[rows.lo*g.ldc+j:], g.ldc, width, g.accumulate || w.steps.lo > 0, ahead)
 			ahead = ahead[min(len(ahead)-1, 4*k):]
 		}
 	}

@@ -4,89 +4,89 @@
 
 package kernel
 
-// tile1AVX2 multiplies a panel of 1 of 6 rows (element i of step p at a[6*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// tile1AVX2 multiplies 1 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile1AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func tile1AVX2(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// tile2AVX2 multiplies a panel of 2 of 6 rows (element i of step p at a[6*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// tile2AVX2 multiplies 2 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile2AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func tile2AVX2(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// tile3AVX2 multiplies a panel of 3 of 6 rows (element i of step p at a[6*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// tile3AVX2 multiplies 3 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile3AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func tile3AVX2(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// tile4AVX2 multiplies a panel of 4 of 6 rows (element i of step p at a[6*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// tile4AVX2 multiplies 4 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile4AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func tile4AVX2(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// tile5AVX2 multiplies a panel of 5 of 6 rows (element i of step p at a[6*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// tile5AVX2 multiplies 5 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile5AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func tile5AVX2(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// tile6AVX2 multiplies a panel of 6 of 6 rows (element i of step p at a[6*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// tile6AVX2 multiplies 6 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile6AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func tile6AVX2(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// halfTile1AVX2 multiplies a panel of 1 of 6 rows (element i of step p at a[6*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 8) of 8 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// halfTile1AVX2 multiplies 1 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 8) of 8 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func halfTile1AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func halfTile1AVX2(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// halfTile2AVX2 multiplies a panel of 2 of 6 rows (element i of step p at a[6*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 8) of 8 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// halfTile2AVX2 multiplies 2 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 8) of 8 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func halfTile2AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func halfTile2AVX2(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// halfTile3AVX2 multiplies a panel of 3 of 6 rows (element i of step p at a[6*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 8) of 8 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// halfTile3AVX2 multiplies 3 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 8) of 8 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func halfTile3AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func halfTile3AVX2(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// halfTile4AVX2 multiplies a panel of 4 of 6 rows (element i of step p at a[6*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 8) of 8 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// halfTile4AVX2 multiplies 4 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 8) of 8 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func halfTile4AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func halfTile4AVX2(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// halfTile5AVX2 multiplies a panel of 5 of 6 rows (element i of step p at a[6*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 8) of 8 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// halfTile5AVX2 multiplies 5 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 8) of 8 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func halfTile5AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func halfTile5AVX2(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// halfTile6AVX2 multiplies a panel of 6 of 6 rows (element i of step p at a[6*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 8) of 8 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// halfTile6AVX2 multiplies 6 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 8) of 8 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func halfTile6AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func halfTile6AVX2(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
 // packCopyAVX2 sets dst[p*width+i] = src[p*ld+i] for p < k and i < lanes, lanes at most the vector's. For p < k-1 it also
 // changes what is up to a vector behind dst[p*width].

@@ -4,124 +4,139 @@
 
 #include "textflag.h"
 
-// func tile1AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// func tile1AVX2(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 // Requires: AVX, CMOV, FMA3, MMX+
-TEXT ·tile1AVX2(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, DI
-	PREFETCHT1 (DI)
-	MOVB       accumulate+56(FP), DI
-	TESTB      DI, DI
+TEXT ·tile1AVX2(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), AX
+	PREFETCHT1 (AX)
+	MOVB       accumulate+88(FP), AL
+	TESTB      AL, AL
 	JNE        load
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	JMP        start
 
 load:
-	MOVQ       $0x00000008, DI
-	XORQ       R9, R9
-	MOVQ       R8, R10
-	CMPQ       R10, DI
-	CMOVQGT    DI, R10
-	MOVQ       R8, R11
-	SUBQ       DI, R11
-	CMOVQLT    R9, R11
-	LEAQ       lanesAVX2<>+32(SB), DI
-	MOVQ       R10, R9
-	NEGQ       R9
-	VMOVUPS    (DI)(R9*4), Y0
-	LEAQ       lanesAVX2<>+32(SB), DI
-	MOVQ       R11, R9
-	NEGQ       R9
-	VMOVUPS    (DI)(R9*4), Y1
-	MOVQ       SI, DI
-	VMASKMOVPS (DI), Y0, Y0
-	VMASKMOVPS 32(DI), Y1, Y1
+	MOVQ       cols+80(FP), AX
+	MOVQ       $0x00000008, CX
+	XORQ       DX, DX
+	MOVQ       AX, BX
+	CMPQ       BX, CX
+	CMOVQGT    CX, BX
+	SUBQ       CX, AX
+	CMOVQLT    DX, AX
+	LEAQ       lanesAVX2<>+32(SB), CX
+	MOVQ       BX, DX
+	NEGQ       DX
+	VMOVUPS    (CX)(DX*4), Y0
+	LEAQ       lanesAVX2<>+32(SB), CX
+	NEGQ       AX
+	VMOVUPS    (CX)(AX*4), Y1
+	MOVQ       c+64(FP), AX
+	VMASKMOVPS (AX), Y0, Y0
+	VMASKMOVPS 32(AX), Y1, Y1
 
 start:
-	MOVQ ahead+64(FP), DI
-	LEAQ (BX)(BX*2), R9
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ step+24(FP), CX
+	SHLQ $0x02, CX
+	MOVQ k+0(FP), DX
+	MOVQ b+48(FP), BX
+	MOVQ ldb+56(FP), SI
+	SHLQ $0x02, SI
+	MOVQ ahead+96(FP), DI
+	LEAQ (SI)(SI*2), R8
+
+run:
+	MOVQ    run+32(FP), R9
+	CMPQ    DX, R9
+	CMOVQLT DX, R9
+	SUBQ    R9, DX
+	SUBQ    $0x04, R9
+	JL      rest
 
 loop:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
-	VMOVUPS      (DX), Y2
-	VMOVUPS      32(DX), Y3
-	VBROADCASTSS (CX), Y4
+	VMOVUPS      (BX), Y2
+	VMOVUPS      32(BX), Y3
+	VBROADCASTSS (AX), Y4
 	VFMADD231PS  Y4, Y2, Y0
 	VFMADD231PS  Y4, Y3, Y1
-	VMOVUPS      (DX)(BX*1), Y2
-	VMOVUPS      32(DX)(BX*1), Y3
-	VBROADCASTSS 24(CX), Y4
+	ADDQ         CX, AX
+	VMOVUPS      (BX)(SI*1), Y2
+	VMOVUPS      32(BX)(SI*1), Y3
+	VBROADCASTSS (AX), Y4
 	VFMADD231PS  Y4, Y2, Y0
 	VFMADD231PS  Y4, Y3, Y1
-	VMOVUPS      (DX)(BX*2), Y2
-	VMOVUPS      32(DX)(BX*2), Y3
-	VBROADCASTSS 48(CX), Y4
+	ADDQ         CX, AX
+	VMOVUPS      (BX)(SI*2), Y2
+	VMOVUPS      32(BX)(SI*2), Y3
+	VBROADCASTSS (AX), Y4
 	VFMADD231PS  Y4, Y2, Y0
 	VFMADD231PS  Y4, Y3, Y1
-	VMOVUPS      (DX)(R9*1), Y2
-	VMOVUPS      32(DX)(R9*1), Y3
-	VBROADCASTSS 72(CX), Y4
+	ADDQ         CX, AX
+	VMOVUPS      (BX)(R8*1), Y2
+	VMOVUPS      32(BX)(R8*1), Y3
+	VBROADCASTSS (AX), Y4
 	VFMADD231PS  Y4, Y2, Y0
 	VFMADD231PS  Y4, Y3, Y1
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+96, CX
-	SUBQ         $0x04, AX
+	ADDQ         CX, AX
+	LEAQ         (BX)(SI*4), BX
+	SUBQ         $0x04, R9
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R9
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Y2
-	VMOVUPS      32(DX), Y3
-	VBROADCASTSS (CX), Y4
+	VMOVUPS      (BX), Y2
+	VMOVUPS      32(BX), Y3
+	VBROADCASTSS (AX), Y4
 	VFMADD231PS  Y4, Y2, Y0
 	VFMADD231PS  Y4, Y3, Y1
-	ADDQ         BX, DX
-	ADDQ         $+24, CX
-	DECQ         AX
+	ADDQ         CX, AX
+	ADDQ         SI, BX
+	DECQ         R9
 	JNE          single
 
-store:
-	CMPQ    R8, $0x10
+jump:
+	MOVQ    jump+40(FP), R9
+	SHLQ    $0x02, R9
+	ADDQ    R9, AX
+	TESTQ   DX, DX
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), CX
+	CMPQ    CX, $0x10
 	JNE     masked
-	MOVQ    SI, AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VZEROUPPER
 	RET
 
 masked:
-	MOVQ       $0x00000008, AX
-	XORQ       CX, CX
-	MOVQ       R8, DX
-	CMPQ       DX, AX
-	CMOVQGT    AX, DX
-	MOVQ       R8, BX
-	SUBQ       AX, BX
-	CMOVQLT    CX, BX
-	LEAQ       lanesAVX2<>+32(SB), AX
-	MOVQ       DX, CX
+	MOVQ       $0x00000008, DX
+	XORQ       BX, BX
+	MOVQ       CX, SI
+	CMPQ       SI, DX
+	CMOVQGT    DX, SI
+	SUBQ       DX, CX
+	CMOVQLT    BX, CX
+	LEAQ       lanesAVX2<>+32(SB), DX
+	MOVQ       SI, BX
+	NEGQ       BX
+	VMOVUPS    (DX)(BX*4), Y2
+	LEAQ       lanesAVX2<>+32(SB), DX
 	NEGQ       CX
-	VMOVUPS    (AX)(CX*4), Y2
-	LEAQ       lanesAVX2<>+32(SB), AX
-	MOVQ       BX, CX
-	NEGQ       CX
-	VMOVUPS    (AX)(CX*4), Y3
-	MOVQ       SI, AX
+	VMOVUPS    (DX)(CX*4), Y3
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	VZEROUPPER
@@ -145,24 +160,17 @@ DATA lanesAVX2<>+56(SB)/4, $0x00000000
 DATA lanesAVX2<>+60(SB)/4, $0x00000000
 GLOBL lanesAVX2<>(SB), RODATA|NOPTR, $64
 
-// func tile2AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// func tile2AVX2(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 // Requires: AVX, CMOV, FMA3, MMX+
-TEXT ·tile2AVX2(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+TEXT ·tile2AVX2(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
@@ -171,151 +179,166 @@ TEXT ·tile2AVX2(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	MOVQ       $0x00000008, R9
-	XORQ       R10, R10
-	MOVQ       R8, R11
-	CMPQ       R11, R9
-	CMOVQGT    R9, R11
-	MOVQ       R8, R12
-	SUBQ       R9, R12
-	CMOVQLT    R10, R12
-	LEAQ       lanesAVX2<>+32(SB), R9
-	MOVQ       R11, R10
-	NEGQ       R10
-	VMOVUPS    (R9)(R10*4), Y2
-	LEAQ       lanesAVX2<>+32(SB), R9
-	MOVQ       R12, R10
-	NEGQ       R10
-	VMOVUPS    (R9)(R10*4), Y3
-	MOVQ       SI, R9
-	VMASKMOVPS (R9), Y2, Y0
-	VMASKMOVPS 32(R9), Y3, Y1
-	ADDQ       DI, R9
-	VMASKMOVPS (R9), Y2, Y2
-	VMASKMOVPS 32(R9), Y3, Y3
+	MOVQ       cols+80(FP), CX
+	MOVQ       $0x00000008, DX
+	XORQ       BX, BX
+	MOVQ       CX, SI
+	CMPQ       SI, DX
+	CMOVQGT    DX, SI
+	SUBQ       DX, CX
+	CMOVQLT    BX, CX
+	LEAQ       lanesAVX2<>+32(SB), DX
+	MOVQ       SI, BX
+	NEGQ       BX
+	VMOVUPS    (DX)(BX*4), Y2
+	LEAQ       lanesAVX2<>+32(SB), DX
+	NEGQ       CX
+	VMOVUPS    (DX)(CX*4), Y3
+	MOVQ       c+64(FP), CX
+	VMASKMOVPS (CX), Y2, Y0
+	VMASKMOVPS 32(CX), Y3, Y1
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y2, Y2
+	VMASKMOVPS 32(CX), Y3, Y3
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ step+24(FP), DX
+	SHLQ $0x02, DX
+	MOVQ k+0(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ ldb+56(FP), DI
+	SHLQ $0x02, DI
+	MOVQ ahead+96(FP), R8
+	LEAQ (DI)(DI*2), R9
+
+run:
+	MOVQ    run+32(FP), R10
+	CMPQ    BX, R10
+	CMOVQLT BX, R10
+	SUBQ    R10, BX
+	SUBQ    $0x04, R10
+	JL      rest
 
 loop:
-	PREFETCHT1   (R9)
-	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Y4
-	VMOVUPS      32(DX), Y5
-	VBROADCASTSS (CX), Y6
+	PREFETCHT1   (R8)
+	ADDQ         $0x40, R8
+	VMOVUPS      (SI), Y4
+	VMOVUPS      32(SI), Y5
+	VBROADCASTSS (AX), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
-	VBROADCASTSS 4(CX), Y6
+	VBROADCASTSS (AX)(CX*1), Y6
 	VFMADD231PS  Y6, Y4, Y2
 	VFMADD231PS  Y6, Y5, Y3
-	VMOVUPS      (DX)(BX*1), Y4
-	VMOVUPS      32(DX)(BX*1), Y5
-	VBROADCASTSS 24(CX), Y6
+	ADDQ         DX, AX
+	VMOVUPS      (SI)(DI*1), Y4
+	VMOVUPS      32(SI)(DI*1), Y5
+	VBROADCASTSS (AX), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
-	VBROADCASTSS 28(CX), Y6
+	VBROADCASTSS (AX)(CX*1), Y6
 	VFMADD231PS  Y6, Y4, Y2
 	VFMADD231PS  Y6, Y5, Y3
-	VMOVUPS      (DX)(BX*2), Y4
-	VMOVUPS      32(DX)(BX*2), Y5
-	VBROADCASTSS 48(CX), Y6
+	ADDQ         DX, AX
+	VMOVUPS      (SI)(DI*2), Y4
+	VMOVUPS      32(SI)(DI*2), Y5
+	VBROADCASTSS (AX), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
-	VBROADCASTSS 52(CX), Y6
+	VBROADCASTSS (AX)(CX*1), Y6
 	VFMADD231PS  Y6, Y4, Y2
 	VFMADD231PS  Y6, Y5, Y3
-	VMOVUPS      (DX)(R10*1), Y4
-	VMOVUPS      32(DX)(R10*1), Y5
-	VBROADCASTSS 72(CX), Y6
+	ADDQ         DX, AX
+	VMOVUPS      (SI)(R9*1), Y4
+	VMOVUPS      32(SI)(R9*1), Y5
+	VBROADCASTSS (AX), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
-	VBROADCASTSS 76(CX), Y6
+	VBROADCASTSS (AX)(CX*1), Y6
 	VFMADD231PS  Y6, Y4, Y2
 	VFMADD231PS  Y6, Y5, Y3
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+96, CX
-	SUBQ         $0x04, AX
+	ADDQ         DX, AX
+	LEAQ         (SI)(DI*4), SI
+	SUBQ         $0x04, R10
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R10
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Y4
-	VMOVUPS      32(DX), Y5
-	VBROADCASTSS (CX), Y6
+	VMOVUPS      (SI), Y4
+	VMOVUPS      32(SI), Y5
+	VBROADCASTSS (AX), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
-	VBROADCASTSS 4(CX), Y6
+	VBROADCASTSS (AX)(CX*1), Y6
 	VFMADD231PS  Y6, Y4, Y2
 	VFMADD231PS  Y6, Y5, Y3
-	ADDQ         BX, DX
-	ADDQ         $+24, CX
-	DECQ         AX
+	ADDQ         DX, AX
+	ADDQ         DI, SI
+	DECQ         R10
 	JNE          single
 
-store:
-	CMPQ    R8, $0x10
+jump:
+	MOVQ    jump+40(FP), R10
+	SHLQ    $0x02, R10
+	ADDQ    R10, AX
+	TESTQ   BX, BX
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	CMPQ    DX, $0x10
 	JNE     masked
-	MOVQ    SI, AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Y2, (AX)
 	VMOVUPS Y3, 32(AX)
 	VZEROUPPER
 	RET
 
 masked:
-	MOVQ       $0x00000008, AX
-	XORQ       CX, CX
-	MOVQ       R8, DX
-	CMPQ       DX, AX
-	CMOVQGT    AX, DX
-	MOVQ       R8, BX
-	SUBQ       AX, BX
-	CMOVQLT    CX, BX
-	LEAQ       lanesAVX2<>+32(SB), AX
-	MOVQ       DX, CX
-	NEGQ       CX
-	VMOVUPS    (AX)(CX*4), Y4
-	LEAQ       lanesAVX2<>+32(SB), AX
-	MOVQ       BX, CX
-	NEGQ       CX
-	VMOVUPS    (AX)(CX*4), Y5
-	MOVQ       SI, AX
+	MOVQ       $0x00000008, BX
+	XORQ       SI, SI
+	MOVQ       DX, DI
+	CMPQ       DI, BX
+	CMOVQGT    BX, DI
+	SUBQ       BX, DX
+	CMOVQLT    SI, DX
+	LEAQ       lanesAVX2<>+32(SB), BX
+	MOVQ       DI, SI
+	NEGQ       SI
+	VMOVUPS    (BX)(SI*4), Y4
+	LEAQ       lanesAVX2<>+32(SB), BX
+	NEGQ       DX
+	VMOVUPS    (BX)(DX*4), Y5
 	VMASKMOVPS Y0, Y4, (AX)
 	VMASKMOVPS Y1, Y5, 32(AX)
-	ADDQ       DI, AX
+	ADDQ       CX, AX
 	VMASKMOVPS Y2, Y4, (AX)
 	VMASKMOVPS Y3, Y5, 32(AX)
 	VZEROUPPER
 	RET
 
-// func tile3AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// func tile3AVX2(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 // Requires: AVX, CMOV, FMA3, MMX+
-TEXT ·tile3AVX2(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+TEXT ·tile3AVX2(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
@@ -326,177 +349,192 @@ TEXT ·tile3AVX2(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	MOVQ       $0x00000008, R9
-	XORQ       R10, R10
-	MOVQ       R8, R11
-	CMPQ       R11, R9
-	CMOVQGT    R9, R11
-	MOVQ       R8, R12
-	SUBQ       R9, R12
-	CMOVQLT    R10, R12
-	LEAQ       lanesAVX2<>+32(SB), R9
-	MOVQ       R11, R10
-	NEGQ       R10
-	VMOVUPS    (R9)(R10*4), Y4
-	LEAQ       lanesAVX2<>+32(SB), R9
-	MOVQ       R12, R10
-	NEGQ       R10
-	VMOVUPS    (R9)(R10*4), Y5
-	MOVQ       SI, R9
-	VMASKMOVPS (R9), Y4, Y0
-	VMASKMOVPS 32(R9), Y5, Y1
-	ADDQ       DI, R9
-	VMASKMOVPS (R9), Y4, Y2
-	VMASKMOVPS 32(R9), Y5, Y3
-	ADDQ       DI, R9
-	VMASKMOVPS (R9), Y4, Y4
-	VMASKMOVPS 32(R9), Y5, Y5
+	MOVQ       cols+80(FP), CX
+	MOVQ       $0x00000008, DX
+	XORQ       BX, BX
+	MOVQ       CX, SI
+	CMPQ       SI, DX
+	CMOVQGT    DX, SI
+	SUBQ       DX, CX
+	CMOVQLT    BX, CX
+	LEAQ       lanesAVX2<>+32(SB), DX
+	MOVQ       SI, BX
+	NEGQ       BX
+	VMOVUPS    (DX)(BX*4), Y4
+	LEAQ       lanesAVX2<>+32(SB), DX
+	NEGQ       CX
+	VMOVUPS    (DX)(CX*4), Y5
+	MOVQ       c+64(FP), CX
+	VMASKMOVPS (CX), Y4, Y0
+	VMASKMOVPS 32(CX), Y5, Y1
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y4, Y2
+	VMASKMOVPS 32(CX), Y5, Y3
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y4, Y4
+	VMASKMOVPS 32(CX), Y5, Y5
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ step+24(FP), DX
+	SHLQ $0x02, DX
+	MOVQ k+0(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ ldb+56(FP), DI
+	SHLQ $0x02, DI
+	MOVQ ahead+96(FP), R8
+	LEAQ (DI)(DI*2), R9
+
+run:
+	MOVQ    run+32(FP), R10
+	CMPQ    BX, R10
+	CMOVQLT BX, R10
+	SUBQ    R10, BX
+	SUBQ    $0x04, R10
+	JL      rest
 
 loop:
-	PREFETCHT1   (R9)
-	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Y6
-	VMOVUPS      32(DX), Y7
-	VBROADCASTSS (CX), Y8
+	PREFETCHT1   (R8)
+	ADDQ         $0x40, R8
+	VMOVUPS      (SI), Y6
+	VMOVUPS      32(SI), Y7
+	VBROADCASTSS (AX), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
-	VBROADCASTSS 4(CX), Y8
+	VBROADCASTSS (AX)(CX*1), Y8
 	VFMADD231PS  Y8, Y6, Y2
 	VFMADD231PS  Y8, Y7, Y3
-	VBROADCASTSS 8(CX), Y8
+	VBROADCASTSS (AX)(CX*2), Y8
 	VFMADD231PS  Y8, Y6, Y4
 	VFMADD231PS  Y8, Y7, Y5
-	VMOVUPS      (DX)(BX*1), Y6
-	VMOVUPS      32(DX)(BX*1), Y7
-	VBROADCASTSS 24(CX), Y8
+	ADDQ         DX, AX
+	VMOVUPS      (SI)(DI*1), Y6
+	VMOVUPS      32(SI)(DI*1), Y7
+	VBROADCASTSS (AX), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
-	VBROADCASTSS 28(CX), Y8
+	VBROADCASTSS (AX)(CX*1), Y8
 	VFMADD231PS  Y8, Y6, Y2
 	VFMADD231PS  Y8, Y7, Y3
-	VBROADCASTSS 32(CX), Y8
+	VBROADCASTSS (AX)(CX*2), Y8
 	VFMADD231PS  Y8, Y6, Y4
 	VFMADD231PS  Y8, Y7, Y5
-	VMOVUPS      (DX)(BX*2), Y6
-	VMOVUPS      32(DX)(BX*2), Y7
-	VBROADCASTSS 48(CX), Y8
+	ADDQ         DX, AX
+	VMOVUPS      (SI)(DI*2), Y6
+	VMOVUPS      32(SI)(DI*2), Y7
+	VBROADCASTSS (AX), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
-	VBROADCASTSS 52(CX), Y8
+	VBROADCASTSS (AX)(CX*1), Y8
 	VFMADD231PS  Y8, Y6, Y2
 	VFMADD231PS  Y8, Y7, Y3
-	VBROADCASTSS 56(CX), Y8
+	VBROADCASTSS (AX)(CX*2), Y8
 	VFMADD231PS  Y8, Y6, Y4
 	VFMADD231PS  Y8, Y7, Y5
-	VMOVUPS      (DX)(R10*1), Y6
-	VMOVUPS      32(DX)(R10*1), Y7
-	VBROADCASTSS 72(CX), Y8
+	ADDQ         DX, AX
+	VMOVUPS      (SI)(R9*1), Y6
+	VMOVUPS      32(SI)(R9*1), Y7
+	VBROADCASTSS (AX), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
-	VBROADCASTSS 76(CX), Y8
+	VBROADCASTSS (AX)(CX*1), Y8
 	VFMADD231PS  Y8, Y6, Y2
 	VFMADD231PS  Y8, Y7, Y3
-	VBROADCASTSS 80(CX), Y8
+	VBROADCASTSS (AX)(CX*2), Y8
 	VFMADD231PS  Y8, Y6, Y4
 	VFMADD231PS  Y8, Y7, Y5
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+96, CX
-	SUBQ         $0x04, AX
+	ADDQ         DX, AX
+	LEAQ         (SI)(DI*4), SI
+	SUBQ         $0x04, R10
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R10
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Y6
-	VMOVUPS      32(DX), Y7
-	VBROADCASTSS (CX), Y8
+	VMOVUPS      (SI), Y6
+	VMOVUPS      32(SI), Y7
+	VBROADCASTSS (AX), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
-	VBROADCASTSS 4(CX), Y8
+	VBROADCASTSS (AX)(CX*1), Y8
 	VFMADD231PS  Y8, Y6, Y2
 	VFMADD231PS  Y8, Y7, Y3
-	VBROADCASTSS 8(CX), Y8
+	VBROADCASTSS (AX)(CX*2), Y8
 	VFMADD231PS  Y8, Y6, Y4
 	VFMADD231PS  Y8, Y7, Y5
-	ADDQ         BX, DX
-	ADDQ         $+24, CX
-	DECQ         AX
+	ADDQ         DX, AX
+	ADDQ         DI, SI
+	DECQ         R10
 	JNE          single
 
-store:
-	CMPQ    R8, $0x10
+jump:
+	MOVQ    jump+40(FP), R10
+	SHLQ    $0x02, R10
+	ADDQ    R10, AX
+	TESTQ   BX, BX
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	CMPQ    DX, $0x10
 	JNE     masked
-	MOVQ    SI, AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Y2, (AX)
 	VMOVUPS Y3, 32(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Y4, (AX)
 	VMOVUPS Y5, 32(AX)
 	VZEROUPPER
 	RET
 
 masked:
-	MOVQ       $0x00000008, AX
-	XORQ       CX, CX
-	MOVQ       R8, DX
-	CMPQ       DX, AX
-	CMOVQGT    AX, DX
-	MOVQ       R8, BX
-	SUBQ       AX, BX
-	CMOVQLT    CX, BX
-	LEAQ       lanesAVX2<>+32(SB), AX
-	MOVQ       DX, CX
-	NEGQ       CX
-	VMOVUPS    (AX)(CX*4), Y6
-	LEAQ       lanesAVX2<>+32(SB), AX
-	MOVQ       BX, CX
-	NEGQ       CX
-	VMOVUPS    (AX)(CX*4), Y7
-	MOVQ       SI, AX
+	MOVQ       $0x00000008, BX
+	XORQ       SI, SI
+	MOVQ       DX, DI
+	CMPQ       DI, BX
+	CMOVQGT    BX, DI
+	SUBQ       BX, DX
+	CMOVQLT    SI, DX
+	LEAQ       lanesAVX2<>+32(SB), BX
+	MOVQ       DI, SI
+	NEGQ       SI
+	VMOVUPS    (BX)(SI*4), Y6
+	LEAQ       lanesAVX2<>+32(SB), BX
+	NEGQ       DX
+	VMOVUPS    (BX)(DX*4), Y7
 	VMASKMOVPS Y0, Y6, (AX)
 	VMASKMOVPS Y1, Y7, 32(AX)
-	ADDQ       DI, AX
+	ADDQ       CX, AX
 	VMASKMOVPS Y2, Y6, (AX)
 	VMASKMOVPS Y3, Y7, 32(AX)
-	ADDQ       DI, AX
+	ADDQ       CX, AX
 	VMASKMOVPS Y4, Y6, (AX)
 	VMASKMOVPS Y5, Y7, 32(AX)
 	VZEROUPPER
 	RET
 
-// func tile4AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// func tile4AVX2(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 // Requires: AVX, CMOV, FMA3, MMX+
-TEXT ·tile4AVX2(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+TEXT ·tile4AVX2(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
@@ -509,203 +547,219 @@ TEXT ·tile4AVX2(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	MOVQ       $0x00000008, R9
-	XORQ       R10, R10
-	MOVQ       R8, R11
-	CMPQ       R11, R9
-	CMOVQGT    R9, R11
-	MOVQ       R8, R12
-	SUBQ       R9, R12
-	CMOVQLT    R10, R12
-	LEAQ       lanesAVX2<>+32(SB), R9
-	MOVQ       R11, R10
-	NEGQ       R10
-	VMOVUPS    (R9)(R10*4), Y6
-	LEAQ       lanesAVX2<>+32(SB), R9
-	MOVQ       R12, R10
-	NEGQ       R10
-	VMOVUPS    (R9)(R10*4), Y7
-	MOVQ       SI, R9
-	VMASKMOVPS (R9), Y6, Y0
-	VMASKMOVPS 32(R9), Y7, Y1
-	ADDQ       DI, R9
-	VMASKMOVPS (R9), Y6, Y2
-	VMASKMOVPS 32(R9), Y7, Y3
-	ADDQ       DI, R9
-	VMASKMOVPS (R9), Y6, Y4
-	VMASKMOVPS 32(R9), Y7, Y5
-	ADDQ       DI, R9
-	VMASKMOVPS (R9), Y6, Y6
-	VMASKMOVPS 32(R9), Y7, Y7
+	MOVQ       cols+80(FP), CX
+	MOVQ       $0x00000008, DX
+	XORQ       BX, BX
+	MOVQ       CX, SI
+	CMPQ       SI, DX
+	CMOVQGT    DX, SI
+	SUBQ       DX, CX
+	CMOVQLT    BX, CX
+	LEAQ       lanesAVX2<>+32(SB), DX
+	MOVQ       SI, BX
+	NEGQ       BX
+	VMOVUPS    (DX)(BX*4), Y6
+	LEAQ       lanesAVX2<>+32(SB), DX
+	NEGQ       CX
+	VMOVUPS    (DX)(CX*4), Y7
+	MOVQ       c+64(FP), CX
+	VMASKMOVPS (CX), Y6, Y0
+	VMASKMOVPS 32(CX), Y7, Y1
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y6, Y2
+	VMASKMOVPS 32(CX), Y7, Y3
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y6, Y4
+	VMASKMOVPS 32(CX), Y7, Y5
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y6, Y6
+	VMASKMOVPS 32(CX), Y7, Y7
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	LEAQ (CX)(CX*2), DX
+	MOVQ step+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ k+0(FP), SI
+	MOVQ b+48(FP), DI
+	MOVQ ldb+56(FP), R8
+	SHLQ $0x02, R8
+	MOVQ ahead+96(FP), R9
+	LEAQ (R8)(R8*2), R10
+
+run:
+	MOVQ    run+32(FP), R11
+	CMPQ    SI, R11
+	CMOVQLT SI, R11
+	SUBQ    R11, SI
+	SUBQ    $0x04, R11
+	JL      rest
 
 loop:
 	PREFETCHT1   (R9)
 	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Y8
-	VMOVUPS      32(DX), Y9
-	VBROADCASTSS (CX), Y10
+	VMOVUPS      (DI), Y8
+	VMOVUPS      32(DI), Y9
+	VBROADCASTSS (AX), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
-	VBROADCASTSS 4(CX), Y10
+	VBROADCASTSS (AX)(CX*1), Y10
 	VFMADD231PS  Y10, Y8, Y2
 	VFMADD231PS  Y10, Y9, Y3
-	VBROADCASTSS 8(CX), Y10
+	VBROADCASTSS (AX)(CX*2), Y10
 	VFMADD231PS  Y10, Y8, Y4
 	VFMADD231PS  Y10, Y9, Y5
-	VBROADCASTSS 12(CX), Y10
+	VBROADCASTSS (AX)(DX*1), Y10
 	VFMADD231PS  Y10, Y8, Y6
 	VFMADD231PS  Y10, Y9, Y7
-	VMOVUPS      (DX)(BX*1), Y8
-	VMOVUPS      32(DX)(BX*1), Y9
-	VBROADCASTSS 24(CX), Y10
+	ADDQ         BX, AX
+	VMOVUPS      (DI)(R8*1), Y8
+	VMOVUPS      32(DI)(R8*1), Y9
+	VBROADCASTSS (AX), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
-	VBROADCASTSS 28(CX), Y10
+	VBROADCASTSS (AX)(CX*1), Y10
 	VFMADD231PS  Y10, Y8, Y2
 	VFMADD231PS  Y10, Y9, Y3
-	VBROADCASTSS 32(CX), Y10
+	VBROADCASTSS (AX)(CX*2), Y10
 	VFMADD231PS  Y10, Y8, Y4
 	VFMADD231PS  Y10, Y9, Y5
-	VBROADCASTSS 36(CX), Y10
+	VBROADCASTSS (AX)(DX*1), Y10
 	VFMADD231PS  Y10, Y8, Y6
 	VFMADD231PS  Y10, Y9, Y7
-	VMOVUPS      (DX)(BX*2), Y8
-	VMOVUPS      32(DX)(BX*2), Y9
-	VBROADCASTSS 48(CX), Y10
+	ADDQ         BX, AX
+	VMOVUPS      (DI)(R8*2), Y8
+	VMOVUPS      32(DI)(R8*2), Y9
+	VBROADCASTSS (AX), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
-	VBROADCASTSS 52(CX), Y10
+	VBROADCASTSS (AX)(CX*1), Y10
 	VFMADD231PS  Y10, Y8, Y2
 	VFMADD231PS  Y10, Y9, Y3
-	VBROADCASTSS 56(CX), Y10
+	VBROADCASTSS (AX)(CX*2), Y10
 	VFMADD231PS  Y10, Y8, Y4
 	VFMADD231PS  Y10, Y9, Y5
-	VBROADCASTSS 60(CX), Y10
+	VBROADCASTSS (AX)(DX*1), Y10
 	VFMADD231PS  Y10, Y8, Y6
 	VFMADD231PS  Y10, Y9, Y7
-	VMOVUPS      (DX)(R10*1), Y8
-	VMOVUPS      32(DX)(R10*1), Y9
-	VBROADCASTSS 72(CX), Y10
+	ADDQ         BX, AX
+	VMOVUPS      (DI)(R10*1), Y8
+	VMOVUPS      32(DI)(R10*1), Y9
+	VBROADCASTSS (AX), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
-	VBROADCASTSS 76(CX), Y10
+	VBROADCASTSS (AX)(CX*1), Y10
 	VFMADD231PS  Y10, Y8, Y2
 	VFMADD231PS  Y10, Y9, Y3
-	VBROADCASTSS 80(CX), Y10
+	VBROADCASTSS (AX)(CX*2), Y10
 	VFMADD231PS  Y10, Y8, Y4
 	VFMADD231PS  Y10, Y9, Y5
-	VBROADCASTSS 84(CX), Y10
+	VBROADCASTSS (AX)(DX*1), Y10
 	VFMADD231PS  Y10, Y8, Y6
 	VFMADD231PS  Y10, Y9, Y7
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+96, CX
-	SUBQ         $0x04, AX
+	ADDQ         BX, AX
+	LEAQ         (DI)(R8*4), DI
+	SUBQ         $0x04, R11
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R11
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Y8
-	VMOVUPS      32(DX), Y9
-	VBROADCASTSS (CX), Y10
+	VMOVUPS      (DI), Y8
+	VMOVUPS      32(DI), Y9
+	VBROADCASTSS (AX), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
-	VBROADCASTSS 4(CX), Y10
+	VBROADCASTSS (AX)(CX*1), Y10
 	VFMADD231PS  Y10, Y8, Y2
 	VFMADD231PS  Y10, Y9, Y3
-	VBROADCASTSS 8(CX), Y10
+	VBROADCASTSS (AX)(CX*2), Y10
 	VFMADD231PS  Y10, Y8, Y4
 	VFMADD231PS  Y10, Y9, Y5
-	VBROADCASTSS 12(CX), Y10
+	VBROADCASTSS (AX)(DX*1), Y10
 	VFMADD231PS  Y10, Y8, Y6
 	VFMADD231PS  Y10, Y9, Y7
-	ADDQ         BX, DX
-	ADDQ         $+24, CX
-	DECQ         AX
+	ADDQ         BX, AX
+	ADDQ         R8, DI
+	DECQ         R11
 	JNE          single
 
-store:
-	CMPQ    R8, $0x10
+jump:
+	MOVQ    jump+40(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    R11, AX
+	TESTQ   SI, SI
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	CMPQ    DX, $0x10
 	JNE     masked
-	MOVQ    SI, AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Y2, (AX)
 	VMOVUPS Y3, 32(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Y4, (AX)
 	VMOVUPS Y5, 32(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Y6, (AX)
 	VMOVUPS Y7, 32(AX)
 	VZEROUPPER
 	RET
 
 masked:
-	MOVQ       $0x00000008, AX
-	XORQ       CX, CX
-	MOVQ       R8, DX
-	CMPQ       DX, AX
-	CMOVQGT    AX, DX
-	MOVQ       R8, BX
-	SUBQ       AX, BX
-	CMOVQLT    CX, BX
-	LEAQ       lanesAVX2<>+32(SB), AX
-	MOVQ       DX, CX
-	NEGQ       CX
-	VMOVUPS    (AX)(CX*4), Y8
-	LEAQ       lanesAVX2<>+32(SB), AX
-	MOVQ       BX, CX
-	NEGQ       CX
-	VMOVUPS    (AX)(CX*4), Y9
-	MOVQ       SI, AX
+	MOVQ       $0x00000008, BX
+	XORQ       SI, SI
+	MOVQ       DX, DI
+	CMPQ       DI, BX
+	CMOVQGT    BX, DI
+	SUBQ       BX, DX
+	CMOVQLT    SI, DX
+	LEAQ       lanesAVX2<>+32(SB), BX
+	MOVQ       DI, SI
+	NEGQ       SI
+	VMOVUPS    (BX)(SI*4), Y8
+	LEAQ       lanesAVX2<>+32(SB), BX
+	NEGQ       DX
+	VMOVUPS    (BX)(DX*4), Y9
 	VMASKMOVPS Y0, Y8, (AX)
 	VMASKMOVPS Y1, Y9, 32(AX)
-	ADDQ       DI, AX
+	ADDQ       CX, AX
 	VMASKMOVPS Y2, Y8, (AX)
 	VMASKMOVPS Y3, Y9, 32(AX)
-	ADDQ       DI, AX
+	ADDQ       CX, AX
 	VMASKMOVPS Y4, Y8, (AX)
 	VMASKMOVPS Y5, Y9, 32(AX)
-	ADDQ       DI, AX
+	ADDQ       CX, AX
 	VMASKMOVPS Y6, Y8, (AX)
 	VMASKMOVPS Y7, Y9, 32(AX)
 	VZEROUPPER
 	RET
 
-// func tile5AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// func tile5AVX2(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 // Requires: AVX, CMOV, FMA3, MMX+
-TEXT ·tile5AVX2(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+TEXT ·tile5AVX2(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
@@ -720,229 +774,245 @@ TEXT ·tile5AVX2(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	MOVQ       $0x00000008, R9
-	XORQ       R10, R10
-	MOVQ       R8, R11
-	CMPQ       R11, R9
-	CMOVQGT    R9, R11
-	MOVQ       R8, R12
-	SUBQ       R9, R12
-	CMOVQLT    R10, R12
-	LEAQ       lanesAVX2<>+32(SB), R9
-	MOVQ       R11, R10
-	NEGQ       R10
-	VMOVUPS    (R9)(R10*4), Y8
-	LEAQ       lanesAVX2<>+32(SB), R9
-	MOVQ       R12, R10
-	NEGQ       R10
-	VMOVUPS    (R9)(R10*4), Y9
-	MOVQ       SI, R9
-	VMASKMOVPS (R9), Y8, Y0
-	VMASKMOVPS 32(R9), Y9, Y1
-	ADDQ       DI, R9
-	VMASKMOVPS (R9), Y8, Y2
-	VMASKMOVPS 32(R9), Y9, Y3
-	ADDQ       DI, R9
-	VMASKMOVPS (R9), Y8, Y4
-	VMASKMOVPS 32(R9), Y9, Y5
-	ADDQ       DI, R9
-	VMASKMOVPS (R9), Y8, Y6
-	VMASKMOVPS 32(R9), Y9, Y7
-	ADDQ       DI, R9
-	VMASKMOVPS (R9), Y8, Y8
-	VMASKMOVPS 32(R9), Y9, Y9
+	MOVQ       cols+80(FP), CX
+	MOVQ       $0x00000008, DX
+	XORQ       BX, BX
+	MOVQ       CX, SI
+	CMPQ       SI, DX
+	CMOVQGT    DX, SI
+	SUBQ       DX, CX
+	CMOVQLT    BX, CX
+	LEAQ       lanesAVX2<>+32(SB), DX
+	MOVQ       SI, BX
+	NEGQ       BX
+	VMOVUPS    (DX)(BX*4), Y8
+	LEAQ       lanesAVX2<>+32(SB), DX
+	NEGQ       CX
+	VMOVUPS    (DX)(CX*4), Y9
+	MOVQ       c+64(FP), CX
+	VMASKMOVPS (CX), Y8, Y0
+	VMASKMOVPS 32(CX), Y9, Y1
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y8, Y2
+	VMASKMOVPS 32(CX), Y9, Y3
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y8, Y4
+	VMASKMOVPS 32(CX), Y9, Y5
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y8, Y6
+	VMASKMOVPS 32(CX), Y9, Y7
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y8, Y8
+	VMASKMOVPS 32(CX), Y9, Y9
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	LEAQ (CX)(CX*2), DX
+	MOVQ step+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ k+0(FP), SI
+	MOVQ b+48(FP), DI
+	MOVQ ldb+56(FP), R8
+	SHLQ $0x02, R8
+	MOVQ ahead+96(FP), R9
+	LEAQ (R8)(R8*2), R10
+
+run:
+	MOVQ    run+32(FP), R11
+	CMPQ    SI, R11
+	CMOVQLT SI, R11
+	SUBQ    R11, SI
+	SUBQ    $0x04, R11
+	JL      rest
 
 loop:
 	PREFETCHT1   (R9)
 	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Y10
-	VMOVUPS      32(DX), Y11
-	VBROADCASTSS (CX), Y12
+	VMOVUPS      (DI), Y10
+	VMOVUPS      32(DI), Y11
+	VBROADCASTSS (AX), Y12
 	VFMADD231PS  Y12, Y10, Y0
 	VFMADD231PS  Y12, Y11, Y1
-	VBROADCASTSS 4(CX), Y12
+	VBROADCASTSS (AX)(CX*1), Y12
 	VFMADD231PS  Y12, Y10, Y2
 	VFMADD231PS  Y12, Y11, Y3
-	VBROADCASTSS 8(CX), Y12
+	VBROADCASTSS (AX)(CX*2), Y12
 	VFMADD231PS  Y12, Y10, Y4
 	VFMADD231PS  Y12, Y11, Y5
-	VBROADCASTSS 12(CX), Y12
+	VBROADCASTSS (AX)(DX*1), Y12
 	VFMADD231PS  Y12, Y10, Y6
 	VFMADD231PS  Y12, Y11, Y7
-	VBROADCASTSS 16(CX), Y12
+	VBROADCASTSS (AX)(CX*4), Y12
 	VFMADD231PS  Y12, Y10, Y8
 	VFMADD231PS  Y12, Y11, Y9
-	VMOVUPS      (DX)(BX*1), Y10
-	VMOVUPS      32(DX)(BX*1), Y11
-	VBROADCASTSS 24(CX), Y12
+	ADDQ         BX, AX
+	VMOVUPS      (DI)(R8*1), Y10
+	VMOVUPS      32(DI)(R8*1), Y11
+	VBROADCASTSS (AX), Y12
 	VFMADD231PS  Y12, Y10, Y0
 	VFMADD231PS  Y12, Y11, Y1
-	VBROADCASTSS 28(CX), Y12
+	VBROADCASTSS (AX)(CX*1), Y12
 	VFMADD231PS  Y12, Y10, Y2
 	VFMADD231PS  Y12, Y11, Y3
-	VBROADCASTSS 32(CX), Y12
+	VBROADCASTSS (AX)(CX*2), Y12
 	VFMADD231PS  Y12, Y10, Y4
 	VFMADD231PS  Y12, Y11, Y5
-	VBROADCASTSS 36(CX), Y12
+	VBROADCASTSS (AX)(DX*1), Y12
 	VFMADD231PS  Y12, Y10, Y6
 	VFMADD231PS  Y12, Y11, Y7
-	VBROADCASTSS 40(CX), Y12
+	VBROADCASTSS (AX)(CX*4), Y12
 	VFMADD231PS  Y12, Y10, Y8
 	VFMADD231PS  Y12, Y11, Y9
-	VMOVUPS      (DX)(BX*2), Y10
-	VMOVUPS      32(DX)(BX*2), Y11
-	VBROADCASTSS 48(CX), Y12
+	ADDQ         BX, AX
+	VMOVUPS      (DI)(R8*2), Y10
+	VMOVUPS      32(DI)(R8*2), Y11
+	VBROADCASTSS (AX), Y12
 	VFMADD231PS  Y12, Y10, Y0
 	VFMADD231PS  Y12, Y11, Y1
-	VBROADCASTSS 52(CX), Y12
+	VBROADCASTSS (AX)(CX*1), Y12
 	VFMADD231PS  Y12, Y10, Y2
 	VFMADD231PS  Y12, Y11, Y3
-	VBROADCASTSS 56(CX), Y12
+	VBROADCASTSS (AX)(CX*2), Y12
 	VFMADD231PS  Y12, Y10, Y4
 	VFMADD231PS  Y12, Y11, Y5
-	VBROADCASTSS 60(CX), Y12
+	VBROADCASTSS (AX)(DX*1), Y12
 	VFMADD231PS  Y12, Y10, Y6
 	VFMADD231PS  Y12, Y11, Y7
-	VBROADCASTSS 64(CX), Y12
+	VBROADCASTSS (AX)(CX*4), Y12
 	VFMADD231PS  Y12, Y10, Y8
 	VFMADD231PS  Y12, Y11, Y9
-	VMOVUPS      (DX)(R10*1), Y10
-	VMOVUPS      32(DX)(R10*1), Y11
-	VBROADCASTSS 72(CX), Y12
+	ADDQ         BX, AX
+	VMOVUPS      (DI)(R10*1), Y10
+	VMOVUPS      32(DI)(R10*1), Y11
+	VBROADCASTSS (AX), Y12
 	VFMADD231PS  Y12, Y10, Y0
 	VFMADD231PS  Y12, Y11, Y1
-	VBROADCASTSS 76(CX), Y12
+	VBROADCASTSS (AX)(CX*1), Y12
 	VFMADD231PS  Y12, Y10, Y2
 	VFMADD231PS  Y12, Y11, Y3
-	VBROADCASTSS 80(CX), Y12
+	VBROADCASTSS (AX)(CX*2), Y12
 	VFMADD231PS  Y12, Y10, Y4
 	VFMADD231PS  Y12, Y11, Y5
-	VBROADCASTSS 84(CX), Y12
+	VBROADCASTSS (AX)(DX*1), Y12
 	VFMADD231PS  Y12, Y10, Y6
 	VFMADD231PS  Y12, Y11, Y7
-	VBROADCASTSS 88(CX), Y12
+	VBROADCASTSS (AX)(CX*4), Y12
 	VFMADD231PS  Y12, Y10, Y8
 	VFMADD231PS  Y12, Y11, Y9
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+96, CX
-	SUBQ         $0x04, AX
+	ADDQ         BX, AX
+	LEAQ         (DI)(R8*4), DI
+	SUBQ         $0x04, R11
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R11
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Y10
-	VMOVUPS      32(DX), Y11
-	VBROADCASTSS (CX), Y12
+	VMOVUPS      (DI), Y10
+	VMOVUPS      32(DI), Y11
+	VBROADCASTSS (AX), Y12
 	VFMADD231PS  Y12, Y10, Y0
 	VFMADD231PS  Y12, Y11, Y1
-	VBROADCASTSS 4(CX), Y12
+	VBROADCASTSS (AX)(CX*1), Y12
 	VFMADD231PS  Y12, Y10, Y2
 	VFMADD231PS  Y12, Y11, Y3
-	VBROADCASTSS 8(CX), Y12
+	VBROADCASTSS (AX)(CX*2), Y12
 	VFMADD231PS  Y12, Y10, Y4
 	VFMADD231PS  Y12, Y11, Y5
-	VBROADCASTSS 12(CX), Y12
+	VBROADCASTSS (AX)(DX*1), Y12
 	VFMADD231PS  Y12, Y10, Y6
 	VFMADD231PS  Y12, Y11, Y7
-	VBROADCASTSS 16(CX), Y12
+	VBROADCASTSS (AX)(CX*4), Y12
 	VFMADD231PS  Y12, Y10, Y8
 	VFMADD231PS  Y12, Y11, Y9
-	ADDQ         BX, DX
-	ADDQ         $+24, CX
-	DECQ         AX
+	ADDQ         BX, AX
+	ADDQ         R8, DI
+	DECQ         R11
 	JNE          single
 
-store:
-	CMPQ    R8, $0x10
+jump:
+	MOVQ    jump+40(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    R11, AX
+	TESTQ   SI, SI
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	CMPQ    DX, $0x10
 	JNE     masked
-	MOVQ    SI, AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Y2, (AX)
 	VMOVUPS Y3, 32(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Y4, (AX)
 	VMOVUPS Y5, 32(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Y6, (AX)
 	VMOVUPS Y7, 32(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Y8, (AX)
 	VMOVUPS Y9, 32(AX)
 	VZEROUPPER
 	RET
 
 masked:
-	MOVQ       $0x00000008, AX
-	XORQ       CX, CX
-	MOVQ       R8, DX
-	CMPQ       DX, AX
-	CMOVQGT    AX, DX
-	MOVQ       R8, BX
-	SUBQ       AX, BX
-	CMOVQLT    CX, BX
-	LEAQ       lanesAVX2<>+32(SB), AX
-	MOVQ       DX, CX
-	NEGQ       CX
-	VMOVUPS    (AX)(CX*4), Y10
-	LEAQ       lanesAVX2<>+32(SB), AX
-	MOVQ       BX, CX
-	NEGQ       CX
-	VMOVUPS    (AX)(CX*4), Y11
-	MOVQ       SI, AX
+	MOVQ       $0x00000008, BX
+	XORQ       SI, SI
+	MOVQ       DX, DI
+	CMPQ       DI, BX
+	CMOVQGT    BX, DI
+	SUBQ       BX, DX
+	CMOVQLT    SI, DX
+	LEAQ       lanesAVX2<>+32(SB), BX
+	MOVQ       DI, SI
+	NEGQ       SI
+	VMOVUPS    (BX)(SI*4), Y10
+	LEAQ       lanesAVX2<>+32(SB), BX
+	NEGQ       DX
+	VMOVUPS    (BX)(DX*4), Y11
 	VMASKMOVPS Y0, Y10, (AX)
 	VMASKMOVPS Y1, Y11, 32(AX)
-	ADDQ       DI, AX
+	ADDQ       CX, AX
 	VMASKMOVPS Y2, Y10, (AX)
 	VMASKMOVPS Y3, Y11, 32(AX)
-	ADDQ       DI, AX
+	ADDQ       CX, AX
 	VMASKMOVPS Y4, Y10, (AX)
 	VMASKMOVPS Y5, Y11, 32(AX)
-	ADDQ       DI, AX
+	ADDQ       CX, AX
 	VMASKMOVPS Y6, Y10, (AX)
 	VMASKMOVPS Y7, Y11, 32(AX)
-	ADDQ       DI, AX
+	ADDQ       CX, AX
 	VMASKMOVPS Y8, Y10, (AX)
 	VMASKMOVPS Y9, Y11, 32(AX)
 	VZEROUPPER
 	RET
 
-// func tile6AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// func tile6AVX2(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 // Requires: AVX, CMOV, FMA3, MMX+
-TEXT ·tile6AVX2(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+TEXT ·tile6AVX2(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
@@ -959,436 +1029,487 @@ TEXT ·tile6AVX2(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	MOVQ       $0x00000008, R9
-	XORQ       R10, R10
-	MOVQ       R8, R11
-	CMPQ       R11, R9
-	CMOVQGT    R9, R11
-	MOVQ       R8, R12
-	SUBQ       R9, R12
-	CMOVQLT    R10, R12
-	LEAQ       lanesAVX2<>+32(SB), R9
-	MOVQ       R11, R10
-	NEGQ       R10
-	VMOVUPS    (R9)(R10*4), Y10
-	LEAQ       lanesAVX2<>+32(SB), R9
-	MOVQ       R12, R10
-	NEGQ       R10
-	VMOVUPS    (R9)(R10*4), Y11
-	MOVQ       SI, R9
-	VMASKMOVPS (R9), Y10, Y0
-	VMASKMOVPS 32(R9), Y11, Y1
-	ADDQ       DI, R9
-	VMASKMOVPS (R9), Y10, Y2
-	VMASKMOVPS 32(R9), Y11, Y3
-	ADDQ       DI, R9
-	VMASKMOVPS (R9), Y10, Y4
-	VMASKMOVPS 32(R9), Y11, Y5
-	ADDQ       DI, R9
-	VMASKMOVPS (R9), Y10, Y6
-	VMASKMOVPS 32(R9), Y11, Y7
-	ADDQ       DI, R9
-	VMASKMOVPS (R9), Y10, Y8
-	VMASKMOVPS 32(R9), Y11, Y9
-	ADDQ       DI, R9
-	VMASKMOVPS (R9), Y10, Y10
-	VMASKMOVPS 32(R9), Y11, Y11
+	MOVQ       cols+80(FP), CX
+	MOVQ       $0x00000008, DX
+	XORQ       BX, BX
+	MOVQ       CX, SI
+	CMPQ       SI, DX
+	CMOVQGT    DX, SI
+	SUBQ       DX, CX
+	CMOVQLT    BX, CX
+	LEAQ       lanesAVX2<>+32(SB), DX
+	MOVQ       SI, BX
+	NEGQ       BX
+	VMOVUPS    (DX)(BX*4), Y10
+	LEAQ       lanesAVX2<>+32(SB), DX
+	NEGQ       CX
+	VMOVUPS    (DX)(CX*4), Y11
+	MOVQ       c+64(FP), CX
+	VMASKMOVPS (CX), Y10, Y0
+	VMASKMOVPS 32(CX), Y11, Y1
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y10, Y2
+	VMASKMOVPS 32(CX), Y11, Y3
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y10, Y4
+	VMASKMOVPS 32(CX), Y11, Y5
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y10, Y6
+	VMASKMOVPS 32(CX), Y11, Y7
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y10, Y8
+	VMASKMOVPS 32(CX), Y11, Y9
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y10, Y10
+	VMASKMOVPS 32(CX), Y11, Y11
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	LEAQ (CX)(CX*2), DX
+	LEAQ (CX)(CX*4), BX
+	MOVQ step+24(FP), SI
+	SHLQ $0x02, SI
+	MOVQ k+0(FP), DI
+	MOVQ b+48(FP), R8
+	MOVQ ldb+56(FP), R9
+	SHLQ $0x02, R9
+	MOVQ ahead+96(FP), R10
+	LEAQ (R9)(R9*2), R11
+
+run:
+	MOVQ    run+32(FP), R12
+	CMPQ    DI, R12
+	CMOVQLT DI, R12
+	SUBQ    R12, DI
+	SUBQ    $0x04, R12
+	JL      rest
 
 loop:
-	PREFETCHT1   (R9)
-	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Y12
-	VMOVUPS      32(DX), Y13
-	VBROADCASTSS (CX), Y14
+	PREFETCHT1   (R10)
+	ADDQ         $0x40, R10
+	VMOVUPS      (R8), Y12
+	VMOVUPS      32(R8), Y13
+	VBROADCASTSS (AX), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
-	VBROADCASTSS 4(CX), Y14
+	VBROADCASTSS (AX)(CX*1), Y14
 	VFMADD231PS  Y14, Y12, Y2
 	VFMADD231PS  Y14, Y13, Y3
-	VBROADCASTSS 8(CX), Y14
+	VBROADCASTSS (AX)(CX*2), Y14
 	VFMADD231PS  Y14, Y12, Y4
 	VFMADD231PS  Y14, Y13, Y5
-	VBROADCASTSS 12(CX), Y14
+	VBROADCASTSS (AX)(DX*1), Y14
 	VFMADD231PS  Y14, Y12, Y6
 	VFMADD231PS  Y14, Y13, Y7
-	VBROADCASTSS 16(CX), Y14
+	VBROADCASTSS (AX)(CX*4), Y14
 	VFMADD231PS  Y14, Y12, Y8
 	VFMADD231PS  Y14, Y13, Y9
-	VBROADCASTSS 20(CX), Y14
+	VBROADCASTSS (AX)(BX*1), Y14
 	VFMADD231PS  Y14, Y12, Y10
 	VFMADD231PS  Y14, Y13, Y11
-	VMOVUPS      (DX)(BX*1), Y12
-	VMOVUPS      32(DX)(BX*1), Y13
-	VBROADCASTSS 24(CX), Y14
+	ADDQ         SI, AX
+	VMOVUPS      (R8)(R9*1), Y12
+	VMOVUPS      32(R8)(R9*1), Y13
+	VBROADCASTSS (AX), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
-	VBROADCASTSS 28(CX), Y14
+	VBROADCASTSS (AX)(CX*1), Y14
 	VFMADD231PS  Y14, Y12, Y2
 	VFMADD231PS  Y14, Y13, Y3
-	VBROADCASTSS 32(CX), Y14
+	VBROADCASTSS (AX)(CX*2), Y14
 	VFMADD231PS  Y14, Y12, Y4
 	VFMADD231PS  Y14, Y13, Y5
-	VBROADCASTSS 36(CX), Y14
+	VBROADCASTSS (AX)(DX*1), Y14
 	VFMADD231PS  Y14, Y12, Y6
 	VFMADD231PS  Y14, Y13, Y7
-	VBROADCASTSS 40(CX), Y14
+	VBROADCASTSS (AX)(CX*4), Y14
 	VFMADD231PS  Y14, Y12, Y8
 	VFMADD231PS  Y14, Y13, Y9
-	VBROADCASTSS 44(CX), Y14
+	VBROADCASTSS (AX)(BX*1), Y14
 	VFMADD231PS  Y14, Y12, Y10
 	VFMADD231PS  Y14, Y13, Y11
-	VMOVUPS      (DX)(BX*2), Y12
-	VMOVUPS      32(DX)(BX*2), Y13
-	VBROADCASTSS 48(CX), Y14
+	ADDQ         SI, AX
+	VMOVUPS      (R8)(R9*2), Y12
+	VMOVUPS      32(R8)(R9*2), Y13
+	VBROADCASTSS (AX), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
-	VBROADCASTSS 52(CX), Y14
+	VBROADCASTSS (AX)(CX*1), Y14
 	VFMADD231PS  Y14, Y12, Y2
 	VFMADD231PS  Y14, Y13, Y3
-	VBROADCASTSS 56(CX), Y14
+	VBROADCASTSS (AX)(CX*2), Y14
 	VFMADD231PS  Y14, Y12, Y4
 	VFMADD231PS  Y14, Y13, Y5
-	VBROADCASTSS 60(CX), Y14
+	VBROADCASTSS (AX)(DX*1), Y14
 	VFMADD231PS  Y14, Y12, Y6
 	VFMADD231PS  Y14, Y13, Y7
-	VBROADCASTSS 64(CX), Y14
+	VBROADCASTSS (AX)(CX*4), Y14
 	VFMADD231PS  Y14, Y12, Y8
 	VFMADD231PS  Y14, Y13, Y9
-	VBROADCASTSS 68(CX), Y14
+	VBROADCASTSS (AX)(BX*1), Y14
 	VFMADD231PS  Y14, Y12, Y10
 	VFMADD231PS  Y14, Y13, Y11
-	VMOVUPS      (DX)(R10*1), Y12
-	VMOVUPS      32(DX)(R10*1), Y13
-	VBROADCASTSS 72(CX), Y14
+	ADDQ         SI, AX
+	VMOVUPS      (R8)(R11*1), Y12
+	VMOVUPS      32(R8)(R11*1), Y13
+	VBROADCASTSS (AX), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
-	VBROADCASTSS 76(CX), Y14
+	VBROADCASTSS (AX)(CX*1), Y14
 	VFMADD231PS  Y14, Y12, Y2
 	VFMADD231PS  Y14, Y13, Y3
-	VBROADCASTSS 80(CX), Y14
+	VBROADCASTSS (AX)(CX*2), Y14
 	VFMADD231PS  Y14, Y12, Y4
 	VFMADD231PS  Y14, Y13, Y5
-	VBROADCASTSS 84(CX), Y14
+	VBROADCASTSS (AX)(DX*1), Y14
 	VFMADD231PS  Y14, Y12, Y6
 	VFMADD231PS  Y14, Y13, Y7
-	VBROADCASTSS 88(CX), Y14
+	VBROADCASTSS (AX)(CX*4), Y14
 	VFMADD231PS  Y14, Y12, Y8
 	VFMADD231PS  Y14, Y13, Y9
-	VBROADCASTSS 92(CX), Y14
+	VBROADCASTSS (AX)(BX*1), Y14
 	VFMADD231PS  Y14, Y12, Y10
 	VFMADD231PS  Y14, Y13, Y11
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+96, CX
-	SUBQ         $0x04, AX
+	ADDQ         SI, AX
+	LEAQ         (R8)(R9*4), R8
+	SUBQ         $0x04, R12
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R12
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Y12
-	VMOVUPS      32(DX), Y13
-	VBROADCASTSS (CX), Y14
+	VMOVUPS      (R8), Y12
+	VMOVUPS      32(R8), Y13
+	VBROADCASTSS (AX), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
-	VBROADCASTSS 4(CX), Y14
+	VBROADCASTSS (AX)(CX*1), Y14
 	VFMADD231PS  Y14, Y12, Y2
 	VFMADD231PS  Y14, Y13, Y3
-	VBROADCASTSS 8(CX), Y14
+	VBROADCASTSS (AX)(CX*2), Y14
 	VFMADD231PS  Y14, Y12, Y4
 	VFMADD231PS  Y14, Y13, Y5
-	VBROADCASTSS 12(CX), Y14
+	VBROADCASTSS (AX)(DX*1), Y14
 	VFMADD231PS  Y14, Y12, Y6
 	VFMADD231PS  Y14, Y13, Y7
-	VBROADCASTSS 16(CX), Y14
+	VBROADCASTSS (AX)(CX*4), Y14
 	VFMADD231PS  Y14, Y12, Y8
 	VFMADD231PS  Y14, Y13, Y9
-	VBROADCASTSS 20(CX), Y14
+	VBROADCASTSS (AX)(BX*1), Y14
 	VFMADD231PS  Y14, Y12, Y10
 	VFMADD231PS  Y14, Y13, Y11
-	ADDQ         BX, DX
-	ADDQ         $+24, CX
-	DECQ         AX
+	ADDQ         SI, AX
+	ADDQ         R9, R8
+	DECQ         R12
 	JNE          single
 
-store:
-	CMPQ    R8, $0x10
+jump:
+	MOVQ    jump+40(FP), R12
+	SHLQ    $0x02, R12
+	ADDQ    R12, AX
+	TESTQ   DI, DI
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	CMPQ    DX, $0x10
 	JNE     masked
-	MOVQ    SI, AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Y2, (AX)
 	VMOVUPS Y3, 32(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Y4, (AX)
 	VMOVUPS Y5, 32(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Y6, (AX)
 	VMOVUPS Y7, 32(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Y8, (AX)
 	VMOVUPS Y9, 32(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Y10, (AX)
 	VMOVUPS Y11, 32(AX)
 	VZEROUPPER
 	RET
 
 masked:
-	MOVQ       $0x00000008, AX
-	XORQ       CX, CX
-	MOVQ       R8, DX
-	CMPQ       DX, AX
-	CMOVQGT    AX, DX
-	MOVQ       R8, BX
-	SUBQ       AX, BX
-	CMOVQLT    CX, BX
-	LEAQ       lanesAVX2<>+32(SB), AX
-	MOVQ       DX, CX
-	NEGQ       CX
-	VMOVUPS    (AX)(CX*4), Y12
-	LEAQ       lanesAVX2<>+32(SB), AX
-	MOVQ       BX, CX
-	NEGQ       CX
-	VMOVUPS    (AX)(CX*4), Y13
-	MOVQ       SI, AX
+	MOVQ       $0x00000008, BX
+	XORQ       SI, SI
+	MOVQ       DX, DI
+	CMPQ       DI, BX
+	CMOVQGT    BX, DI
+	SUBQ       BX, DX
+	CMOVQLT    SI, DX
+	LEAQ       lanesAVX2<>+32(SB), BX
+	MOVQ       DI, SI
+	NEGQ       SI
+	VMOVUPS    (BX)(SI*4), Y12
+	LEAQ       lanesAVX2<>+32(SB), BX
+	NEGQ       DX
+	VMOVUPS    (BX)(DX*4), Y13
 	VMASKMOVPS Y0, Y12, (AX)
 	VMASKMOVPS Y1, Y13, 32(AX)
-	ADDQ       DI, AX
+	ADDQ       CX, AX
 	VMASKMOVPS Y2, Y12, (AX)
 	VMASKMOVPS Y3, Y13, 32(AX)
-	ADDQ       DI, AX
+	ADDQ       CX, AX
 	VMASKMOVPS Y4, Y12, (AX)
 	VMASKMOVPS Y5, Y13, 32(AX)
-	ADDQ       DI, AX
+	ADDQ       CX, AX
 	VMASKMOVPS Y6, Y12, (AX)
 	VMASKMOVPS Y7, Y13, 32(AX)
-	ADDQ       DI, AX
+	ADDQ       CX, AX
 	VMASKMOVPS Y8, Y12, (AX)
 	VMASKMOVPS Y9, Y13, 32(AX)
-	ADDQ       DI, AX
+	ADDQ       CX, AX
 	VMASKMOVPS Y10, Y12, (AX)
 	VMASKMOVPS Y11, Y13, 32(AX)
 	VZEROUPPER
 	RET
 
-// func halfTile1AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
-// Requires: AVX, FMA3, MMX+
-TEXT ·halfTile1AVX2(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, DI
-	PREFETCHT1 (DI)
-	MOVB       accumulate+56(FP), DI
-	TESTB      DI, DI
+// func halfTile1AVX2(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·halfTile1AVX2(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), AX
+	PREFETCHT1 (AX)
+	MOVB       accumulate+88(FP), AL
+	TESTB      AL, AL
 	JNE        load
 	VXORPS     Y0, Y0, Y0
 	JMP        start
 
 load:
-	LEAQ       lanesAVX2<>+32(SB), DI
-	MOVQ       R8, R9
-	NEGQ       R9
-	VMOVUPS    (DI)(R9*4), Y0
-	MOVQ       SI, DI
-	VMASKMOVPS (DI), Y0, Y0
+	MOVQ       cols+80(FP), AX
+	LEAQ       lanesAVX2<>+32(SB), CX
+	NEGQ       AX
+	VMOVUPS    (CX)(AX*4), Y0
+	MOVQ       c+64(FP), AX
+	VMASKMOVPS (AX), Y0, Y0
 
 start:
-	MOVQ ahead+64(FP), DI
-	LEAQ (BX)(BX*2), R9
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ step+24(FP), CX
+	SHLQ $0x02, CX
+	MOVQ k+0(FP), DX
+	MOVQ b+48(FP), BX
+	MOVQ ldb+56(FP), SI
+	SHLQ $0x02, SI
+	MOVQ ahead+96(FP), DI
+	LEAQ (SI)(SI*2), R8
+
+run:
+	MOVQ    run+32(FP), R9
+	CMPQ    DX, R9
+	CMOVQLT DX, R9
+	SUBQ    R9, DX
+	SUBQ    $0x04, R9
+	JL      rest
 
 loop:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
-	VMOVUPS      (DX), Y1
-	VBROADCASTSS (CX), Y2
+	VMOVUPS      (BX), Y1
+	VBROADCASTSS (AX), Y2
 	VFMADD231PS  Y2, Y1, Y0
-	VMOVUPS      (DX)(BX*1), Y1
-	VBROADCASTSS 24(CX), Y2
+	ADDQ         CX, AX
+	VMOVUPS      (BX)(SI*1), Y1
+	VBROADCASTSS (AX), Y2
 	VFMADD231PS  Y2, Y1, Y0
-	VMOVUPS      (DX)(BX*2), Y1
-	VBROADCASTSS 48(CX), Y2
+	ADDQ         CX, AX
+	VMOVUPS      (BX)(SI*2), Y1
+	VBROADCASTSS (AX), Y2
 	VFMADD231PS  Y2, Y1, Y0
-	VMOVUPS      (DX)(R9*1), Y1
-	VBROADCASTSS 72(CX), Y2
+	ADDQ         CX, AX
+	VMOVUPS      (BX)(R8*1), Y1
+	VBROADCASTSS (AX), Y2
 	VFMADD231PS  Y2, Y1, Y0
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+96, CX
-	SUBQ         $0x04, AX
+	ADDQ         CX, AX
+	LEAQ         (BX)(SI*4), BX
+	SUBQ         $0x04, R9
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R9
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Y1
-	VBROADCASTSS (CX), Y2
+	VMOVUPS      (BX), Y1
+	VBROADCASTSS (AX), Y2
 	VFMADD231PS  Y2, Y1, Y0
-	ADDQ         BX, DX
-	ADDQ         $+24, CX
-	DECQ         AX
+	ADDQ         CX, AX
+	ADDQ         SI, BX
+	DECQ         R9
 	JNE          single
 
-store:
-	CMPQ    R8, $0x08
+jump:
+	MOVQ    jump+40(FP), R9
+	SHLQ    $0x02, R9
+	ADDQ    R9, AX
+	TESTQ   DX, DX
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), CX
+	CMPQ    CX, $0x08
 	JNE     masked
-	MOVQ    SI, AX
 	VMOVUPS Y0, (AX)
 	VZEROUPPER
 	RET
 
 masked:
-	LEAQ       lanesAVX2<>+32(SB), AX
-	MOVQ       R8, CX
+	LEAQ       lanesAVX2<>+32(SB), DX
 	NEGQ       CX
-	VMOVUPS    (AX)(CX*4), Y1
-	MOVQ       SI, AX
+	VMOVUPS    (DX)(CX*4), Y1
 	VMASKMOVPS Y0, Y1, (AX)
 	VZEROUPPER
 	RET
 
-// func halfTile2AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
-// Requires: AVX, FMA3, MMX+
-TEXT ·halfTile2AVX2(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+// func halfTile2AVX2(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·halfTile2AVX2(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	JMP        start
 
 load:
-	LEAQ       lanesAVX2<>+32(SB), R9
-	MOVQ       R8, R10
-	NEGQ       R10
-	VMOVUPS    (R9)(R10*4), Y1
-	MOVQ       SI, R9
-	VMASKMOVPS (R9), Y1, Y0
-	ADDQ       DI, R9
-	VMASKMOVPS (R9), Y1, Y1
+	MOVQ       cols+80(FP), CX
+	LEAQ       lanesAVX2<>+32(SB), DX
+	NEGQ       CX
+	VMOVUPS    (DX)(CX*4), Y1
+	MOVQ       c+64(FP), CX
+	VMASKMOVPS (CX), Y1, Y0
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y1, Y1
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ step+24(FP), DX
+	SHLQ $0x02, DX
+	MOVQ k+0(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ ldb+56(FP), DI
+	SHLQ $0x02, DI
+	MOVQ ahead+96(FP), R8
+	LEAQ (DI)(DI*2), R9
+
+run:
+	MOVQ    run+32(FP), R10
+	CMPQ    BX, R10
+	CMOVQLT BX, R10
+	SUBQ    R10, BX
+	SUBQ    $0x04, R10
+	JL      rest
 
 loop:
-	PREFETCHT1   (R9)
-	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Y2
-	VBROADCASTSS (CX), Y3
+	PREFETCHT1   (R8)
+	ADDQ         $0x40, R8
+	VMOVUPS      (SI), Y2
+	VBROADCASTSS (AX), Y3
 	VFMADD231PS  Y3, Y2, Y0
-	VBROADCASTSS 4(CX), Y3
+	VBROADCASTSS (AX)(CX*1), Y3
 	VFMADD231PS  Y3, Y2, Y1
-	VMOVUPS      (DX)(BX*1), Y2
-	VBROADCASTSS 24(CX), Y3
+	ADDQ         DX, AX
+	VMOVUPS      (SI)(DI*1), Y2
+	VBROADCASTSS (AX), Y3
 	VFMADD231PS  Y3, Y2, Y0
-	VBROADCASTSS 28(CX), Y3
+	VBROADCASTSS (AX)(CX*1), Y3
 	VFMADD231PS  Y3, Y2, Y1
-	VMOVUPS      (DX)(BX*2), Y2
-	VBROADCASTSS 48(CX), Y3
+	ADDQ         DX, AX
+	VMOVUPS      (SI)(DI*2), Y2
+	VBROADCASTSS (AX), Y3
 	VFMADD231PS  Y3, Y2, Y0
-	VBROADCASTSS 52(CX), Y3
+	VBROADCASTSS (AX)(CX*1), Y3
 	VFMADD231PS  Y3, Y2, Y1
-	VMOVUPS      (DX)(R10*1), Y2
-	VBROADCASTSS 72(CX), Y3
+	ADDQ         DX, AX
+	VMOVUPS      (SI)(R9*1), Y2
+	VBROADCASTSS (AX), Y3
 	VFMADD231PS  Y3, Y2, Y0
-	VBROADCASTSS 76(CX), Y3
+	VBROADCASTSS (AX)(CX*1), Y3
 	VFMADD231PS  Y3, Y2, Y1
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+96, CX
-	SUBQ         $0x04, AX
+	ADDQ         DX, AX
+	LEAQ         (SI)(DI*4), SI
+	SUBQ         $0x04, R10
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R10
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Y2
-	VBROADCASTSS (CX), Y3
+	VMOVUPS      (SI), Y2
+	VBROADCASTSS (AX), Y3
 	VFMADD231PS  Y3, Y2, Y0
-	VBROADCASTSS 4(CX), Y3
+	VBROADCASTSS (AX)(CX*1), Y3
 	VFMADD231PS  Y3, Y2, Y1
-	ADDQ         BX, DX
-	ADDQ         $+24, CX
-	DECQ         AX
+	ADDQ         DX, AX
+	ADDQ         DI, SI
+	DECQ         R10
 	JNE          single
 
-store:
-	CMPQ    R8, $0x08
+jump:
+	MOVQ    jump+40(FP), R10
+	SHLQ    $0x02, R10
+	ADDQ    R10, AX
+	TESTQ   BX, BX
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	CMPQ    DX, $0x08
 	JNE     masked
-	MOVQ    SI, AX
 	VMOVUPS Y0, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Y1, (AX)
 	VZEROUPPER
 	RET
 
 masked:
-	LEAQ       lanesAVX2<>+32(SB), AX
-	MOVQ       R8, CX
-	NEGQ       CX
-	VMOVUPS    (AX)(CX*4), Y2
-	MOVQ       SI, AX
+	LEAQ       lanesAVX2<>+32(SB), BX
+	NEGQ       DX
+	VMOVUPS    (BX)(DX*4), Y2
 	VMASKMOVPS Y0, Y2, (AX)
-	ADDQ       DI, AX
+	ADDQ       CX, AX
 	VMASKMOVPS Y1, Y2, (AX)
 	VZEROUPPER
 	RET
 
-// func halfTile3AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
-// Requires: AVX, FMA3, MMX+
-TEXT ·halfTile3AVX2(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+// func halfTile3AVX2(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·halfTile3AVX2(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
@@ -1396,124 +1517,141 @@ TEXT ·halfTile3AVX2(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	LEAQ       lanesAVX2<>+32(SB), R9
-	MOVQ       R8, R10
-	NEGQ       R10
-	VMOVUPS    (R9)(R10*4), Y2
-	MOVQ       SI, R9
-	VMASKMOVPS (R9), Y2, Y0
-	ADDQ       DI, R9
-	VMASKMOVPS (R9), Y2, Y1
-	ADDQ       DI, R9
-	VMASKMOVPS (R9), Y2, Y2
+	MOVQ       cols+80(FP), CX
+	LEAQ       lanesAVX2<>+32(SB), DX
+	NEGQ       CX
+	VMOVUPS    (DX)(CX*4), Y2
+	MOVQ       c+64(FP), CX
+	VMASKMOVPS (CX), Y2, Y0
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y2, Y1
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y2, Y2
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ step+24(FP), DX
+	SHLQ $0x02, DX
+	MOVQ k+0(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ ldb+56(FP), DI
+	SHLQ $0x02, DI
+	MOVQ ahead+96(FP), R8
+	LEAQ (DI)(DI*2), R9
+
+run:
+	MOVQ    run+32(FP), R10
+	CMPQ    BX, R10
+	CMOVQLT BX, R10
+	SUBQ    R10, BX
+	SUBQ    $0x04, R10
+	JL      rest
 
 loop:
-	PREFETCHT1   (R9)
-	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Y3
-	VBROADCASTSS (CX), Y4
+	PREFETCHT1   (R8)
+	ADDQ         $0x40, R8
+	VMOVUPS      (SI), Y3
+	VBROADCASTSS (AX), Y4
 	VFMADD231PS  Y4, Y3, Y0
-	VBROADCASTSS 4(CX), Y4
+	VBROADCASTSS (AX)(CX*1), Y4
 	VFMADD231PS  Y4, Y3, Y1
-	VBROADCASTSS 8(CX), Y4
+	VBROADCASTSS (AX)(CX*2), Y4
 	VFMADD231PS  Y4, Y3, Y2
-	VMOVUPS      (DX)(BX*1), Y3
-	VBROADCASTSS 24(CX), Y4
+	ADDQ         DX, AX
+	VMOVUPS      (SI)(DI*1), Y3
+	VBROADCASTSS (AX), Y4
 	VFMADD231PS  Y4, Y3, Y0
-	VBROADCASTSS 28(CX), Y4
+	VBROADCASTSS (AX)(CX*1), Y4
 	VFMADD231PS  Y4, Y3, Y1
-	VBROADCASTSS 32(CX), Y4
+	VBROADCASTSS (AX)(CX*2), Y4
 	VFMADD231PS  Y4, Y3, Y2
-	VMOVUPS      (DX)(BX*2), Y3
-	VBROADCASTSS 48(CX), Y4
+	ADDQ         DX, AX
+	VMOVUPS      (SI)(DI*2), Y3
+	VBROADCASTSS (AX), Y4
 	VFMADD231PS  Y4, Y3, Y0
-	VBROADCASTSS 52(CX), Y4
+	VBROADCASTSS (AX)(CX*1), Y4
 	VFMADD231PS  Y4, Y3, Y1
-	VBROADCASTSS 56(CX), Y4
+	VBROADCASTSS (AX)(CX*2), Y4
 	VFMADD231PS  Y4, Y3, Y2
-	VMOVUPS      (DX)(R10*1), Y3
-	VBROADCASTSS 72(CX), Y4
+	ADDQ         DX, AX
+	VMOVUPS      (SI)(R9*1), Y3
+	VBROADCASTSS (AX), Y4
 	VFMADD231PS  Y4, Y3, Y0
-	VBROADCASTSS 76(CX), Y4
+	VBROADCASTSS (AX)(CX*1), Y4
 	VFMADD231PS  Y4, Y3, Y1
-	VBROADCASTSS 80(CX), Y4
+	VBROADCASTSS (AX)(CX*2), Y4
 	VFMADD231PS  Y4, Y3, Y2
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+96, CX
-	SUBQ         $0x04, AX
+	ADDQ         DX, AX
+	LEAQ         (SI)(DI*4), SI
+	SUBQ         $0x04, R10
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R10
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Y3
-	VBROADCASTSS (CX), Y4
+	VMOVUPS      (SI), Y3
+	VBROADCASTSS (AX), Y4
 	VFMADD231PS  Y4, Y3, Y0
-	VBROADCASTSS 4(CX), Y4
+	VBROADCASTSS (AX)(CX*1), Y4
 	VFMADD231PS  Y4, Y3, Y1
-	VBROADCASTSS 8(CX), Y4
+	VBROADCASTSS (AX)(CX*2), Y4
 	VFMADD231PS  Y4, Y3, Y2
-	ADDQ         BX, DX
-	ADDQ         $+24, CX
-	DECQ         AX
+	ADDQ         DX, AX
+	ADDQ         DI, SI
+	DECQ         R10
 	JNE          single
 
-store:
-	CMPQ    R8, $0x08
+jump:
+	MOVQ    jump+40(FP), R10
+	SHLQ    $0x02, R10
+	ADDQ    R10, AX
+	TESTQ   BX, BX
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	CMPQ    DX, $0x08
 	JNE     masked
-	MOVQ    SI, AX
 	VMOVUPS Y0, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Y1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Y2, (AX)
 	VZEROUPPER
 	RET
 
 masked:
-	LEAQ       lanesAVX2<>+32(SB), AX
-	MOVQ       R8, CX
-	NEGQ       CX
-	VMOVUPS    (AX)(CX*4), Y3
-	MOVQ       SI, AX
+	LEAQ       lanesAVX2<>+32(SB), BX
+	NEGQ       DX
+	VMOVUPS    (BX)(DX*4), Y3
 	VMASKMOVPS Y0, Y3, (AX)
-	ADDQ       DI, AX
+	ADDQ       CX, AX
 	VMASKMOVPS Y1, Y3, (AX)
-	ADDQ       DI, AX
+	ADDQ       CX, AX
 	VMASKMOVPS Y2, Y3, (AX)
 	VZEROUPPER
 	RET
 
-// func halfTile4AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
-// Requires: AVX, FMA3, MMX+
-TEXT ·halfTile4AVX2(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+// func halfTile4AVX2(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·halfTile4AVX2(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
@@ -1522,142 +1660,160 @@ TEXT ·halfTile4AVX2(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	LEAQ       lanesAVX2<>+32(SB), R9
-	MOVQ       R8, R10
-	NEGQ       R10
-	VMOVUPS    (R9)(R10*4), Y3
-	MOVQ       SI, R9
-	VMASKMOVPS (R9), Y3, Y0
-	ADDQ       DI, R9
-	VMASKMOVPS (R9), Y3, Y1
-	ADDQ       DI, R9
-	VMASKMOVPS (R9), Y3, Y2
-	ADDQ       DI, R9
-	VMASKMOVPS (R9), Y3, Y3
+	MOVQ       cols+80(FP), CX
+	LEAQ       lanesAVX2<>+32(SB), DX
+	NEGQ       CX
+	VMOVUPS    (DX)(CX*4), Y3
+	MOVQ       c+64(FP), CX
+	VMASKMOVPS (CX), Y3, Y0
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y3, Y1
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y3, Y2
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y3, Y3
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	LEAQ (CX)(CX*2), DX
+	MOVQ step+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ k+0(FP), SI
+	MOVQ b+48(FP), DI
+	MOVQ ldb+56(FP), R8
+	SHLQ $0x02, R8
+	MOVQ ahead+96(FP), R9
+	LEAQ (R8)(R8*2), R10
+
+run:
+	MOVQ    run+32(FP), R11
+	CMPQ    SI, R11
+	CMOVQLT SI, R11
+	SUBQ    R11, SI
+	SUBQ    $0x04, R11
+	JL      rest
 
 loop:
 	PREFETCHT1   (R9)
 	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Y4
-	VBROADCASTSS (CX), Y5
+	VMOVUPS      (DI), Y4
+	VBROADCASTSS (AX), Y5
 	VFMADD231PS  Y5, Y4, Y0
-	VBROADCASTSS 4(CX), Y5
+	VBROADCASTSS (AX)(CX*1), Y5
 	VFMADD231PS  Y5, Y4, Y1
-	VBROADCASTSS 8(CX), Y5
+	VBROADCASTSS (AX)(CX*2), Y5
 	VFMADD231PS  Y5, Y4, Y2
-	VBROADCASTSS 12(CX), Y5
+	VBROADCASTSS (AX)(DX*1), Y5
 	VFMADD231PS  Y5, Y4, Y3
-	VMOVUPS      (DX)(BX*1), Y4
-	VBROADCASTSS 24(CX), Y5
+	ADDQ         BX, AX
+	VMOVUPS      (DI)(R8*1), Y4
+	VBROADCASTSS (AX), Y5
 	VFMADD231PS  Y5, Y4, Y0
-	VBROADCASTSS 28(CX), Y5
+	VBROADCASTSS (AX)(CX*1), Y5
 	VFMADD231PS  Y5, Y4, Y1
-	VBROADCASTSS 32(CX), Y5
+	VBROADCASTSS (AX)(CX*2), Y5
 	VFMADD231PS  Y5, Y4, Y2
-	VBROADCASTSS 36(CX), Y5
+	VBROADCASTSS (AX)(DX*1), Y5
 	VFMADD231PS  Y5, Y4, Y3
-	VMOVUPS      (DX)(BX*2), Y4
-	VBROADCASTSS 48(CX), Y5
+	ADDQ         BX, AX
+	VMOVUPS      (DI)(R8*2), Y4
+	VBROADCASTSS (AX), Y5
 	VFMADD231PS  Y5, Y4, Y0
-	VBROADCASTSS 52(CX), Y5
+	VBROADCASTSS (AX)(CX*1), Y5
 	VFMADD231PS  Y5, Y4, Y1
-	VBROADCASTSS 56(CX), Y5
+	VBROADCASTSS (AX)(CX*2), Y5
 	VFMADD231PS  Y5, Y4, Y2
-	VBROADCASTSS 60(CX), Y5
+	VBROADCASTSS (AX)(DX*1), Y5
 	VFMADD231PS  Y5, Y4, Y3
-	VMOVUPS      (DX)(R10*1), Y4
-	VBROADCASTSS 72(CX), Y5
+	ADDQ         BX, AX
+	VMOVUPS      (DI)(R10*1), Y4
+	VBROADCASTSS (AX), Y5
 	VFMADD231PS  Y5, Y4, Y0
-	VBROADCASTSS 76(CX), Y5
+	VBROADCASTSS (AX)(CX*1), Y5
 	VFMADD231PS  Y5, Y4, Y1
-	VBROADCASTSS 80(CX), Y5
+	VBROADCASTSS (AX)(CX*2), Y5
 	VFMADD231PS  Y5, Y4, Y2
-	VBROADCASTSS 84(CX), Y5
+	VBROADCASTSS (AX)(DX*1), Y5
 	VFMADD231PS  Y5, Y4, Y3
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+96, CX
-	SUBQ         $0x04, AX
+	ADDQ         BX, AX
+	LEAQ         (DI)(R8*4), DI
+	SUBQ         $0x04, R11
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R11
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Y4
-	VBROADCASTSS (CX), Y5
+	VMOVUPS      (DI), Y4
+	VBROADCASTSS (AX), Y5
 	VFMADD231PS  Y5, Y4, Y0
-	VBROADCASTSS 4(CX), Y5
+	VBROADCASTSS (AX)(CX*1), Y5
 	VFMADD231PS  Y5, Y4, Y1
-	VBROADCASTSS 8(CX), Y5
+	VBROADCASTSS (AX)(CX*2), Y5
 	VFMADD231PS  Y5, Y4, Y2
-	VBROADCASTSS 12(CX), Y5
+	VBROADCASTSS (AX)(DX*1), Y5
 	VFMADD231PS  Y5, Y4, Y3
-	ADDQ         BX, DX
-	ADDQ         $+24, CX
-	DECQ         AX
+	ADDQ         BX, AX
+	ADDQ         R8, DI
+	DECQ         R11
 	JNE          single
 
-store:
-	CMPQ    R8, $0x08
+jump:
+	MOVQ    jump+40(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    R11, AX
+	TESTQ   SI, SI
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	CMPQ    DX, $0x08
 	JNE     masked
-	MOVQ    SI, AX
 	VMOVUPS Y0, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Y1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Y2, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Y3, (AX)
 	VZEROUPPER
 	RET
 
 masked:
-	LEAQ       lanesAVX2<>+32(SB), AX
-	MOVQ       R8, CX
-	NEGQ       CX
-	VMOVUPS    (AX)(CX*4), Y4
-	MOVQ       SI, AX
+	LEAQ       lanesAVX2<>+32(SB), BX
+	NEGQ       DX
+	VMOVUPS    (BX)(DX*4), Y4
 	VMASKMOVPS Y0, Y4, (AX)
-	ADDQ       DI, AX
+	ADDQ       CX, AX
 	VMASKMOVPS Y1, Y4, (AX)
-	ADDQ       DI, AX
+	ADDQ       CX, AX
 	VMASKMOVPS Y2, Y4, (AX)
-	ADDQ       DI, AX
+	ADDQ       CX, AX
 	VMASKMOVPS Y3, Y4, (AX)
 	VZEROUPPER
 	RET
 
-// func halfTile5AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
-// Requires: AVX, FMA3, MMX+
-TEXT ·halfTile5AVX2(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+// func halfTile5AVX2(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·halfTile5AVX2(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
@@ -1667,160 +1823,178 @@ TEXT ·halfTile5AVX2(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	LEAQ       lanesAVX2<>+32(SB), R9
-	MOVQ       R8, R10
-	NEGQ       R10
-	VMOVUPS    (R9)(R10*4), Y4
-	MOVQ       SI, R9
-	VMASKMOVPS (R9), Y4, Y0
-	ADDQ       DI, R9
-	VMASKMOVPS (R9), Y4, Y1
-	ADDQ       DI, R9
-	VMASKMOVPS (R9), Y4, Y2
-	ADDQ       DI, R9
-	VMASKMOVPS (R9), Y4, Y3
-	ADDQ       DI, R9
-	VMASKMOVPS (R9), Y4, Y4
+	MOVQ       cols+80(FP), CX
+	LEAQ       lanesAVX2<>+32(SB), DX
+	NEGQ       CX
+	VMOVUPS    (DX)(CX*4), Y4
+	MOVQ       c+64(FP), CX
+	VMASKMOVPS (CX), Y4, Y0
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y4, Y1
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y4, Y2
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y4, Y3
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y4, Y4
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	LEAQ (CX)(CX*2), DX
+	MOVQ step+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ k+0(FP), SI
+	MOVQ b+48(FP), DI
+	MOVQ ldb+56(FP), R8
+	SHLQ $0x02, R8
+	MOVQ ahead+96(FP), R9
+	LEAQ (R8)(R8*2), R10
+
+run:
+	MOVQ    run+32(FP), R11
+	CMPQ    SI, R11
+	CMOVQLT SI, R11
+	SUBQ    R11, SI
+	SUBQ    $0x04, R11
+	JL      rest
 
 loop:
 	PREFETCHT1   (R9)
 	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Y5
-	VBROADCASTSS (CX), Y6
+	VMOVUPS      (DI), Y5
+	VBROADCASTSS (AX), Y6
 	VFMADD231PS  Y6, Y5, Y0
-	VBROADCASTSS 4(CX), Y6
+	VBROADCASTSS (AX)(CX*1), Y6
 	VFMADD231PS  Y6, Y5, Y1
-	VBROADCASTSS 8(CX), Y6
+	VBROADCASTSS (AX)(CX*2), Y6
 	VFMADD231PS  Y6, Y5, Y2
-	VBROADCASTSS 12(CX), Y6
+	VBROADCASTSS (AX)(DX*1), Y6
 	VFMADD231PS  Y6, Y5, Y3
-	VBROADCASTSS 16(CX), Y6
+	VBROADCASTSS (AX)(CX*4), Y6
 	VFMADD231PS  Y6, Y5, Y4
-	VMOVUPS      (DX)(BX*1), Y5
-	VBROADCASTSS 24(CX), Y6
+	ADDQ         BX, AX
+	VMOVUPS      (DI)(R8*1), Y5
+	VBROADCASTSS (AX), Y6
 	VFMADD231PS  Y6, Y5, Y0
-	VBROADCASTSS 28(CX), Y6
+	VBROADCASTSS (AX)(CX*1), Y6
 	VFMADD231PS  Y6, Y5, Y1
-	VBROADCASTSS 32(CX), Y6
+	VBROADCASTSS (AX)(CX*2), Y6
 	VFMADD231PS  Y6, Y5, Y2
-	VBROADCASTSS 36(CX), Y6
+	VBROADCASTSS (AX)(DX*1), Y6
 	VFMADD231PS  Y6, Y5, Y3
-	VBROADCASTSS 40(CX), Y6
+	VBROADCASTSS (AX)(CX*4), Y6
 	VFMADD231PS  Y6, Y5, Y4
-	VMOVUPS      (DX)(BX*2), Y5
-	VBROADCASTSS 48(CX), Y6
+	ADDQ         BX, AX
+	VMOVUPS      (DI)(R8*2), Y5
+	VBROADCASTSS (AX), Y6
 	VFMADD231PS  Y6, Y5, Y0
-	VBROADCASTSS 52(CX), Y6
+	VBROADCASTSS (AX)(CX*1), Y6
 	VFMADD231PS  Y6, Y5, Y1
-	VBROADCASTSS 56(CX), Y6
+	VBROADCASTSS (AX)(CX*2), Y6
 	VFMADD231PS  Y6, Y5, Y2
-	VBROADCASTSS 60(CX), Y6
+	VBROADCASTSS (AX)(DX*1), Y6
 	VFMADD231PS  Y6, Y5, Y3
-	VBROADCASTSS 64(CX), Y6
+	VBROADCASTSS (AX)(CX*4), Y6
 	VFMADD231PS  Y6, Y5, Y4
-	VMOVUPS      (DX)(R10*1), Y5
-	VBROADCASTSS 72(CX), Y6
+	ADDQ         BX, AX
+	VMOVUPS      (DI)(R10*1), Y5
+	VBROADCASTSS (AX), Y6
 	VFMADD231PS  Y6, Y5, Y0
-	VBROADCASTSS 76(CX), Y6
+	VBROADCASTSS (AX)(CX*1), Y6
 	VFMADD231PS  Y6, Y5, Y1
-	VBROADCASTSS 80(CX), Y6
+	VBROADCASTSS (AX)(CX*2), Y6
 	VFMADD231PS  Y6, Y5, Y2
-	VBROADCASTSS 84(CX), Y6
+	VBROADCASTSS (AX)(DX*1), Y6
 	VFMADD231PS  Y6, Y5, Y3
-	VBROADCASTSS 88(CX), Y6
+	VBROADCASTSS (AX)(CX*4), Y6
 	VFMADD231PS  Y6, Y5, Y4
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+96, CX
-	SUBQ         $0x04, AX
+	ADDQ         BX, AX
+	LEAQ         (DI)(R8*4), DI
+	SUBQ         $0x04, R11
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R11
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Y5
-	VBROADCASTSS (CX), Y6
+	VMOVUPS      (DI), Y5
+	VBROADCASTSS (AX), Y6
 	VFMADD231PS  Y6, Y5, Y0
-	VBROADCASTSS 4(CX), Y6
+	VBROADCASTSS (AX)(CX*1), Y6
 	VFMADD231PS  Y6, Y5, Y1
-	VBROADCASTSS 8(CX), Y6
+	VBROADCASTSS (AX)(CX*2), Y6
 	VFMADD231PS  Y6, Y5, Y2
-	VBROADCASTSS 12(CX), Y6
+	VBROADCASTSS (AX)(DX*1), Y6
 	VFMADD231PS  Y6, Y5, Y3
-	VBROADCASTSS 16(CX), Y6
+	VBROADCASTSS (AX)(CX*4), Y6
 	VFMADD231PS  Y6, Y5, Y4
-	ADDQ         BX, DX
-	ADDQ         $+24, CX
-	DECQ         AX
+	ADDQ         BX, AX
+	ADDQ         R8, DI
+	DECQ         R11
 	JNE          single
 
-store:
-	CMPQ    R8, $0x08
+jump:
+	MOVQ    jump+40(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    R11, AX
+	TESTQ   SI, SI
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	CMPQ    DX, $0x08
 	JNE     masked
-	MOVQ    SI, AX
 	VMOVUPS Y0, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Y1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Y2, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Y3, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Y4, (AX)
 	VZEROUPPER
 	RET
 
 masked:
-	LEAQ       lanesAVX2<>+32(SB), AX
-	MOVQ       R8, CX
-	NEGQ       CX
-	VMOVUPS    (AX)(CX*4), Y5
-	MOVQ       SI, AX
+	LEAQ       lanesAVX2<>+32(SB), BX
+	NEGQ       DX
+	VMOVUPS    (BX)(DX*4), Y5
 	VMASKMOVPS Y0, Y5, (AX)
-	ADDQ       DI, AX
+	ADDQ       CX, AX
 	VMASKMOVPS Y1, Y5, (AX)
-	ADDQ       DI, AX
+	ADDQ       CX, AX
 	VMASKMOVPS Y2, Y5, (AX)
-	ADDQ       DI, AX
+	ADDQ       CX, AX
 	VMASKMOVPS Y3, Y5, (AX)
-	ADDQ       DI, AX
+	ADDQ       CX, AX
 	VMASKMOVPS Y4, Y5, (AX)
 	VZEROUPPER
 	RET
 
-// func halfTile6AVX2(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
-// Requires: AVX, FMA3, MMX+
-TEXT ·halfTile6AVX2(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+// func halfTile6AVX2(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·halfTile6AVX2(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
@@ -1831,146 +2005,172 @@ TEXT ·halfTile6AVX2(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	LEAQ       lanesAVX2<>+32(SB), R9
-	MOVQ       R8, R10
-	NEGQ       R10
-	VMOVUPS    (R9)(R10*4), Y5
-	MOVQ       SI, R9
-	VMASKMOVPS (R9), Y5, Y0
-	ADDQ       DI, R9
-	VMASKMOVPS (R9), Y5, Y1
-	ADDQ       DI, R9
-	VMASKMOVPS (R9), Y5, Y2
-	ADDQ       DI, R9
-	VMASKMOVPS (R9), Y5, Y3
-	ADDQ       DI, R9
-	VMASKMOVPS (R9), Y5, Y4
-	ADDQ       DI, R9
-	VMASKMOVPS (R9), Y5, Y5
+	MOVQ       cols+80(FP), CX
+	LEAQ       lanesAVX2<>+32(SB), DX
+	NEGQ       CX
+	VMOVUPS    (DX)(CX*4), Y5
+	MOVQ       c+64(FP), CX
+	VMASKMOVPS (CX), Y5, Y0
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y5, Y1
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y5, Y2
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y5, Y3
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y5, Y4
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y5, Y5
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	LEAQ (CX)(CX*2), DX
+	LEAQ (CX)(CX*4), BX
+	MOVQ step+24(FP), SI
+	SHLQ $0x02, SI
+	MOVQ k+0(FP), DI
+	MOVQ b+48(FP), R8
+	MOVQ ldb+56(FP), R9
+	SHLQ $0x02, R9
+	MOVQ ahead+96(FP), R10
+	LEAQ (R9)(R9*2), R11
+
+run:
+	MOVQ    run+32(FP), R12
+	CMPQ    DI, R12
+	CMOVQLT DI, R12
+	SUBQ    R12, DI
+	SUBQ    $0x04, R12
+	JL      rest
 
 loop:
-	PREFETCHT1   (R9)
-	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Y6
-	VBROADCASTSS (CX), Y7
+	PREFETCHT1   (R10)
+	ADDQ         $0x40, R10
+	VMOVUPS      (R8), Y6
+	VBROADCASTSS (AX), Y7
 	VFMADD231PS  Y7, Y6, Y0
-	VBROADCASTSS 4(CX), Y7
+	VBROADCASTSS (AX)(CX*1), Y7
 	VFMADD231PS  Y7, Y6, Y1
-	VBROADCASTSS 8(CX), Y7
+	VBROADCASTSS (AX)(CX*2), Y7
 	VFMADD231PS  Y7, Y6, Y2
-	VBROADCASTSS 12(CX), Y7
+	VBROADCASTSS (AX)(DX*1), Y7
 	VFMADD231PS  Y7, Y6, Y3
-	VBROADCASTSS 16(CX), Y7
+	VBROADCASTSS (AX)(CX*4), Y7
 	VFMADD231PS  Y7, Y6, Y4
-	VBROADCASTSS 20(CX), Y7
+	VBROADCASTSS (AX)(BX*1), Y7
 	VFMADD231PS  Y7, Y6, Y5
-	VMOVUPS      (DX)(BX*1), Y6
-	VBROADCASTSS 24(CX), Y7
+	ADDQ         SI, AX
+	VMOVUPS      (R8)(R9*1), Y6
+	VBROADCASTSS (AX), Y7
 	VFMADD231PS  Y7, Y6, Y0
-	VBROADCASTSS 28(CX), Y7
+	VBROADCASTSS (AX)(CX*1), Y7
 	VFMADD231PS  Y7, Y6, Y1
-	VBROADCASTSS 32(CX), Y7
+	VBROADCASTSS (AX)(CX*2), Y7
 	VFMADD231PS  Y7, Y6, Y2
-	VBROADCASTSS 36(CX), Y7
+	VBROADCASTSS (AX)(DX*1), Y7
 	VFMADD231PS  Y7, Y6, Y3
-	VBROADCASTSS 40(CX), Y7
+	VBROADCASTSS (AX)(CX*4), Y7
 	VFMADD231PS  Y7, Y6, Y4
-	VBROADCASTSS 44(CX), Y7
+	VBROADCASTSS (AX)(BX*1), Y7
 	VFMADD231PS  Y7, Y6, Y5
-	VMOVUPS      (DX)(BX*2), Y6
-	VBROADCASTSS 48(CX), Y7
+	ADDQ         SI, AX
+	VMOVUPS      (R8)(R9*2), Y6
+	VBROADCASTSS (AX), Y7
 	VFMADD231PS  Y7, Y6, Y0
-	VBROADCASTSS 52(CX), Y7
+	VBROADCASTSS (AX)(CX*1), Y7
 	VFMADD231PS  Y7, Y6, Y1
-	VBROADCASTSS 56(CX), Y7
+	VBROADCASTSS (AX)(CX*2), Y7
 	VFMADD231PS  Y7, Y6, Y2
-	VBROADCASTSS 60(CX), Y7
+	VBROADCASTSS (AX)(DX*1), Y7
 	VFMADD231PS  Y7, Y6, Y3
-	VBROADCASTSS 64(CX), Y7
+	VBROADCASTSS (AX)(CX*4), Y7
 	VFMADD231PS  Y7, Y6, Y4
-	VBROADCASTSS 68(CX), Y7
+	VBROADCASTSS (AX)(BX*1), Y7
 	VFMADD231PS  Y7, Y6, Y5
-	VMOVUPS      (DX)(R10*1), Y6
-	VBROADCASTSS 72(CX), Y7
+	ADDQ         SI, AX
+	VMOVUPS      (R8)(R11*1), Y6
+	VBROADCASTSS (AX), Y7
 	VFMADD231PS  Y7, Y6, Y0
-	VBROADCASTSS 76(CX), Y7
+	VBROADCASTSS (AX)(CX*1), Y7
 	VFMADD231PS  Y7, Y6, Y1
-	VBROADCASTSS 80(CX), Y7
+	VBROADCASTSS (AX)(CX*2), Y7
 	VFMADD231PS  Y7, Y6, Y2
-	VBROADCASTSS 84(CX), Y7
+	VBROADCASTSS (AX)(DX*1), Y7
 	VFMADD231PS  Y7, Y6, Y3
-	VBROADCASTSS 88(CX), Y7
+	VBROADCASTSS (AX)(CX*4), Y7
 	VFMADD231PS  Y7, Y6, Y4
-	VBROADCASTSS 92(CX), Y7
+	VBROADCASTSS (AX)(BX*1), Y7
 	VFMADD231PS  Y7, Y6, Y5
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+96, CX
-	SUBQ         $0x04, AX
+	ADDQ         SI, AX
+	LEAQ         (R8)(R9*4), R8
+	SUBQ         $0x04, R12
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R12
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Y6
-	VBROADCASTSS (CX), Y7
+	VMOVUPS      (R8), Y6
+	VBROADCASTSS (AX), Y7
 	VFMADD231PS  Y7, Y6, Y0
-	VBROADCASTSS 4(CX), Y7
+	VBROADCASTSS (AX)(CX*1), Y7
 	VFMADD231PS  Y7, Y6, Y1
-	VBROADCASTSS 8(CX), Y7
+	VBROADCASTSS (AX)(CX*2), Y7
 	VFMADD231PS  Y7, Y6, Y2
-	VBROADCASTSS 12(CX), Y7
+	VBROADCASTSS (AX)(DX*1), Y7
 	VFMADD231PS  Y7, Y6, Y3
-	VBROADCASTSS 16(CX), Y7
+	VBROADCASTSS (AX)(CX*4), Y7
 	VFMADD231PS  Y7, Y6, Y4
-	VBROADCASTSS 20(CX), Y7
+	VBROADCASTSS (AX)(BX*1), Y7
 	VFMADD231PS  Y7, Y6, Y5
-	ADDQ         BX, DX
-	ADDQ         $+24, CX
-	DECQ         AX
+	ADDQ         SI, AX
+	ADDQ         R9, R8
+	DECQ         R12
 	JNE          single
 
-store:
-	CMPQ    R8, $0x08
+jump:
+	MOVQ    jump+40(FP), R12
+	SHLQ    $0x02, R12
+	ADDQ    R12, AX
+	TESTQ   DI, DI
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	CMPQ    DX, $0x08
 	JNE     masked
-	MOVQ    SI, AX
 	VMOVUPS Y0, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Y1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Y2, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Y3, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Y4, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Y5, (AX)
 	VZEROUPPER
 	RET
 
 masked:
-	LEAQ       lanesAVX2<>+32(SB), AX
-	MOVQ       R8, CX
-	NEGQ       CX
-	VMOVUPS    (AX)(CX*4), Y6
-	MOVQ       SI, AX
+	LEAQ       lanesAVX2<>+32(SB), BX
+	NEGQ       DX
+	VMOVUPS    (BX)(DX*4), Y6
 	VMASKMOVPS Y0, Y6, (AX)
-	ADDQ       DI, AX
+	ADDQ       CX, AX
 	VMASKMOVPS Y1, Y6, (AX)
-	ADDQ       DI, AX
+	ADDQ       CX, AX
 	VMASKMOVPS Y2, Y6, (AX)
-	ADDQ       DI, AX
+	ADDQ       CX, AX
 	VMASKMOVPS Y3, Y6, (AX)
-	ADDQ       DI, AX
+	ADDQ       CX, AX
 	VMASKMOVPS Y4, Y6, (AX)
-	ADDQ       DI, AX
+	ADDQ       CX, AX
 	VMASKMOVPS Y5, Y6, (AX)
 	VZEROUPPER
 	RET

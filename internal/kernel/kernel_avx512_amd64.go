@@ -4,201 +4,201 @@
 
 package kernel
 
-// tile1AVX512 multiplies a panel of 1 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// tile1AVX512 multiplies 1 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile1AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func tile1AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// tile2AVX512 multiplies a panel of 2 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// tile2AVX512 multiplies 2 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile2AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func tile2AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// tile3AVX512 multiplies a panel of 3 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// tile3AVX512 multiplies 3 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile3AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func tile3AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// tile4AVX512 multiplies a panel of 4 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// tile4AVX512 multiplies 4 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile4AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func tile4AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// tile5AVX512 multiplies a panel of 5 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// tile5AVX512 multiplies 5 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile5AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func tile5AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// tile6AVX512 multiplies a panel of 6 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// tile6AVX512 multiplies 6 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile6AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func tile6AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// tile7AVX512 multiplies a panel of 7 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// tile7AVX512 multiplies 7 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile7AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func tile7AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// tile8AVX512 multiplies a panel of 8 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// tile8AVX512 multiplies 8 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile8AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func tile8AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// tile9AVX512 multiplies a panel of 9 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// tile9AVX512 multiplies 9 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile9AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func tile9AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// tile10AVX512 multiplies a panel of 10 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// tile10AVX512 multiplies 10 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile10AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func tile10AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// tile11AVX512 multiplies a panel of 11 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// tile11AVX512 multiplies 11 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile11AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func tile11AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// tile12AVX512 multiplies a panel of 12 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// tile12AVX512 multiplies 12 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile12AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func tile12AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// tile13AVX512 multiplies a panel of 13 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// tile13AVX512 multiplies 13 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile13AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func tile13AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// tile14AVX512 multiplies a panel of 14 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// tile14AVX512 multiplies 14 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 32) of 32 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func tile14AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func tile14AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// halfTile1AVX512 multiplies a panel of 1 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// halfTile1AVX512 multiplies 1 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func halfTile1AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func halfTile1AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// halfTile2AVX512 multiplies a panel of 2 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// halfTile2AVX512 multiplies 2 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func halfTile2AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func halfTile2AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// halfTile3AVX512 multiplies a panel of 3 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// halfTile3AVX512 multiplies 3 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func halfTile3AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func halfTile3AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// halfTile4AVX512 multiplies a panel of 4 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// halfTile4AVX512 multiplies 4 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func halfTile4AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func halfTile4AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// halfTile5AVX512 multiplies a panel of 5 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// halfTile5AVX512 multiplies 5 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func halfTile5AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func halfTile5AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// halfTile6AVX512 multiplies a panel of 6 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// halfTile6AVX512 multiplies 6 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func halfTile6AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func halfTile6AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// halfTile7AVX512 multiplies a panel of 7 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// halfTile7AVX512 multiplies 7 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func halfTile7AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func halfTile7AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// halfTile8AVX512 multiplies a panel of 8 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// halfTile8AVX512 multiplies 8 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func halfTile8AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func halfTile8AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// halfTile9AVX512 multiplies a panel of 9 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// halfTile9AVX512 multiplies 9 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func halfTile9AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func halfTile9AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// halfTile10AVX512 multiplies a panel of 10 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// halfTile10AVX512 multiplies 10 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func halfTile10AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func halfTile10AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// halfTile11AVX512 multiplies a panel of 11 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// halfTile11AVX512 multiplies 11 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func halfTile11AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func halfTile11AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// halfTile12AVX512 multiplies a panel of 12 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// halfTile12AVX512 multiplies 12 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func halfTile12AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func halfTile12AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// halfTile13AVX512 multiplies a panel of 13 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// halfTile13AVX512 multiplies 13 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func halfTile13AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func halfTile13AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
-// halfTile14AVX512 multiplies a panel of 14 of 14 rows (element i of step p at a[14*p+i]) by k rows of b, ldb
-// elements apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the
-// second-level cache: 64 bytes every four steps.
+// halfTile14AVX512 multiplies 14 rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements
+// apart, to the first cols (1 to 16) of 16 columns of c. Meanwhile it fetches what ahead points to into the second-level
+// cache: 64 bytes every four steps.
 //
 //go:noescape
-func halfTile14AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+func halfTile14AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 
 // packCopyAVX512 sets dst[p*width+i] = src[p*ld+i] for p < k and i < lanes, lanes at most the vector's.
 //

@@ -4,137 +4,148 @@
 
 #include "textflag.h"
 
-// func tile1AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// func tile1AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·tile1AVX512(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, DI
-	PREFETCHT1 (DI)
-	PREFETCHT1 64(DI)
-	MOVB       accumulate+56(FP), DI
-	TESTB      DI, DI
+TEXT ·tile1AVX512(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 64(AX)
+	MOVB       accumulate+88(FP), AL
+	TESTB      AL, AL
 	JNE        load
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	JMP        start
 
 load:
-	MOVQ      $0x00000010, DI
-	XORQ      R9, R9
-	MOVQ      R8, R10
-	CMPQ      R10, DI
-	CMOVQGT   DI, R10
-	MOVQ      R8, R11
-	SUBQ      DI, R11
-	CMOVQLT   R9, R11
-	MOVQ      $0xffffffffffffffff, DI
-	BZHIQ     R10, DI, DI
-	KMOVD     DI, K1
-	MOVQ      $0xffffffffffffffff, DI
-	BZHIQ     R11, DI, DI
-	KMOVD     DI, K2
-	MOVQ      SI, DI
-	VMOVUPS.Z (DI), K1, Z0
-	VMOVUPS.Z 64(DI), K2, Z1
+	MOVQ      cols+80(FP), AX
+	MOVQ      $0x00000010, CX
+	XORQ      DX, DX
+	MOVQ      AX, BX
+	CMPQ      BX, CX
+	CMOVQGT   CX, BX
+	SUBQ      CX, AX
+	CMOVQLT   DX, AX
+	MOVQ      $0xffffffffffffffff, CX
+	BZHIQ     BX, CX, CX
+	KMOVD     CX, K1
+	MOVQ      $0xffffffffffffffff, CX
+	BZHIQ     AX, CX, CX
+	KMOVD     CX, K2
+	MOVQ      c+64(FP), AX
+	VMOVUPS.Z (AX), K1, Z0
+	VMOVUPS.Z 64(AX), K2, Z1
 
 start:
-	MOVQ ahead+64(FP), DI
-	LEAQ (BX)(BX*2), R9
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ step+24(FP), CX
+	SHLQ $0x02, CX
+	MOVQ k+0(FP), DX
+	MOVQ b+48(FP), BX
+	MOVQ ldb+56(FP), SI
+	SHLQ $0x02, SI
+	MOVQ ahead+96(FP), DI
+	LEAQ (SI)(SI*2), R8
+
+run:
+	MOVQ    run+32(FP), R9
+	CMPQ    DX, R9
+	CMOVQLT DX, R9
+	SUBQ    R9, DX
+	SUBQ    $0x04, R9
+	JL      rest
 
 loop:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
-	VMOVUPS      (DX), Z2
-	VMOVUPS      64(DX), Z3
-	VBROADCASTSS (CX), Z4
+	VMOVUPS      (BX), Z2
+	VMOVUPS      64(BX), Z3
+	VBROADCASTSS (AX), Z4
 	VFMADD231PS  Z4, Z2, Z0
 	VFMADD231PS  Z4, Z3, Z1
-	VMOVUPS      (DX)(BX*1), Z2
-	VMOVUPS      64(DX)(BX*1), Z3
-	VBROADCASTSS 56(CX), Z4
+	ADDQ         CX, AX
+	VMOVUPS      (BX)(SI*1), Z2
+	VMOVUPS      64(BX)(SI*1), Z3
+	VBROADCASTSS (AX), Z4
 	VFMADD231PS  Z4, Z2, Z0
 	VFMADD231PS  Z4, Z3, Z1
-	VMOVUPS      (DX)(BX*2), Z2
-	VMOVUPS      64(DX)(BX*2), Z3
-	VBROADCASTSS 112(CX), Z4
+	ADDQ         CX, AX
+	VMOVUPS      (BX)(SI*2), Z2
+	VMOVUPS      64(BX)(SI*2), Z3
+	VBROADCASTSS (AX), Z4
 	VFMADD231PS  Z4, Z2, Z0
 	VFMADD231PS  Z4, Z3, Z1
-	VMOVUPS      (DX)(R9*1), Z2
-	VMOVUPS      64(DX)(R9*1), Z3
-	VBROADCASTSS 168(CX), Z4
+	ADDQ         CX, AX
+	VMOVUPS      (BX)(R8*1), Z2
+	VMOVUPS      64(BX)(R8*1), Z3
+	VBROADCASTSS (AX), Z4
 	VFMADD231PS  Z4, Z2, Z0
 	VFMADD231PS  Z4, Z3, Z1
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+224, CX
-	SUBQ         $0x04, AX
+	ADDQ         CX, AX
+	LEAQ         (BX)(SI*4), BX
+	SUBQ         $0x04, R9
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R9
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Z2
-	VMOVUPS      64(DX), Z3
-	VBROADCASTSS (CX), Z4
+	VMOVUPS      (BX), Z2
+	VMOVUPS      64(BX), Z3
+	VBROADCASTSS (AX), Z4
 	VFMADD231PS  Z4, Z2, Z0
 	VFMADD231PS  Z4, Z3, Z1
-	ADDQ         BX, DX
-	ADDQ         $+56, CX
-	DECQ         AX
+	ADDQ         CX, AX
+	ADDQ         SI, BX
+	DECQ         R9
 	JNE          single
 
-store:
-	MOVQ    $0x00000010, AX
-	XORQ    CX, CX
-	MOVQ    R8, DX
-	CMPQ    DX, AX
-	CMOVQGT AX, DX
-	MOVQ    R8, BX
-	SUBQ    AX, BX
-	CMOVQLT CX, BX
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   DX, AX, AX
-	KMOVD   AX, K1
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   BX, AX, AX
-	KMOVD   AX, K2
-	MOVQ    SI, AX
+jump:
+	MOVQ    jump+40(FP), R9
+	SHLQ    $0x02, R9
+	ADDQ    R9, AX
+	TESTQ   DX, DX
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), CX
+	MOVQ    $0x00000010, DX
+	XORQ    BX, BX
+	MOVQ    CX, SI
+	CMPQ    SI, DX
+	CMOVQGT DX, SI
+	SUBQ    DX, CX
+	CMOVQLT BX, CX
+	MOVQ    $0xffffffffffffffff, DX
+	BZHIQ   SI, DX, DX
+	KMOVD   DX, K1
+	MOVQ    $0xffffffffffffffff, DX
+	BZHIQ   CX, DX, DX
+	KMOVD   DX, K2
 	VMOVUPS Z0, K1, (AX)
 	VMOVUPS Z1, K2, 64(AX)
 	VZEROUPPER
 	RET
 
-// func tile2AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// func tile2AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·tile2AVX512(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+TEXT ·tile2AVX512(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -143,138 +154,156 @@ TEXT ·tile2AVX512(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	MOVQ      $0x00000010, R9
-	XORQ      R10, R10
-	MOVQ      R8, R11
-	CMPQ      R11, R9
-	CMOVQGT   R9, R11
-	MOVQ      R8, R12
-	SUBQ      R9, R12
-	CMOVQLT   R10, R12
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R11, R9, R9
-	KMOVD     R9, K1
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R12, R9, R9
-	KMOVD     R9, K2
-	MOVQ      SI, R9
-	VMOVUPS.Z (R9), K1, Z0
-	VMOVUPS.Z 64(R9), K2, Z1
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z2
-	VMOVUPS.Z 64(R9), K2, Z3
+	MOVQ      cols+80(FP), CX
+	MOVQ      $0x00000010, DX
+	XORQ      BX, BX
+	MOVQ      CX, SI
+	CMPQ      SI, DX
+	CMOVQGT   DX, SI
+	SUBQ      DX, CX
+	CMOVQLT   BX, CX
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     SI, DX, DX
+	KMOVD     DX, K1
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     CX, DX, DX
+	KMOVD     DX, K2
+	MOVQ      c+64(FP), CX
+	VMOVUPS.Z (CX), K1, Z0
+	VMOVUPS.Z 64(CX), K2, Z1
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	VMOVUPS.Z 64(CX), K2, Z3
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ step+24(FP), DX
+	SHLQ $0x02, DX
+	MOVQ k+0(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ ldb+56(FP), DI
+	SHLQ $0x02, DI
+	MOVQ ahead+96(FP), R8
+	LEAQ (DI)(DI*2), R9
+
+run:
+	MOVQ    run+32(FP), R10
+	CMPQ    BX, R10
+	CMOVQLT BX, R10
+	SUBQ    R10, BX
+	SUBQ    $0x04, R10
+	JL      rest
 
 loop:
-	PREFETCHT1   (R9)
-	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Z4
-	VMOVUPS      64(DX), Z5
-	VBROADCASTSS (CX), Z6
+	PREFETCHT1   (R8)
+	ADDQ         $0x40, R8
+	VMOVUPS      (SI), Z4
+	VMOVUPS      64(SI), Z5
+	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z6, Z4, Z0
 	VFMADD231PS  Z6, Z5, Z1
-	VBROADCASTSS 4(CX), Z6
+	VBROADCASTSS (AX)(CX*1), Z6
 	VFMADD231PS  Z6, Z4, Z2
 	VFMADD231PS  Z6, Z5, Z3
-	VMOVUPS      (DX)(BX*1), Z4
-	VMOVUPS      64(DX)(BX*1), Z5
-	VBROADCASTSS 56(CX), Z6
+	ADDQ         DX, AX
+	VMOVUPS      (SI)(DI*1), Z4
+	VMOVUPS      64(SI)(DI*1), Z5
+	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z6, Z4, Z0
 	VFMADD231PS  Z6, Z5, Z1
-	VBROADCASTSS 60(CX), Z6
+	VBROADCASTSS (AX)(CX*1), Z6
 	VFMADD231PS  Z6, Z4, Z2
 	VFMADD231PS  Z6, Z5, Z3
-	VMOVUPS      (DX)(BX*2), Z4
-	VMOVUPS      64(DX)(BX*2), Z5
-	VBROADCASTSS 112(CX), Z6
+	ADDQ         DX, AX
+	VMOVUPS      (SI)(DI*2), Z4
+	VMOVUPS      64(SI)(DI*2), Z5
+	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z6, Z4, Z0
 	VFMADD231PS  Z6, Z5, Z1
-	VBROADCASTSS 116(CX), Z6
+	VBROADCASTSS (AX)(CX*1), Z6
 	VFMADD231PS  Z6, Z4, Z2
 	VFMADD231PS  Z6, Z5, Z3
-	VMOVUPS      (DX)(R10*1), Z4
-	VMOVUPS      64(DX)(R10*1), Z5
-	VBROADCASTSS 168(CX), Z6
+	ADDQ         DX, AX
+	VMOVUPS      (SI)(R9*1), Z4
+	VMOVUPS      64(SI)(R9*1), Z5
+	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z6, Z4, Z0
 	VFMADD231PS  Z6, Z5, Z1
-	VBROADCASTSS 172(CX), Z6
+	VBROADCASTSS (AX)(CX*1), Z6
 	VFMADD231PS  Z6, Z4, Z2
 	VFMADD231PS  Z6, Z5, Z3
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+224, CX
-	SUBQ         $0x04, AX
+	ADDQ         DX, AX
+	LEAQ         (SI)(DI*4), SI
+	SUBQ         $0x04, R10
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R10
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Z4
-	VMOVUPS      64(DX), Z5
-	VBROADCASTSS (CX), Z6
+	VMOVUPS      (SI), Z4
+	VMOVUPS      64(SI), Z5
+	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z6, Z4, Z0
 	VFMADD231PS  Z6, Z5, Z1
-	VBROADCASTSS 4(CX), Z6
+	VBROADCASTSS (AX)(CX*1), Z6
 	VFMADD231PS  Z6, Z4, Z2
 	VFMADD231PS  Z6, Z5, Z3
-	ADDQ         BX, DX
-	ADDQ         $+56, CX
-	DECQ         AX
+	ADDQ         DX, AX
+	ADDQ         DI, SI
+	DECQ         R10
 	JNE          single
 
-store:
-	MOVQ    $0x00000010, AX
-	XORQ    CX, CX
-	MOVQ    R8, DX
-	CMPQ    DX, AX
-	CMOVQGT AX, DX
-	MOVQ    R8, BX
-	SUBQ    AX, BX
-	CMOVQLT CX, BX
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   DX, AX, AX
-	KMOVD   AX, K1
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   BX, AX, AX
-	KMOVD   AX, K2
-	MOVQ    SI, AX
+jump:
+	MOVQ    jump+40(FP), R10
+	SHLQ    $0x02, R10
+	ADDQ    R10, AX
+	TESTQ   BX, BX
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	MOVQ    $0x00000010, BX
+	XORQ    SI, SI
+	MOVQ    DX, DI
+	CMPQ    DI, BX
+	CMOVQGT BX, DI
+	SUBQ    BX, DX
+	CMOVQLT SI, DX
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DI, BX, BX
+	KMOVD   BX, K1
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DX, BX, BX
+	KMOVD   BX, K2
 	VMOVUPS Z0, K1, (AX)
 	VMOVUPS Z1, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z2, K1, (AX)
 	VMOVUPS Z3, K2, 64(AX)
 	VZEROUPPER
 	RET
 
-// func tile3AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// func tile3AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·tile3AVX512(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+TEXT ·tile3AVX512(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -285,162 +314,180 @@ TEXT ·tile3AVX512(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	MOVQ      $0x00000010, R9
-	XORQ      R10, R10
-	MOVQ      R8, R11
-	CMPQ      R11, R9
-	CMOVQGT   R9, R11
-	MOVQ      R8, R12
-	SUBQ      R9, R12
-	CMOVQLT   R10, R12
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R11, R9, R9
-	KMOVD     R9, K1
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R12, R9, R9
-	KMOVD     R9, K2
-	MOVQ      SI, R9
-	VMOVUPS.Z (R9), K1, Z0
-	VMOVUPS.Z 64(R9), K2, Z1
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z2
-	VMOVUPS.Z 64(R9), K2, Z3
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z4
-	VMOVUPS.Z 64(R9), K2, Z5
+	MOVQ      cols+80(FP), CX
+	MOVQ      $0x00000010, DX
+	XORQ      BX, BX
+	MOVQ      CX, SI
+	CMPQ      SI, DX
+	CMOVQGT   DX, SI
+	SUBQ      DX, CX
+	CMOVQLT   BX, CX
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     SI, DX, DX
+	KMOVD     DX, K1
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     CX, DX, DX
+	KMOVD     DX, K2
+	MOVQ      c+64(FP), CX
+	VMOVUPS.Z (CX), K1, Z0
+	VMOVUPS.Z 64(CX), K2, Z1
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	VMOVUPS.Z 64(CX), K2, Z3
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z4
+	VMOVUPS.Z 64(CX), K2, Z5
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ step+24(FP), DX
+	SHLQ $0x02, DX
+	MOVQ k+0(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ ldb+56(FP), DI
+	SHLQ $0x02, DI
+	MOVQ ahead+96(FP), R8
+	LEAQ (DI)(DI*2), R9
+
+run:
+	MOVQ    run+32(FP), R10
+	CMPQ    BX, R10
+	CMOVQLT BX, R10
+	SUBQ    R10, BX
+	SUBQ    $0x04, R10
+	JL      rest
 
 loop:
-	PREFETCHT1   (R9)
-	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Z6
-	VMOVUPS      64(DX), Z7
-	VBROADCASTSS (CX), Z8
+	PREFETCHT1   (R8)
+	ADDQ         $0x40, R8
+	VMOVUPS      (SI), Z6
+	VMOVUPS      64(SI), Z7
+	VBROADCASTSS (AX), Z8
 	VFMADD231PS  Z8, Z6, Z0
 	VFMADD231PS  Z8, Z7, Z1
-	VBROADCASTSS 4(CX), Z8
+	VBROADCASTSS (AX)(CX*1), Z8
 	VFMADD231PS  Z8, Z6, Z2
 	VFMADD231PS  Z8, Z7, Z3
-	VBROADCASTSS 8(CX), Z8
+	VBROADCASTSS (AX)(CX*2), Z8
 	VFMADD231PS  Z8, Z6, Z4
 	VFMADD231PS  Z8, Z7, Z5
-	VMOVUPS      (DX)(BX*1), Z6
-	VMOVUPS      64(DX)(BX*1), Z7
-	VBROADCASTSS 56(CX), Z8
+	ADDQ         DX, AX
+	VMOVUPS      (SI)(DI*1), Z6
+	VMOVUPS      64(SI)(DI*1), Z7
+	VBROADCASTSS (AX), Z8
 	VFMADD231PS  Z8, Z6, Z0
 	VFMADD231PS  Z8, Z7, Z1
-	VBROADCASTSS 60(CX), Z8
+	VBROADCASTSS (AX)(CX*1), Z8
 	VFMADD231PS  Z8, Z6, Z2
 	VFMADD231PS  Z8, Z7, Z3
-	VBROADCASTSS 64(CX), Z8
+	VBROADCASTSS (AX)(CX*2), Z8
 	VFMADD231PS  Z8, Z6, Z4
 	VFMADD231PS  Z8, Z7, Z5
-	VMOVUPS      (DX)(BX*2), Z6
-	VMOVUPS      64(DX)(BX*2), Z7
-	VBROADCASTSS 112(CX), Z8
+	ADDQ         DX, AX
+	VMOVUPS      (SI)(DI*2), Z6
+	VMOVUPS      64(SI)(DI*2), Z7
+	VBROADCASTSS (AX), Z8
 	VFMADD231PS  Z8, Z6, Z0
 	VFMADD231PS  Z8, Z7, Z1
-	VBROADCASTSS 116(CX), Z8
+	VBROADCASTSS (AX)(CX*1), Z8
 	VFMADD231PS  Z8, Z6, Z2
 	VFMADD231PS  Z8, Z7, Z3
-	VBROADCASTSS 120(CX), Z8
+	VBROADCASTSS (AX)(CX*2), Z8
 	VFMADD231PS  Z8, Z6, Z4
 	VFMADD231PS  Z8, Z7, Z5
-	VMOVUPS      (DX)(R10*1), Z6
-	VMOVUPS      64(DX)(R10*1), Z7
-	VBROADCASTSS 168(CX), Z8
+	ADDQ         DX, AX
+	VMOVUPS      (SI)(R9*1), Z6
+	VMOVUPS      64(SI)(R9*1), Z7
+	VBROADCASTSS (AX), Z8
 	VFMADD231PS  Z8, Z6, Z0
 	VFMADD231PS  Z8, Z7, Z1
-	VBROADCASTSS 172(CX), Z8
+	VBROADCASTSS (AX)(CX*1), Z8
 	VFMADD231PS  Z8, Z6, Z2
 	VFMADD231PS  Z8, Z7, Z3
-	VBROADCASTSS 176(CX), Z8
+	VBROADCASTSS (AX)(CX*2), Z8
 	VFMADD231PS  Z8, Z6, Z4
 	VFMADD231PS  Z8, Z7, Z5
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+224, CX
-	SUBQ         $0x04, AX
+	ADDQ         DX, AX
+	LEAQ         (SI)(DI*4), SI
+	SUBQ         $0x04, R10
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R10
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Z6
-	VMOVUPS      64(DX), Z7
-	VBROADCASTSS (CX), Z8
+	VMOVUPS      (SI), Z6
+	VMOVUPS      64(SI), Z7
+	VBROADCASTSS (AX), Z8
 	VFMADD231PS  Z8, Z6, Z0
 	VFMADD231PS  Z8, Z7, Z1
-	VBROADCASTSS 4(CX), Z8
+	VBROADCASTSS (AX)(CX*1), Z8
 	VFMADD231PS  Z8, Z6, Z2
 	VFMADD231PS  Z8, Z7, Z3
-	VBROADCASTSS 8(CX), Z8
+	VBROADCASTSS (AX)(CX*2), Z8
 	VFMADD231PS  Z8, Z6, Z4
 	VFMADD231PS  Z8, Z7, Z5
-	ADDQ         BX, DX
-	ADDQ         $+56, CX
-	DECQ         AX
+	ADDQ         DX, AX
+	ADDQ         DI, SI
+	DECQ         R10
 	JNE          single
 
-store:
-	MOVQ    $0x00000010, AX
-	XORQ    CX, CX
-	MOVQ    R8, DX
-	CMPQ    DX, AX
-	CMOVQGT AX, DX
-	MOVQ    R8, BX
-	SUBQ    AX, BX
-	CMOVQLT CX, BX
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   DX, AX, AX
-	KMOVD   AX, K1
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   BX, AX, AX
-	KMOVD   AX, K2
-	MOVQ    SI, AX
+jump:
+	MOVQ    jump+40(FP), R10
+	SHLQ    $0x02, R10
+	ADDQ    R10, AX
+	TESTQ   BX, BX
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	MOVQ    $0x00000010, BX
+	XORQ    SI, SI
+	MOVQ    DX, DI
+	CMPQ    DI, BX
+	CMOVQGT BX, DI
+	SUBQ    BX, DX
+	CMOVQLT SI, DX
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DI, BX, BX
+	KMOVD   BX, K1
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DX, BX, BX
+	KMOVD   BX, K2
 	VMOVUPS Z0, K1, (AX)
 	VMOVUPS Z1, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z2, K1, (AX)
 	VMOVUPS Z3, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z4, K1, (AX)
 	VMOVUPS Z5, K2, 64(AX)
 	VZEROUPPER
 	RET
 
-// func tile4AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// func tile4AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·tile4AVX512(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+TEXT ·tile4AVX512(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -453,186 +500,205 @@ TEXT ·tile4AVX512(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	MOVQ      $0x00000010, R9
-	XORQ      R10, R10
-	MOVQ      R8, R11
-	CMPQ      R11, R9
-	CMOVQGT   R9, R11
-	MOVQ      R8, R12
-	SUBQ      R9, R12
-	CMOVQLT   R10, R12
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R11, R9, R9
-	KMOVD     R9, K1
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R12, R9, R9
-	KMOVD     R9, K2
-	MOVQ      SI, R9
-	VMOVUPS.Z (R9), K1, Z0
-	VMOVUPS.Z 64(R9), K2, Z1
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z2
-	VMOVUPS.Z 64(R9), K2, Z3
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z4
-	VMOVUPS.Z 64(R9), K2, Z5
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z6
-	VMOVUPS.Z 64(R9), K2, Z7
+	MOVQ      cols+80(FP), CX
+	MOVQ      $0x00000010, DX
+	XORQ      BX, BX
+	MOVQ      CX, SI
+	CMPQ      SI, DX
+	CMOVQGT   DX, SI
+	SUBQ      DX, CX
+	CMOVQLT   BX, CX
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     SI, DX, DX
+	KMOVD     DX, K1
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     CX, DX, DX
+	KMOVD     DX, K2
+	MOVQ      c+64(FP), CX
+	VMOVUPS.Z (CX), K1, Z0
+	VMOVUPS.Z 64(CX), K2, Z1
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	VMOVUPS.Z 64(CX), K2, Z3
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z4
+	VMOVUPS.Z 64(CX), K2, Z5
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z6
+	VMOVUPS.Z 64(CX), K2, Z7
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	LEAQ (CX)(CX*2), DX
+	MOVQ step+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ k+0(FP), SI
+	MOVQ b+48(FP), DI
+	MOVQ ldb+56(FP), R8
+	SHLQ $0x02, R8
+	MOVQ ahead+96(FP), R9
+	LEAQ (R8)(R8*2), R10
+
+run:
+	MOVQ    run+32(FP), R11
+	CMPQ    SI, R11
+	CMOVQLT SI, R11
+	SUBQ    R11, SI
+	SUBQ    $0x04, R11
+	JL      rest
 
 loop:
 	PREFETCHT1   (R9)
 	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Z8
-	VMOVUPS      64(DX), Z9
-	VBROADCASTSS (CX), Z10
+	VMOVUPS      (DI), Z8
+	VMOVUPS      64(DI), Z9
+	VBROADCASTSS (AX), Z10
 	VFMADD231PS  Z10, Z8, Z0
 	VFMADD231PS  Z10, Z9, Z1
-	VBROADCASTSS 4(CX), Z10
+	VBROADCASTSS (AX)(CX*1), Z10
 	VFMADD231PS  Z10, Z8, Z2
 	VFMADD231PS  Z10, Z9, Z3
-	VBROADCASTSS 8(CX), Z10
+	VBROADCASTSS (AX)(CX*2), Z10
 	VFMADD231PS  Z10, Z8, Z4
 	VFMADD231PS  Z10, Z9, Z5
-	VBROADCASTSS 12(CX), Z10
+	VBROADCASTSS (AX)(DX*1), Z10
 	VFMADD231PS  Z10, Z8, Z6
 	VFMADD231PS  Z10, Z9, Z7
-	VMOVUPS      (DX)(BX*1), Z8
-	VMOVUPS      64(DX)(BX*1), Z9
-	VBROADCASTSS 56(CX), Z10
+	ADDQ         BX, AX
+	VMOVUPS      (DI)(R8*1), Z8
+	VMOVUPS      64(DI)(R8*1), Z9
+	VBROADCASTSS (AX), Z10
 	VFMADD231PS  Z10, Z8, Z0
 	VFMADD231PS  Z10, Z9, Z1
-	VBROADCASTSS 60(CX), Z10
+	VBROADCASTSS (AX)(CX*1), Z10
 	VFMADD231PS  Z10, Z8, Z2
 	VFMADD231PS  Z10, Z9, Z3
-	VBROADCASTSS 64(CX), Z10
+	VBROADCASTSS (AX)(CX*2), Z10
 	VFMADD231PS  Z10, Z8, Z4
 	VFMADD231PS  Z10, Z9, Z5
-	VBROADCASTSS 68(CX), Z10
+	VBROADCASTSS (AX)(DX*1), Z10
 	VFMADD231PS  Z10, Z8, Z6
 	VFMADD231PS  Z10, Z9, Z7
-	VMOVUPS      (DX)(BX*2), Z8
-	VMOVUPS      64(DX)(BX*2), Z9
-	VBROADCASTSS 112(CX), Z10
+	ADDQ         BX, AX
+	VMOVUPS      (DI)(R8*2), Z8
+	VMOVUPS      64(DI)(R8*2), Z9
+	VBROADCASTSS (AX), Z10
 	VFMADD231PS  Z10, Z8, Z0
 	VFMADD231PS  Z10, Z9, Z1
-	VBROADCASTSS 116(CX), Z10
+	VBROADCASTSS (AX)(CX*1), Z10
 	VFMADD231PS  Z10, Z8, Z2
 	VFMADD231PS  Z10, Z9, Z3
-	VBROADCASTSS 120(CX), Z10
+	VBROADCASTSS (AX)(CX*2), Z10
 	VFMADD231PS  Z10, Z8, Z4
 	VFMADD231PS  Z10, Z9, Z5
-	VBROADCASTSS 124(CX), Z10
+	VBROADCASTSS (AX)(DX*1), Z10
 	VFMADD231PS  Z10, Z8, Z6
 	VFMADD231PS  Z10, Z9, Z7
-	VMOVUPS      (DX)(R10*1), Z8
-	VMOVUPS      64(DX)(R10*1), Z9
-	VBROADCASTSS 168(CX), Z10
+	ADDQ         BX, AX
+	VMOVUPS      (DI)(R10*1), Z8
+	VMOVUPS      64(DI)(R10*1), Z9
+	VBROADCASTSS (AX), Z10
 	VFMADD231PS  Z10, Z8, Z0
 	VFMADD231PS  Z10, Z9, Z1
-	VBROADCASTSS 172(CX), Z10
+	VBROADCASTSS (AX)(CX*1), Z10
 	VFMADD231PS  Z10, Z8, Z2
 	VFMADD231PS  Z10, Z9, Z3
-	VBROADCASTSS 176(CX), Z10
+	VBROADCASTSS (AX)(CX*2), Z10
 	VFMADD231PS  Z10, Z8, Z4
 	VFMADD231PS  Z10, Z9, Z5
-	VBROADCASTSS 180(CX), Z10
+	VBROADCASTSS (AX)(DX*1), Z10
 	VFMADD231PS  Z10, Z8, Z6
 	VFMADD231PS  Z10, Z9, Z7
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+224, CX
-	SUBQ         $0x04, AX
+	ADDQ         BX, AX
+	LEAQ         (DI)(R8*4), DI
+	SUBQ         $0x04, R11
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R11
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Z8
-	VMOVUPS      64(DX), Z9
-	VBROADCASTSS (CX), Z10
+	VMOVUPS      (DI), Z8
+	VMOVUPS      64(DI), Z9
+	VBROADCASTSS (AX), Z10
 	VFMADD231PS  Z10, Z8, Z0
 	VFMADD231PS  Z10, Z9, Z1
-	VBROADCASTSS 4(CX), Z10
+	VBROADCASTSS (AX)(CX*1), Z10
 	VFMADD231PS  Z10, Z8, Z2
 	VFMADD231PS  Z10, Z9, Z3
-	VBROADCASTSS 8(CX), Z10
+	VBROADCASTSS (AX)(CX*2), Z10
 	VFMADD231PS  Z10, Z8, Z4
 	VFMADD231PS  Z10, Z9, Z5
-	VBROADCASTSS 12(CX), Z10
+	VBROADCASTSS (AX)(DX*1), Z10
 	VFMADD231PS  Z10, Z8, Z6
 	VFMADD231PS  Z10, Z9, Z7
-	ADDQ         BX, DX
-	ADDQ         $+56, CX
-	DECQ         AX
+	ADDQ         BX, AX
+	ADDQ         R8, DI
+	DECQ         R11
 	JNE          single
 
-store:
-	MOVQ    $0x00000010, AX
-	XORQ    CX, CX
-	MOVQ    R8, DX
-	CMPQ    DX, AX
-	CMOVQGT AX, DX
-	MOVQ    R8, BX
-	SUBQ    AX, BX
-	CMOVQLT CX, BX
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   DX, AX, AX
-	KMOVD   AX, K1
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   BX, AX, AX
-	KMOVD   AX, K2
-	MOVQ    SI, AX
+jump:
+	MOVQ    jump+40(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    R11, AX
+	TESTQ   SI, SI
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	MOVQ    $0x00000010, BX
+	XORQ    SI, SI
+	MOVQ    DX, DI
+	CMPQ    DI, BX
+	CMOVQGT BX, DI
+	SUBQ    BX, DX
+	CMOVQLT SI, DX
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DI, BX, BX
+	KMOVD   BX, K1
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DX, BX, BX
+	KMOVD   BX, K2
 	VMOVUPS Z0, K1, (AX)
 	VMOVUPS Z1, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z2, K1, (AX)
 	VMOVUPS Z3, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z4, K1, (AX)
 	VMOVUPS Z5, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z6, K1, (AX)
 	VMOVUPS Z7, K2, 64(AX)
 	VZEROUPPER
 	RET
 
-// func tile5AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// func tile5AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·tile5AVX512(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+TEXT ·tile5AVX512(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -647,210 +713,229 @@ TEXT ·tile5AVX512(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	MOVQ      $0x00000010, R9
-	XORQ      R10, R10
-	MOVQ      R8, R11
-	CMPQ      R11, R9
-	CMOVQGT   R9, R11
-	MOVQ      R8, R12
-	SUBQ      R9, R12
-	CMOVQLT   R10, R12
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R11, R9, R9
-	KMOVD     R9, K1
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R12, R9, R9
-	KMOVD     R9, K2
-	MOVQ      SI, R9
-	VMOVUPS.Z (R9), K1, Z0
-	VMOVUPS.Z 64(R9), K2, Z1
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z2
-	VMOVUPS.Z 64(R9), K2, Z3
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z4
-	VMOVUPS.Z 64(R9), K2, Z5
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z6
-	VMOVUPS.Z 64(R9), K2, Z7
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z8
-	VMOVUPS.Z 64(R9), K2, Z9
+	MOVQ      cols+80(FP), CX
+	MOVQ      $0x00000010, DX
+	XORQ      BX, BX
+	MOVQ      CX, SI
+	CMPQ      SI, DX
+	CMOVQGT   DX, SI
+	SUBQ      DX, CX
+	CMOVQLT   BX, CX
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     SI, DX, DX
+	KMOVD     DX, K1
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     CX, DX, DX
+	KMOVD     DX, K2
+	MOVQ      c+64(FP), CX
+	VMOVUPS.Z (CX), K1, Z0
+	VMOVUPS.Z 64(CX), K2, Z1
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	VMOVUPS.Z 64(CX), K2, Z3
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z4
+	VMOVUPS.Z 64(CX), K2, Z5
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z6
+	VMOVUPS.Z 64(CX), K2, Z7
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z8
+	VMOVUPS.Z 64(CX), K2, Z9
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	LEAQ (CX)(CX*2), DX
+	MOVQ step+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ k+0(FP), SI
+	MOVQ b+48(FP), DI
+	MOVQ ldb+56(FP), R8
+	SHLQ $0x02, R8
+	MOVQ ahead+96(FP), R9
+	LEAQ (R8)(R8*2), R10
+
+run:
+	MOVQ    run+32(FP), R11
+	CMPQ    SI, R11
+	CMOVQLT SI, R11
+	SUBQ    R11, SI
+	SUBQ    $0x04, R11
+	JL      rest
 
 loop:
 	PREFETCHT1   (R9)
 	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Z10
-	VMOVUPS      64(DX), Z11
-	VBROADCASTSS (CX), Z12
+	VMOVUPS      (DI), Z10
+	VMOVUPS      64(DI), Z11
+	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z12, Z10, Z0
 	VFMADD231PS  Z12, Z11, Z1
-	VBROADCASTSS 4(CX), Z12
+	VBROADCASTSS (AX)(CX*1), Z12
 	VFMADD231PS  Z12, Z10, Z2
 	VFMADD231PS  Z12, Z11, Z3
-	VBROADCASTSS 8(CX), Z12
+	VBROADCASTSS (AX)(CX*2), Z12
 	VFMADD231PS  Z12, Z10, Z4
 	VFMADD231PS  Z12, Z11, Z5
-	VBROADCASTSS 12(CX), Z12
+	VBROADCASTSS (AX)(DX*1), Z12
 	VFMADD231PS  Z12, Z10, Z6
 	VFMADD231PS  Z12, Z11, Z7
-	VBROADCASTSS 16(CX), Z12
+	VBROADCASTSS (AX)(CX*4), Z12
 	VFMADD231PS  Z12, Z10, Z8
 	VFMADD231PS  Z12, Z11, Z9
-	VMOVUPS      (DX)(BX*1), Z10
-	VMOVUPS      64(DX)(BX*1), Z11
-	VBROADCASTSS 56(CX), Z12
+	ADDQ         BX, AX
+	VMOVUPS      (DI)(R8*1), Z10
+	VMOVUPS      64(DI)(R8*1), Z11
+	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z12, Z10, Z0
 	VFMADD231PS  Z12, Z11, Z1
-	VBROADCASTSS 60(CX), Z12
+	VBROADCASTSS (AX)(CX*1), Z12
 	VFMADD231PS  Z12, Z10, Z2
 	VFMADD231PS  Z12, Z11, Z3
-	VBROADCASTSS 64(CX), Z12
+	VBROADCASTSS (AX)(CX*2), Z12
 	VFMADD231PS  Z12, Z10, Z4
 	VFMADD231PS  Z12, Z11, Z5
-	VBROADCASTSS 68(CX), Z12
+	VBROADCASTSS (AX)(DX*1), Z12
 	VFMADD231PS  Z12, Z10, Z6
 	VFMADD231PS  Z12, Z11, Z7
-	VBROADCASTSS 72(CX), Z12
+	VBROADCASTSS (AX)(CX*4), Z12
 	VFMADD231PS  Z12, Z10, Z8
 	VFMADD231PS  Z12, Z11, Z9
-	VMOVUPS      (DX)(BX*2), Z10
-	VMOVUPS      64(DX)(BX*2), Z11
-	VBROADCASTSS 112(CX), Z12
+	ADDQ         BX, AX
+	VMOVUPS      (DI)(R8*2), Z10
+	VMOVUPS      64(DI)(R8*2), Z11
+	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z12, Z10, Z0
 	VFMADD231PS  Z12, Z11, Z1
-	VBROADCASTSS 116(CX), Z12
+	VBROADCASTSS (AX)(CX*1), Z12
 	VFMADD231PS  Z12, Z10, Z2
 	VFMADD231PS  Z12, Z11, Z3
-	VBROADCASTSS 120(CX), Z12
+	VBROADCASTSS (AX)(CX*2), Z12
 	VFMADD231PS  Z12, Z10, Z4
 	VFMADD231PS  Z12, Z11, Z5
-	VBROADCASTSS 124(CX), Z12
+	VBROADCASTSS (AX)(DX*1), Z12
 	VFMADD231PS  Z12, Z10, Z6
 	VFMADD231PS  Z12, Z11, Z7
-	VBROADCASTSS 128(CX), Z12
+	VBROADCASTSS (AX)(CX*4), Z12
 	VFMADD231PS  Z12, Z10, Z8
 	VFMADD231PS  Z12, Z11, Z9
-	VMOVUPS      (DX)(R10*1), Z10
-	VMOVUPS      64(DX)(R10*1), Z11
-	VBROADCASTSS 168(CX), Z12
+	ADDQ         BX, AX
+	VMOVUPS      (DI)(R10*1), Z10
+	VMOVUPS      64(DI)(R10*1), Z11
+	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z12, Z10, Z0
 	VFMADD231PS  Z12, Z11, Z1
-	VBROADCASTSS 172(CX), Z12
+	VBROADCASTSS (AX)(CX*1), Z12
 	VFMADD231PS  Z12, Z10, Z2
 	VFMADD231PS  Z12, Z11, Z3
-	VBROADCASTSS 176(CX), Z12
+	VBROADCASTSS (AX)(CX*2), Z12
 	VFMADD231PS  Z12, Z10, Z4
 	VFMADD231PS  Z12, Z11, Z5
-	VBROADCASTSS 180(CX), Z12
+	VBROADCASTSS (AX)(DX*1), Z12
 	VFMADD231PS  Z12, Z10, Z6
 	VFMADD231PS  Z12, Z11, Z7
-	VBROADCASTSS 184(CX), Z12
+	VBROADCASTSS (AX)(CX*4), Z12
 	VFMADD231PS  Z12, Z10, Z8
 	VFMADD231PS  Z12, Z11, Z9
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+224, CX
-	SUBQ         $0x04, AX
+	ADDQ         BX, AX
+	LEAQ         (DI)(R8*4), DI
+	SUBQ         $0x04, R11
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R11
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Z10
-	VMOVUPS      64(DX), Z11
-	VBROADCASTSS (CX), Z12
+	VMOVUPS      (DI), Z10
+	VMOVUPS      64(DI), Z11
+	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z12, Z10, Z0
 	VFMADD231PS  Z12, Z11, Z1
-	VBROADCASTSS 4(CX), Z12
+	VBROADCASTSS (AX)(CX*1), Z12
 	VFMADD231PS  Z12, Z10, Z2
 	VFMADD231PS  Z12, Z11, Z3
-	VBROADCASTSS 8(CX), Z12
+	VBROADCASTSS (AX)(CX*2), Z12
 	VFMADD231PS  Z12, Z10, Z4
 	VFMADD231PS  Z12, Z11, Z5
-	VBROADCASTSS 12(CX), Z12
+	VBROADCASTSS (AX)(DX*1), Z12
 	VFMADD231PS  Z12, Z10, Z6
 	VFMADD231PS  Z12, Z11, Z7
-	VBROADCASTSS 16(CX), Z12
+	VBROADCASTSS (AX)(CX*4), Z12
 	VFMADD231PS  Z12, Z10, Z8
 	VFMADD231PS  Z12, Z11, Z9
-	ADDQ         BX, DX
-	ADDQ         $+56, CX
-	DECQ         AX
+	ADDQ         BX, AX
+	ADDQ         R8, DI
+	DECQ         R11
 	JNE          single
 
-store:
-	MOVQ    $0x00000010, AX
-	XORQ    CX, CX
-	MOVQ    R8, DX
-	CMPQ    DX, AX
-	CMOVQGT AX, DX
-	MOVQ    R8, BX
-	SUBQ    AX, BX
-	CMOVQLT CX, BX
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   DX, AX, AX
-	KMOVD   AX, K1
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   BX, AX, AX
-	KMOVD   AX, K2
-	MOVQ    SI, AX
+jump:
+	MOVQ    jump+40(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    R11, AX
+	TESTQ   SI, SI
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	MOVQ    $0x00000010, BX
+	XORQ    SI, SI
+	MOVQ    DX, DI
+	CMPQ    DI, BX
+	CMOVQGT BX, DI
+	SUBQ    BX, DX
+	CMOVQLT SI, DX
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DI, BX, BX
+	KMOVD   BX, K1
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DX, BX, BX
+	KMOVD   BX, K2
 	VMOVUPS Z0, K1, (AX)
 	VMOVUPS Z1, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z2, K1, (AX)
 	VMOVUPS Z3, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z4, K1, (AX)
 	VMOVUPS Z5, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z6, K1, (AX)
 	VMOVUPS Z7, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z8, K1, (AX)
 	VMOVUPS Z9, K2, 64(AX)
 	VZEROUPPER
 	RET
 
-// func tile6AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// func tile6AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·tile6AVX512(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+TEXT ·tile6AVX512(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -867,234 +952,254 @@ TEXT ·tile6AVX512(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	MOVQ      $0x00000010, R9
-	XORQ      R10, R10
-	MOVQ      R8, R11
-	CMPQ      R11, R9
-	CMOVQGT   R9, R11
-	MOVQ      R8, R12
-	SUBQ      R9, R12
-	CMOVQLT   R10, R12
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R11, R9, R9
-	KMOVD     R9, K1
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R12, R9, R9
-	KMOVD     R9, K2
-	MOVQ      SI, R9
-	VMOVUPS.Z (R9), K1, Z0
-	VMOVUPS.Z 64(R9), K2, Z1
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z2
-	VMOVUPS.Z 64(R9), K2, Z3
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z4
-	VMOVUPS.Z 64(R9), K2, Z5
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z6
-	VMOVUPS.Z 64(R9), K2, Z7
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z8
-	VMOVUPS.Z 64(R9), K2, Z9
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z10
-	VMOVUPS.Z 64(R9), K2, Z11
+	MOVQ      cols+80(FP), CX
+	MOVQ      $0x00000010, DX
+	XORQ      BX, BX
+	MOVQ      CX, SI
+	CMPQ      SI, DX
+	CMOVQGT   DX, SI
+	SUBQ      DX, CX
+	CMOVQLT   BX, CX
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     SI, DX, DX
+	KMOVD     DX, K1
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     CX, DX, DX
+	KMOVD     DX, K2
+	MOVQ      c+64(FP), CX
+	VMOVUPS.Z (CX), K1, Z0
+	VMOVUPS.Z 64(CX), K2, Z1
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	VMOVUPS.Z 64(CX), K2, Z3
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z4
+	VMOVUPS.Z 64(CX), K2, Z5
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z6
+	VMOVUPS.Z 64(CX), K2, Z7
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z8
+	VMOVUPS.Z 64(CX), K2, Z9
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z10
+	VMOVUPS.Z 64(CX), K2, Z11
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	LEAQ (CX)(CX*2), DX
+	LEAQ (CX)(CX*4), BX
+	MOVQ step+24(FP), SI
+	SHLQ $0x02, SI
+	MOVQ k+0(FP), DI
+	MOVQ b+48(FP), R8
+	MOVQ ldb+56(FP), R9
+	SHLQ $0x02, R9
+	MOVQ ahead+96(FP), R10
+	LEAQ (R9)(R9*2), R11
+
+run:
+	MOVQ    run+32(FP), R12
+	CMPQ    DI, R12
+	CMOVQLT DI, R12
+	SUBQ    R12, DI
+	SUBQ    $0x04, R12
+	JL      rest
 
 loop:
-	PREFETCHT1   (R9)
-	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Z12
-	VMOVUPS      64(DX), Z13
-	VBROADCASTSS (CX), Z14
+	PREFETCHT1   (R10)
+	ADDQ         $0x40, R10
+	VMOVUPS      (R8), Z12
+	VMOVUPS      64(R8), Z13
+	VBROADCASTSS (AX), Z14
 	VFMADD231PS  Z14, Z12, Z0
 	VFMADD231PS  Z14, Z13, Z1
-	VBROADCASTSS 4(CX), Z14
+	VBROADCASTSS (AX)(CX*1), Z14
 	VFMADD231PS  Z14, Z12, Z2
 	VFMADD231PS  Z14, Z13, Z3
-	VBROADCASTSS 8(CX), Z14
+	VBROADCASTSS (AX)(CX*2), Z14
 	VFMADD231PS  Z14, Z12, Z4
 	VFMADD231PS  Z14, Z13, Z5
-	VBROADCASTSS 12(CX), Z14
+	VBROADCASTSS (AX)(DX*1), Z14
 	VFMADD231PS  Z14, Z12, Z6
 	VFMADD231PS  Z14, Z13, Z7
-	VBROADCASTSS 16(CX), Z14
+	VBROADCASTSS (AX)(CX*4), Z14
 	VFMADD231PS  Z14, Z12, Z8
 	VFMADD231PS  Z14, Z13, Z9
-	VBROADCASTSS 20(CX), Z14
+	VBROADCASTSS (AX)(BX*1), Z14
 	VFMADD231PS  Z14, Z12, Z10
 	VFMADD231PS  Z14, Z13, Z11
-	VMOVUPS      (DX)(BX*1), Z12
-	VMOVUPS      64(DX)(BX*1), Z13
-	VBROADCASTSS 56(CX), Z14
+	ADDQ         SI, AX
+	VMOVUPS      (R8)(R9*1), Z12
+	VMOVUPS      64(R8)(R9*1), Z13
+	VBROADCASTSS (AX), Z14
 	VFMADD231PS  Z14, Z12, Z0
 	VFMADD231PS  Z14, Z13, Z1
-	VBROADCASTSS 60(CX), Z14
+	VBROADCASTSS (AX)(CX*1), Z14
 	VFMADD231PS  Z14, Z12, Z2
 	VFMADD231PS  Z14, Z13, Z3
-	VBROADCASTSS 64(CX), Z14
+	VBROADCASTSS (AX)(CX*2), Z14
 	VFMADD231PS  Z14, Z12, Z4
 	VFMADD231PS  Z14, Z13, Z5
-	VBROADCASTSS 68(CX), Z14
+	VBROADCASTSS (AX)(DX*1), Z14
 	VFMADD231PS  Z14, Z12, Z6
 	VFMADD231PS  Z14, Z13, Z7
-	VBROADCASTSS 72(CX), Z14
+	VBROADCASTSS (AX)(CX*4), Z14
 	VFMADD231PS  Z14, Z12, Z8
 	VFMADD231PS  Z14, Z13, Z9
-	VBROADCASTSS 76(CX), Z14
+	VBROADCASTSS (AX)(BX*1), Z14
 	VFMADD231PS  Z14, Z12, Z10
 	VFMADD231PS  Z14, Z13, Z11
-	VMOVUPS      (DX)(BX*2), Z12
-	VMOVUPS      64(DX)(BX*2), Z13
-	VBROADCASTSS 112(CX), Z14
+	ADDQ         SI, AX
+	VMOVUPS      (R8)(R9*2), Z12
+	VMOVUPS      64(R8)(R9*2), Z13
+	VBROADCASTSS (AX), Z14
 	VFMADD231PS  Z14, Z12, Z0
 	VFMADD231PS  Z14, Z13, Z1
-	VBROADCASTSS 116(CX), Z14
+	VBROADCASTSS (AX)(CX*1), Z14
 	VFMADD231PS  Z14, Z12, Z2
 	VFMADD231PS  Z14, Z13, Z3
-	VBROADCASTSS 120(CX), Z14
+	VBROADCASTSS (AX)(CX*2), Z14
 	VFMADD231PS  Z14, Z12, Z4
 	VFMADD231PS  Z14, Z13, Z5
-	VBROADCASTSS 124(CX), Z14
+	VBROADCASTSS (AX)(DX*1), Z14
 	VFMADD231PS  Z14, Z12, Z6
 	VFMADD231PS  Z14, Z13, Z7
-	VBROADCASTSS 128(CX), Z14
+	VBROADCASTSS (AX)(CX*4), Z14
 	VFMADD231PS  Z14, Z12, Z8
 	VFMADD231PS  Z14, Z13, Z9
-	VBROADCASTSS 132(CX), Z14
+	VBROADCASTSS (AX)(BX*1), Z14
 	VFMADD231PS  Z14, Z12, Z10
 	VFMADD231PS  Z14, Z13, Z11
-	VMOVUPS      (DX)(R10*1), Z12
-	VMOVUPS      64(DX)(R10*1), Z13
-	VBROADCASTSS 168(CX), Z14
+	ADDQ         SI, AX
+	VMOVUPS      (R8)(R11*1), Z12
+	VMOVUPS      64(R8)(R11*1), Z13
+	VBROADCASTSS (AX), Z14
 	VFMADD231PS  Z14, Z12, Z0
 	VFMADD231PS  Z14, Z13, Z1
-	VBROADCASTSS 172(CX), Z14
+	VBROADCASTSS (AX)(CX*1), Z14
 	VFMADD231PS  Z14, Z12, Z2
 	VFMADD231PS  Z14, Z13, Z3
-	VBROADCASTSS 176(CX), Z14
+	VBROADCASTSS (AX)(CX*2), Z14
 	VFMADD231PS  Z14, Z12, Z4
 	VFMADD231PS  Z14, Z13, Z5
-	VBROADCASTSS 180(CX), Z14
+	VBROADCASTSS (AX)(DX*1), Z14
 	VFMADD231PS  Z14, Z12, Z6
 	VFMADD231PS  Z14, Z13, Z7
-	VBROADCASTSS 184(CX), Z14
+	VBROADCASTSS (AX)(CX*4), Z14
 	VFMADD231PS  Z14, Z12, Z8
 	VFMADD231PS  Z14, Z13, Z9
-	VBROADCASTSS 188(CX), Z14
+	VBROADCASTSS (AX)(BX*1), Z14
 	VFMADD231PS  Z14, Z12, Z10
 	VFMADD231PS  Z14, Z13, Z11
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+224, CX
-	SUBQ         $0x04, AX
+	ADDQ         SI, AX
+	LEAQ         (R8)(R9*4), R8
+	SUBQ         $0x04, R12
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R12
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Z12
-	VMOVUPS      64(DX), Z13
-	VBROADCASTSS (CX), Z14
+	VMOVUPS      (R8), Z12
+	VMOVUPS      64(R8), Z13
+	VBROADCASTSS (AX), Z14
 	VFMADD231PS  Z14, Z12, Z0
 	VFMADD231PS  Z14, Z13, Z1
-	VBROADCASTSS 4(CX), Z14
+	VBROADCASTSS (AX)(CX*1), Z14
 	VFMADD231PS  Z14, Z12, Z2
 	VFMADD231PS  Z14, Z13, Z3
-	VBROADCASTSS 8(CX), Z14
+	VBROADCASTSS (AX)(CX*2), Z14
 	VFMADD231PS  Z14, Z12, Z4
 	VFMADD231PS  Z14, Z13, Z5
-	VBROADCASTSS 12(CX), Z14
+	VBROADCASTSS (AX)(DX*1), Z14
 	VFMADD231PS  Z14, Z12, Z6
 	VFMADD231PS  Z14, Z13, Z7
-	VBROADCASTSS 16(CX), Z14
+	VBROADCASTSS (AX)(CX*4), Z14
 	VFMADD231PS  Z14, Z12, Z8
 	VFMADD231PS  Z14, Z13, Z9
-	VBROADCASTSS 20(CX), Z14
+	VBROADCASTSS (AX)(BX*1), Z14
 	VFMADD231PS  Z14, Z12, Z10
 	VFMADD231PS  Z14, Z13, Z11
-	ADDQ         BX, DX
-	ADDQ         $+56, CX
-	DECQ         AX
+	ADDQ         SI, AX
+	ADDQ         R9, R8
+	DECQ         R12
 	JNE          single
 
-store:
-	MOVQ    $0x00000010, AX
-	XORQ    CX, CX
-	MOVQ    R8, DX
-	CMPQ    DX, AX
-	CMOVQGT AX, DX
-	MOVQ    R8, BX
-	SUBQ    AX, BX
-	CMOVQLT CX, BX
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   DX, AX, AX
-	KMOVD   AX, K1
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   BX, AX, AX
-	KMOVD   AX, K2
-	MOVQ    SI, AX
+jump:
+	MOVQ    jump+40(FP), R12
+	SHLQ    $0x02, R12
+	ADDQ    R12, AX
+	TESTQ   DI, DI
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	MOVQ    $0x00000010, BX
+	XORQ    SI, SI
+	MOVQ    DX, DI
+	CMPQ    DI, BX
+	CMOVQGT BX, DI
+	SUBQ    BX, DX
+	CMOVQLT SI, DX
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DI, BX, BX
+	KMOVD   BX, K1
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DX, BX, BX
+	KMOVD   BX, K2
 	VMOVUPS Z0, K1, (AX)
 	VMOVUPS Z1, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z2, K1, (AX)
 	VMOVUPS Z3, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z4, K1, (AX)
 	VMOVUPS Z5, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z6, K1, (AX)
 	VMOVUPS Z7, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z8, K1, (AX)
 	VMOVUPS Z9, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z10, K1, (AX)
 	VMOVUPS Z11, K2, 64(AX)
 	VZEROUPPER
 	RET
 
-// func tile7AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// func tile7AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·tile7AVX512(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+TEXT ·tile7AVX512(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -1113,258 +1218,278 @@ TEXT ·tile7AVX512(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	MOVQ      $0x00000010, R9
-	XORQ      R10, R10
-	MOVQ      R8, R11
-	CMPQ      R11, R9
-	CMOVQGT   R9, R11
-	MOVQ      R8, R12
-	SUBQ      R9, R12
-	CMOVQLT   R10, R12
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R11, R9, R9
-	KMOVD     R9, K1
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R12, R9, R9
-	KMOVD     R9, K2
-	MOVQ      SI, R9
-	VMOVUPS.Z (R9), K1, Z0
-	VMOVUPS.Z 64(R9), K2, Z1
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z2
-	VMOVUPS.Z 64(R9), K2, Z3
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z4
-	VMOVUPS.Z 64(R9), K2, Z5
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z6
-	VMOVUPS.Z 64(R9), K2, Z7
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z8
-	VMOVUPS.Z 64(R9), K2, Z9
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z10
-	VMOVUPS.Z 64(R9), K2, Z11
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z12
-	VMOVUPS.Z 64(R9), K2, Z13
+	MOVQ      cols+80(FP), CX
+	MOVQ      $0x00000010, DX
+	XORQ      BX, BX
+	MOVQ      CX, SI
+	CMPQ      SI, DX
+	CMOVQGT   DX, SI
+	SUBQ      DX, CX
+	CMOVQLT   BX, CX
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     SI, DX, DX
+	KMOVD     DX, K1
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     CX, DX, DX
+	KMOVD     DX, K2
+	MOVQ      c+64(FP), CX
+	VMOVUPS.Z (CX), K1, Z0
+	VMOVUPS.Z 64(CX), K2, Z1
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	VMOVUPS.Z 64(CX), K2, Z3
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z4
+	VMOVUPS.Z 64(CX), K2, Z5
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z6
+	VMOVUPS.Z 64(CX), K2, Z7
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z8
+	VMOVUPS.Z 64(CX), K2, Z9
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z10
+	VMOVUPS.Z 64(CX), K2, Z11
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z12
+	VMOVUPS.Z 64(CX), K2, Z13
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	LEAQ (CX)(CX*2), DX
+	LEAQ (CX)(CX*4), BX
+	MOVQ step+24(FP), SI
+	SHLQ $0x02, SI
+	MOVQ k+0(FP), DI
+	MOVQ b+48(FP), R8
+	MOVQ ldb+56(FP), R9
+	SHLQ $0x02, R9
+	MOVQ ahead+96(FP), R10
+	LEAQ (R9)(R9*2), R11
+
+run:
+	MOVQ    run+32(FP), R12
+	CMPQ    DI, R12
+	CMOVQLT DI, R12
+	SUBQ    R12, DI
+	SUBQ    $0x04, R12
+	JL      rest
 
 loop:
-	PREFETCHT1   (R9)
-	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Z14
-	VMOVUPS      64(DX), Z15
-	VBROADCASTSS (CX), Z16
+	PREFETCHT1   (R10)
+	ADDQ         $0x40, R10
+	VMOVUPS      (R8), Z14
+	VMOVUPS      64(R8), Z15
+	VBROADCASTSS (AX), Z16
 	VFMADD231PS  Z16, Z14, Z0
 	VFMADD231PS  Z16, Z15, Z1
-	VBROADCASTSS 4(CX), Z16
+	VBROADCASTSS (AX)(CX*1), Z16
 	VFMADD231PS  Z16, Z14, Z2
 	VFMADD231PS  Z16, Z15, Z3
-	VBROADCASTSS 8(CX), Z16
+	VBROADCASTSS (AX)(CX*2), Z16
 	VFMADD231PS  Z16, Z14, Z4
 	VFMADD231PS  Z16, Z15, Z5
-	VBROADCASTSS 12(CX), Z16
+	VBROADCASTSS (AX)(DX*1), Z16
 	VFMADD231PS  Z16, Z14, Z6
 	VFMADD231PS  Z16, Z15, Z7
-	VBROADCASTSS 16(CX), Z16
+	VBROADCASTSS (AX)(CX*4), Z16
 	VFMADD231PS  Z16, Z14, Z8
 	VFMADD231PS  Z16, Z15, Z9
-	VBROADCASTSS 20(CX), Z16
+	VBROADCASTSS (AX)(BX*1), Z16
 	VFMADD231PS  Z16, Z14, Z10
 	VFMADD231PS  Z16, Z15, Z11
-	VBROADCASTSS 24(CX), Z16
+	VBROADCASTSS (AX)(DX*2), Z16
 	VFMADD231PS  Z16, Z14, Z12
 	VFMADD231PS  Z16, Z15, Z13
-	VMOVUPS      (DX)(BX*1), Z14
-	VMOVUPS      64(DX)(BX*1), Z15
-	VBROADCASTSS 56(CX), Z16
+	ADDQ         SI, AX
+	VMOVUPS      (R8)(R9*1), Z14
+	VMOVUPS      64(R8)(R9*1), Z15
+	VBROADCASTSS (AX), Z16
 	VFMADD231PS  Z16, Z14, Z0
 	VFMADD231PS  Z16, Z15, Z1
-	VBROADCASTSS 60(CX), Z16
+	VBROADCASTSS (AX)(CX*1), Z16
 	VFMADD231PS  Z16, Z14, Z2
 	VFMADD231PS  Z16, Z15, Z3
-	VBROADCASTSS 64(CX), Z16
+	VBROADCASTSS (AX)(CX*2), Z16
 	VFMADD231PS  Z16, Z14, Z4
 	VFMADD231PS  Z16, Z15, Z5
-	VBROADCASTSS 68(CX), Z16
+	VBROADCASTSS (AX)(DX*1), Z16
 	VFMADD231PS  Z16, Z14, Z6
 	VFMADD231PS  Z16, Z15, Z7
-	VBROADCASTSS 72(CX), Z16
+	VBROADCASTSS (AX)(CX*4), Z16
 	VFMADD231PS  Z16, Z14, Z8
 	VFMADD231PS  Z16, Z15, Z9
-	VBROADCASTSS 76(CX), Z16
+	VBROADCASTSS (AX)(BX*1), Z16
 	VFMADD231PS  Z16, Z14, Z10
 	VFMADD231PS  Z16, Z15, Z11
-	VBROADCASTSS 80(CX), Z16
+	VBROADCASTSS (AX)(DX*2), Z16
 	VFMADD231PS  Z16, Z14, Z12
 	VFMADD231PS  Z16, Z15, Z13
-	VMOVUPS      (DX)(BX*2), Z14
-	VMOVUPS      64(DX)(BX*2), Z15
-	VBROADCASTSS 112(CX), Z16
+	ADDQ         SI, AX
+	VMOVUPS      (R8)(R9*2), Z14
+	VMOVUPS      64(R8)(R9*2), Z15
+	VBROADCASTSS (AX), Z16
 	VFMADD231PS  Z16, Z14, Z0
 	VFMADD231PS  Z16, Z15, Z1
-	VBROADCASTSS 116(CX), Z16
+	VBROADCASTSS (AX)(CX*1), Z16
 	VFMADD231PS  Z16, Z14, Z2
 	VFMADD231PS  Z16, Z15, Z3
-	VBROADCASTSS 120(CX), Z16
+	VBROADCASTSS (AX)(CX*2), Z16
 	VFMADD231PS  Z16, Z14, Z4
 	VFMADD231PS  Z16, Z15, Z5
-	VBROADCASTSS 124(CX), Z16
+	VBROADCASTSS (AX)(DX*1), Z16
 	VFMADD231PS  Z16, Z14, Z6
 	VFMADD231PS  Z16, Z15, Z7
-	VBROADCASTSS 128(CX), Z16
+	VBROADCASTSS (AX)(CX*4), Z16
 	VFMADD231PS  Z16, Z14, Z8
 	VFMADD231PS  Z16, Z15, Z9
-	VBROADCASTSS 132(CX), Z16
+	VBROADCASTSS (AX)(BX*1), Z16
 	VFMADD231PS  Z16, Z14, Z10
 	VFMADD231PS  Z16, Z15, Z11
-	VBROADCASTSS 136(CX), Z16
+	VBROADCASTSS (AX)(DX*2), Z16
 	VFMADD231PS  Z16, Z14, Z12
 	VFMADD231PS  Z16, Z15, Z13
-	VMOVUPS      (DX)(R10*1), Z14
-	VMOVUPS      64(DX)(R10*1), Z15
-	VBROADCASTSS 168(CX), Z16
+	ADDQ         SI, AX
+	VMOVUPS      (R8)(R11*1), Z14
+	VMOVUPS      64(R8)(R11*1), Z15
+	VBROADCASTSS (AX), Z16
 	VFMADD231PS  Z16, Z14, Z0
 	VFMADD231PS  Z16, Z15, Z1
-	VBROADCASTSS 172(CX), Z16
+	VBROADCASTSS (AX)(CX*1), Z16
 	VFMADD231PS  Z16, Z14, Z2
 	VFMADD231PS  Z16, Z15, Z3
-	VBROADCASTSS 176(CX), Z16
+	VBROADCASTSS (AX)(CX*2), Z16
 	VFMADD231PS  Z16, Z14, Z4
 	VFMADD231PS  Z16, Z15, Z5
-	VBROADCASTSS 180(CX), Z16
+	VBROADCASTSS (AX)(DX*1), Z16
 	VFMADD231PS  Z16, Z14, Z6
 	VFMADD231PS  Z16, Z15, Z7
-	VBROADCASTSS 184(CX), Z16
+	VBROADCASTSS (AX)(CX*4), Z16
 	VFMADD231PS  Z16, Z14, Z8
 	VFMADD231PS  Z16, Z15, Z9
-	VBROADCASTSS 188(CX), Z16
+	VBROADCASTSS (AX)(BX*1), Z16
 	VFMADD231PS  Z16, Z14, Z10
 	VFMADD231PS  Z16, Z15, Z11
-	VBROADCASTSS 192(CX), Z16
+	VBROADCASTSS (AX)(DX*2), Z16
 	VFMADD231PS  Z16, Z14, Z12
 	VFMADD231PS  Z16, Z15, Z13
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+224, CX
-	SUBQ         $0x04, AX
+	ADDQ         SI, AX
+	LEAQ         (R8)(R9*4), R8
+	SUBQ         $0x04, R12
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R12
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Z14
-	VMOVUPS      64(DX), Z15
-	VBROADCASTSS (CX), Z16
+	VMOVUPS      (R8), Z14
+	VMOVUPS      64(R8), Z15
+	VBROADCASTSS (AX), Z16
 	VFMADD231PS  Z16, Z14, Z0
 	VFMADD231PS  Z16, Z15, Z1
-	VBROADCASTSS 4(CX), Z16
+	VBROADCASTSS (AX)(CX*1), Z16
 	VFMADD231PS  Z16, Z14, Z2
 	VFMADD231PS  Z16, Z15, Z3
-	VBROADCASTSS 8(CX), Z16
+	VBROADCASTSS (AX)(CX*2), Z16
 	VFMADD231PS  Z16, Z14, Z4
 	VFMADD231PS  Z16, Z15, Z5
-	VBROADCASTSS 12(CX), Z16
+	VBROADCASTSS (AX)(DX*1), Z16
 	VFMADD231PS  Z16, Z14, Z6
 	VFMADD231PS  Z16, Z15, Z7
-	VBROADCASTSS 16(CX), Z16
+	VBROADCASTSS (AX)(CX*4), Z16
 	VFMADD231PS  Z16, Z14, Z8
 	VFMADD231PS  Z16, Z15, Z9
-	VBROADCASTSS 20(CX), Z16
+	VBROADCASTSS (AX)(BX*1), Z16
 	VFMADD231PS  Z16, Z14, Z10
 	VFMADD231PS  Z16, Z15, Z11
-	VBROADCASTSS 24(CX), Z16
+	VBROADCASTSS (AX)(DX*2), Z16
 	VFMADD231PS  Z16, Z14, Z12
 	VFMADD231PS  Z16, Z15, Z13
-	ADDQ         BX, DX
-	ADDQ         $+56, CX
-	DECQ         AX
+	ADDQ         SI, AX
+	ADDQ         R9, R8
+	DECQ         R12
 	JNE          single
 
-store:
-	MOVQ    $0x00000010, AX
-	XORQ    CX, CX
-	MOVQ    R8, DX
-	CMPQ    DX, AX
-	CMOVQGT AX, DX
-	MOVQ    R8, BX
-	SUBQ    AX, BX
-	CMOVQLT CX, BX
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   DX, AX, AX
-	KMOVD   AX, K1
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   BX, AX, AX
-	KMOVD   AX, K2
-	MOVQ    SI, AX
+jump:
+	MOVQ    jump+40(FP), R12
+	SHLQ    $0x02, R12
+	ADDQ    R12, AX
+	TESTQ   DI, DI
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	MOVQ    $0x00000010, BX
+	XORQ    SI, SI
+	MOVQ    DX, DI
+	CMPQ    DI, BX
+	CMOVQGT BX, DI
+	SUBQ    BX, DX
+	CMOVQLT SI, DX
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DI, BX, BX
+	KMOVD   BX, K1
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DX, BX, BX
+	KMOVD   BX, K2
 	VMOVUPS Z0, K1, (AX)
 	VMOVUPS Z1, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z2, K1, (AX)
 	VMOVUPS Z3, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z4, K1, (AX)
 	VMOVUPS Z5, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z6, K1, (AX)
 	VMOVUPS Z7, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z8, K1, (AX)
 	VMOVUPS Z9, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z10, K1, (AX)
 	VMOVUPS Z11, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z12, K1, (AX)
 	VMOVUPS Z13, K2, 64(AX)
 	VZEROUPPER
 	RET
 
-// func tile8AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// func tile8AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·tile8AVX512(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+TEXT ·tile8AVX512(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -1385,282 +1510,303 @@ TEXT ·tile8AVX512(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	MOVQ      $0x00000010, R9
-	XORQ      R10, R10
-	MOVQ      R8, R11
-	CMPQ      R11, R9
-	CMOVQGT   R9, R11
-	MOVQ      R8, R12
-	SUBQ      R9, R12
-	CMOVQLT   R10, R12
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R11, R9, R9
-	KMOVD     R9, K1
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R12, R9, R9
-	KMOVD     R9, K2
-	MOVQ      SI, R9
-	VMOVUPS.Z (R9), K1, Z0
-	VMOVUPS.Z 64(R9), K2, Z1
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z2
-	VMOVUPS.Z 64(R9), K2, Z3
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z4
-	VMOVUPS.Z 64(R9), K2, Z5
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z6
-	VMOVUPS.Z 64(R9), K2, Z7
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z8
-	VMOVUPS.Z 64(R9), K2, Z9
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z10
-	VMOVUPS.Z 64(R9), K2, Z11
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z12
-	VMOVUPS.Z 64(R9), K2, Z13
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z14
-	VMOVUPS.Z 64(R9), K2, Z15
+	MOVQ      cols+80(FP), CX
+	MOVQ      $0x00000010, DX
+	XORQ      BX, BX
+	MOVQ      CX, SI
+	CMPQ      SI, DX
+	CMOVQGT   DX, SI
+	SUBQ      DX, CX
+	CMOVQLT   BX, CX
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     SI, DX, DX
+	KMOVD     DX, K1
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     CX, DX, DX
+	KMOVD     DX, K2
+	MOVQ      c+64(FP), CX
+	VMOVUPS.Z (CX), K1, Z0
+	VMOVUPS.Z 64(CX), K2, Z1
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	VMOVUPS.Z 64(CX), K2, Z3
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z4
+	VMOVUPS.Z 64(CX), K2, Z5
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z6
+	VMOVUPS.Z 64(CX), K2, Z7
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z8
+	VMOVUPS.Z 64(CX), K2, Z9
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z10
+	VMOVUPS.Z 64(CX), K2, Z11
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z12
+	VMOVUPS.Z 64(CX), K2, Z13
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z14
+	VMOVUPS.Z 64(CX), K2, Z15
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	LEAQ (CX)(CX*2), DX
+	LEAQ (CX)(CX*4), BX
+	LEAQ (DX)(CX*4), SI
+	MOVQ step+24(FP), DI
+	SHLQ $0x02, DI
+	MOVQ k+0(FP), R8
+	MOVQ b+48(FP), R9
+	MOVQ ldb+56(FP), R10
+	SHLQ $0x02, R10
+	MOVQ ahead+96(FP), R11
+	LEAQ (R10)(R10*2), R12
+
+run:
+	MOVQ    run+32(FP), R13
+	CMPQ    R8, R13
+	CMOVQLT R8, R13
+	SUBQ    R13, R8
+	SUBQ    $0x04, R13
+	JL      rest
 
 loop:
-	PREFETCHT1   (R9)
-	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Z16
-	VMOVUPS      64(DX), Z17
-	VBROADCASTSS (CX), Z18
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R11
+	VMOVUPS      (R9), Z16
+	VMOVUPS      64(R9), Z17
+	VBROADCASTSS (AX), Z18
 	VFMADD231PS  Z18, Z16, Z0
 	VFMADD231PS  Z18, Z17, Z1
-	VBROADCASTSS 4(CX), Z18
+	VBROADCASTSS (AX)(CX*1), Z18
 	VFMADD231PS  Z18, Z16, Z2
 	VFMADD231PS  Z18, Z17, Z3
-	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS (AX)(CX*2), Z18
 	VFMADD231PS  Z18, Z16, Z4
 	VFMADD231PS  Z18, Z17, Z5
-	VBROADCASTSS 12(CX), Z18
+	VBROADCASTSS (AX)(DX*1), Z18
 	VFMADD231PS  Z18, Z16, Z6
 	VFMADD231PS  Z18, Z17, Z7
-	VBROADCASTSS 16(CX), Z18
+	VBROADCASTSS (AX)(CX*4), Z18
 	VFMADD231PS  Z18, Z16, Z8
 	VFMADD231PS  Z18, Z17, Z9
-	VBROADCASTSS 20(CX), Z18
+	VBROADCASTSS (AX)(BX*1), Z18
 	VFMADD231PS  Z18, Z16, Z10
 	VFMADD231PS  Z18, Z17, Z11
-	VBROADCASTSS 24(CX), Z18
+	VBROADCASTSS (AX)(DX*2), Z18
 	VFMADD231PS  Z18, Z16, Z12
 	VFMADD231PS  Z18, Z17, Z13
-	VBROADCASTSS 28(CX), Z18
+	VBROADCASTSS (AX)(SI*1), Z18
 	VFMADD231PS  Z18, Z16, Z14
 	VFMADD231PS  Z18, Z17, Z15
-	VMOVUPS      (DX)(BX*1), Z16
-	VMOVUPS      64(DX)(BX*1), Z17
-	VBROADCASTSS 56(CX), Z18
+	ADDQ         DI, AX
+	VMOVUPS      (R9)(R10*1), Z16
+	VMOVUPS      64(R9)(R10*1), Z17
+	VBROADCASTSS (AX), Z18
 	VFMADD231PS  Z18, Z16, Z0
 	VFMADD231PS  Z18, Z17, Z1
-	VBROADCASTSS 60(CX), Z18
+	VBROADCASTSS (AX)(CX*1), Z18
 	VFMADD231PS  Z18, Z16, Z2
 	VFMADD231PS  Z18, Z17, Z3
-	VBROADCASTSS 64(CX), Z18
+	VBROADCASTSS (AX)(CX*2), Z18
 	VFMADD231PS  Z18, Z16, Z4
 	VFMADD231PS  Z18, Z17, Z5
-	VBROADCASTSS 68(CX), Z18
+	VBROADCASTSS (AX)(DX*1), Z18
 	VFMADD231PS  Z18, Z16, Z6
 	VFMADD231PS  Z18, Z17, Z7
-	VBROADCASTSS 72(CX), Z18
+	VBROADCASTSS (AX)(CX*4), Z18
 	VFMADD231PS  Z18, Z16, Z8
 	VFMADD231PS  Z18, Z17, Z9
-	VBROADCASTSS 76(CX), Z18
+	VBROADCASTSS (AX)(BX*1), Z18
 	VFMADD231PS  Z18, Z16, Z10
 	VFMADD231PS  Z18, Z17, Z11
-	VBROADCASTSS 80(CX), Z18
+	VBROADCASTSS (AX)(DX*2), Z18
 	VFMADD231PS  Z18, Z16, Z12
 	VFMADD231PS  Z18, Z17, Z13
-	VBROADCASTSS 84(CX), Z18
+	VBROADCASTSS (AX)(SI*1), Z18
 	VFMADD231PS  Z18, Z16, Z14
 	VFMADD231PS  Z18, Z17, Z15
-	VMOVUPS      (DX)(BX*2), Z16
-	VMOVUPS      64(DX)(BX*2), Z17
-	VBROADCASTSS 112(CX), Z18
+	ADDQ         DI, AX
+	VMOVUPS      (R9)(R10*2), Z16
+	VMOVUPS      64(R9)(R10*2), Z17
+	VBROADCASTSS (AX), Z18
 	VFMADD231PS  Z18, Z16, Z0
 	VFMADD231PS  Z18, Z17, Z1
-	VBROADCASTSS 116(CX), Z18
+	VBROADCASTSS (AX)(CX*1), Z18
 	VFMADD231PS  Z18, Z16, Z2
 	VFMADD231PS  Z18, Z17, Z3
-	VBROADCASTSS 120(CX), Z18
+	VBROADCASTSS (AX)(CX*2), Z18
 	VFMADD231PS  Z18, Z16, Z4
 	VFMADD231PS  Z18, Z17, Z5
-	VBROADCASTSS 124(CX), Z18
+	VBROADCASTSS (AX)(DX*1), Z18
 	VFMADD231PS  Z18, Z16, Z6
 	VFMADD231PS  Z18, Z17, Z7
-	VBROADCASTSS 128(CX), Z18
+	VBROADCASTSS (AX)(CX*4), Z18
 	VFMADD231PS  Z18, Z16, Z8
 	VFMADD231PS  Z18, Z17, Z9
-	VBROADCASTSS 132(CX), Z18
+	VBROADCASTSS (AX)(BX*1), Z18
 	VFMADD231PS  Z18, Z16, Z10
 	VFMADD231PS  Z18, Z17, Z11
-	VBROADCASTSS 136(CX), Z18
+	VBROADCASTSS (AX)(DX*2), Z18
 	VFMADD231PS  Z18, Z16, Z12
 	VFMADD231PS  Z18, Z17, Z13
-	VBROADCASTSS 140(CX), Z18
+	VBROADCASTSS (AX)(SI*1), Z18
 	VFMADD231PS  Z18, Z16, Z14
 	VFMADD231PS  Z18, Z17, Z15
-	VMOVUPS      (DX)(R10*1), Z16
-	VMOVUPS      64(DX)(R10*1), Z17
-	VBROADCASTSS 168(CX), Z18
+	ADDQ         DI, AX
+	VMOVUPS      (R9)(R12*1), Z16
+	VMOVUPS      64(R9)(R12*1), Z17
+	VBROADCASTSS (AX), Z18
 	VFMADD231PS  Z18, Z16, Z0
 	VFMADD231PS  Z18, Z17, Z1
-	VBROADCASTSS 172(CX), Z18
+	VBROADCASTSS (AX)(CX*1), Z18
 	VFMADD231PS  Z18, Z16, Z2
 	VFMADD231PS  Z18, Z17, Z3
-	VBROADCASTSS 176(CX), Z18
+	VBROADCASTSS (AX)(CX*2), Z18
 	VFMADD231PS  Z18, Z16, Z4
 	VFMADD231PS  Z18, Z17, Z5
-	VBROADCASTSS 180(CX), Z18
+	VBROADCASTSS (AX)(DX*1), Z18
 	VFMADD231PS  Z18, Z16, Z6
 	VFMADD231PS  Z18, Z17, Z7
-	VBROADCASTSS 184(CX), Z18
+	VBROADCASTSS (AX)(CX*4), Z18
 	VFMADD231PS  Z18, Z16, Z8
 	VFMADD231PS  Z18, Z17, Z9
-	VBROADCASTSS 188(CX), Z18
+	VBROADCASTSS (AX)(BX*1), Z18
 	VFMADD231PS  Z18, Z16, Z10
 	VFMADD231PS  Z18, Z17, Z11
-	VBROADCASTSS 192(CX), Z18
+	VBROADCASTSS (AX)(DX*2), Z18
 	VFMADD231PS  Z18, Z16, Z12
 	VFMADD231PS  Z18, Z17, Z13
-	VBROADCASTSS 196(CX), Z18
+	VBROADCASTSS (AX)(SI*1), Z18
 	VFMADD231PS  Z18, Z16, Z14
 	VFMADD231PS  Z18, Z17, Z15
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+224, CX
-	SUBQ         $0x04, AX
+	ADDQ         DI, AX
+	LEAQ         (R9)(R10*4), R9
+	SUBQ         $0x04, R13
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R13
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Z16
-	VMOVUPS      64(DX), Z17
-	VBROADCASTSS (CX), Z18
+	VMOVUPS      (R9), Z16
+	VMOVUPS      64(R9), Z17
+	VBROADCASTSS (AX), Z18
 	VFMADD231PS  Z18, Z16, Z0
 	VFMADD231PS  Z18, Z17, Z1
-	VBROADCASTSS 4(CX), Z18
+	VBROADCASTSS (AX)(CX*1), Z18
 	VFMADD231PS  Z18, Z16, Z2
 	VFMADD231PS  Z18, Z17, Z3
-	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS (AX)(CX*2), Z18
 	VFMADD231PS  Z18, Z16, Z4
 	VFMADD231PS  Z18, Z17, Z5
-	VBROADCASTSS 12(CX), Z18
+	VBROADCASTSS (AX)(DX*1), Z18
 	VFMADD231PS  Z18, Z16, Z6
 	VFMADD231PS  Z18, Z17, Z7
-	VBROADCASTSS 16(CX), Z18
+	VBROADCASTSS (AX)(CX*4), Z18
 	VFMADD231PS  Z18, Z16, Z8
 	VFMADD231PS  Z18, Z17, Z9
-	VBROADCASTSS 20(CX), Z18
+	VBROADCASTSS (AX)(BX*1), Z18
 	VFMADD231PS  Z18, Z16, Z10
 	VFMADD231PS  Z18, Z17, Z11
-	VBROADCASTSS 24(CX), Z18
+	VBROADCASTSS (AX)(DX*2), Z18
 	VFMADD231PS  Z18, Z16, Z12
 	VFMADD231PS  Z18, Z17, Z13
-	VBROADCASTSS 28(CX), Z18
+	VBROADCASTSS (AX)(SI*1), Z18
 	VFMADD231PS  Z18, Z16, Z14
 	VFMADD231PS  Z18, Z17, Z15
-	ADDQ         BX, DX
-	ADDQ         $+56, CX
-	DECQ         AX
+	ADDQ         DI, AX
+	ADDQ         R10, R9
+	DECQ         R13
 	JNE          single
 
-store:
-	MOVQ    $0x00000010, AX
-	XORQ    CX, CX
-	MOVQ    R8, DX
-	CMPQ    DX, AX
-	CMOVQGT AX, DX
-	MOVQ    R8, BX
-	SUBQ    AX, BX
-	CMOVQLT CX, BX
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   DX, AX, AX
-	KMOVD   AX, K1
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   BX, AX, AX
-	KMOVD   AX, K2
-	MOVQ    SI, AX
+jump:
+	MOVQ    jump+40(FP), R13
+	SHLQ    $0x02, R13
+	ADDQ    R13, AX
+	TESTQ   R8, R8
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	MOVQ    $0x00000010, BX
+	XORQ    SI, SI
+	MOVQ    DX, DI
+	CMPQ    DI, BX
+	CMOVQGT BX, DI
+	SUBQ    BX, DX
+	CMOVQLT SI, DX
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DI, BX, BX
+	KMOVD   BX, K1
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DX, BX, BX
+	KMOVD   BX, K2
 	VMOVUPS Z0, K1, (AX)
 	VMOVUPS Z1, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z2, K1, (AX)
 	VMOVUPS Z3, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z4, K1, (AX)
 	VMOVUPS Z5, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z6, K1, (AX)
 	VMOVUPS Z7, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z8, K1, (AX)
 	VMOVUPS Z9, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z10, K1, (AX)
 	VMOVUPS Z11, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z12, K1, (AX)
 	VMOVUPS Z13, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z14, K1, (AX)
 	VMOVUPS Z15, K2, 64(AX)
 	VZEROUPPER
 	RET
 
-// func tile9AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// func tile9AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·tile9AVX512(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+TEXT ·tile9AVX512(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -1683,306 +1829,327 @@ TEXT ·tile9AVX512(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	MOVQ      $0x00000010, R9
-	XORQ      R10, R10
-	MOVQ      R8, R11
-	CMPQ      R11, R9
-	CMOVQGT   R9, R11
-	MOVQ      R8, R12
-	SUBQ      R9, R12
-	CMOVQLT   R10, R12
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R11, R9, R9
-	KMOVD     R9, K1
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R12, R9, R9
-	KMOVD     R9, K2
-	MOVQ      SI, R9
-	VMOVUPS.Z (R9), K1, Z0
-	VMOVUPS.Z 64(R9), K2, Z1
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z2
-	VMOVUPS.Z 64(R9), K2, Z3
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z4
-	VMOVUPS.Z 64(R9), K2, Z5
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z6
-	VMOVUPS.Z 64(R9), K2, Z7
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z8
-	VMOVUPS.Z 64(R9), K2, Z9
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z10
-	VMOVUPS.Z 64(R9), K2, Z11
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z12
-	VMOVUPS.Z 64(R9), K2, Z13
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z14
-	VMOVUPS.Z 64(R9), K2, Z15
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z16
-	VMOVUPS.Z 64(R9), K2, Z17
+	MOVQ      cols+80(FP), CX
+	MOVQ      $0x00000010, DX
+	XORQ      BX, BX
+	MOVQ      CX, SI
+	CMPQ      SI, DX
+	CMOVQGT   DX, SI
+	SUBQ      DX, CX
+	CMOVQLT   BX, CX
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     SI, DX, DX
+	KMOVD     DX, K1
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     CX, DX, DX
+	KMOVD     DX, K2
+	MOVQ      c+64(FP), CX
+	VMOVUPS.Z (CX), K1, Z0
+	VMOVUPS.Z 64(CX), K2, Z1
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	VMOVUPS.Z 64(CX), K2, Z3
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z4
+	VMOVUPS.Z 64(CX), K2, Z5
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z6
+	VMOVUPS.Z 64(CX), K2, Z7
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z8
+	VMOVUPS.Z 64(CX), K2, Z9
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z10
+	VMOVUPS.Z 64(CX), K2, Z11
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z12
+	VMOVUPS.Z 64(CX), K2, Z13
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z14
+	VMOVUPS.Z 64(CX), K2, Z15
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z16
+	VMOVUPS.Z 64(CX), K2, Z17
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	LEAQ (CX)(CX*2), DX
+	LEAQ (CX)(CX*4), BX
+	LEAQ (DX)(CX*4), SI
+	MOVQ step+24(FP), DI
+	SHLQ $0x02, DI
+	MOVQ k+0(FP), R8
+	MOVQ b+48(FP), R9
+	MOVQ ldb+56(FP), R10
+	SHLQ $0x02, R10
+	MOVQ ahead+96(FP), R11
+	LEAQ (R10)(R10*2), R12
+
+run:
+	MOVQ    run+32(FP), R13
+	CMPQ    R8, R13
+	CMOVQLT R8, R13
+	SUBQ    R13, R8
+	SUBQ    $0x04, R13
+	JL      rest
 
 loop:
-	PREFETCHT1   (R9)
-	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Z18
-	VMOVUPS      64(DX), Z19
-	VBROADCASTSS (CX), Z20
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R11
+	VMOVUPS      (R9), Z18
+	VMOVUPS      64(R9), Z19
+	VBROADCASTSS (AX), Z20
 	VFMADD231PS  Z20, Z18, Z0
 	VFMADD231PS  Z20, Z19, Z1
-	VBROADCASTSS 4(CX), Z20
+	VBROADCASTSS (AX)(CX*1), Z20
 	VFMADD231PS  Z20, Z18, Z2
 	VFMADD231PS  Z20, Z19, Z3
-	VBROADCASTSS 8(CX), Z20
+	VBROADCASTSS (AX)(CX*2), Z20
 	VFMADD231PS  Z20, Z18, Z4
 	VFMADD231PS  Z20, Z19, Z5
-	VBROADCASTSS 12(CX), Z20
+	VBROADCASTSS (AX)(DX*1), Z20
 	VFMADD231PS  Z20, Z18, Z6
 	VFMADD231PS  Z20, Z19, Z7
-	VBROADCASTSS 16(CX), Z20
+	VBROADCASTSS (AX)(CX*4), Z20
 	VFMADD231PS  Z20, Z18, Z8
 	VFMADD231PS  Z20, Z19, Z9
-	VBROADCASTSS 20(CX), Z20
+	VBROADCASTSS (AX)(BX*1), Z20
 	VFMADD231PS  Z20, Z18, Z10
 	VFMADD231PS  Z20, Z19, Z11
-	VBROADCASTSS 24(CX), Z20
+	VBROADCASTSS (AX)(DX*2), Z20
 	VFMADD231PS  Z20, Z18, Z12
 	VFMADD231PS  Z20, Z19, Z13
-	VBROADCASTSS 28(CX), Z20
+	VBROADCASTSS (AX)(SI*1), Z20
 	VFMADD231PS  Z20, Z18, Z14
 	VFMADD231PS  Z20, Z19, Z15
-	VBROADCASTSS 32(CX), Z20
+	VBROADCASTSS (AX)(CX*8), Z20
 	VFMADD231PS  Z20, Z18, Z16
 	VFMADD231PS  Z20, Z19, Z17
-	VMOVUPS      (DX)(BX*1), Z18
-	VMOVUPS      64(DX)(BX*1), Z19
-	VBROADCASTSS 56(CX), Z20
+	ADDQ         DI, AX
+	VMOVUPS      (R9)(R10*1), Z18
+	VMOVUPS      64(R9)(R10*1), Z19
+	VBROADCASTSS (AX), Z20
 	VFMADD231PS  Z20, Z18, Z0
 	VFMADD231PS  Z20, Z19, Z1
-	VBROADCASTSS 60(CX), Z20
+	VBROADCASTSS (AX)(CX*1), Z20
 	VFMADD231PS  Z20, Z18, Z2
 	VFMADD231PS  Z20, Z19, Z3
-	VBROADCASTSS 64(CX), Z20
+	VBROADCASTSS (AX)(CX*2), Z20
 	VFMADD231PS  Z20, Z18, Z4
 	VFMADD231PS  Z20, Z19, Z5
-	VBROADCASTSS 68(CX), Z20
+	VBROADCASTSS (AX)(DX*1), Z20
 	VFMADD231PS  Z20, Z18, Z6
 	VFMADD231PS  Z20, Z19, Z7
-	VBROADCASTSS 72(CX), Z20
+	VBROADCASTSS (AX)(CX*4), Z20
 	VFMADD231PS  Z20, Z18, Z8
 	VFMADD231PS  Z20, Z19, Z9
-	VBROADCASTSS 76(CX), Z20
+	VBROADCASTSS (AX)(BX*1), Z20
 	VFMADD231PS  Z20, Z18, Z10
 	VFMADD231PS  Z20, Z19, Z11
-	VBROADCASTSS 80(CX), Z20
+	VBROADCASTSS (AX)(DX*2), Z20
 	VFMADD231PS  Z20, Z18, Z12
 	VFMADD231PS  Z20, Z19, Z13
-	VBROADCASTSS 84(CX), Z20
+	VBROADCASTSS (AX)(SI*1), Z20
 	VFMADD231PS  Z20, Z18, Z14
 	VFMADD231PS  Z20, Z19, Z15
-	VBROADCASTSS 88(CX), Z20
+	VBROADCASTSS (AX)(CX*8), Z20
 	VFMADD231PS  Z20, Z18, Z16
 	VFMADD231PS  Z20, Z19, Z17
-	VMOVUPS      (DX)(BX*2), Z18
-	VMOVUPS      64(DX)(BX*2), Z19
-	VBROADCASTSS 112(CX), Z20
+	ADDQ         DI, AX
+	VMOVUPS      (R9)(R10*2), Z18
+	VMOVUPS      64(R9)(R10*2), Z19
+	VBROADCASTSS (AX), Z20
 	VFMADD231PS  Z20, Z18, Z0
 	VFMADD231PS  Z20, Z19, Z1
-	VBROADCASTSS 116(CX), Z20
+	VBROADCASTSS (AX)(CX*1), Z20
 	VFMADD231PS  Z20, Z18, Z2
 	VFMADD231PS  Z20, Z19, Z3
-	VBROADCASTSS 120(CX), Z20
+	VBROADCASTSS (AX)(CX*2), Z20
 	VFMADD231PS  Z20, Z18, Z4
 	VFMADD231PS  Z20, Z19, Z5
-	VBROADCASTSS 124(CX), Z20
+	VBROADCASTSS (AX)(DX*1), Z20
 	VFMADD231PS  Z20, Z18, Z6
 	VFMADD231PS  Z20, Z19, Z7
-	VBROADCASTSS 128(CX), Z20
+	VBROADCASTSS (AX)(CX*4), Z20
 	VFMADD231PS  Z20, Z18, Z8
 	VFMADD231PS  Z20, Z19, Z9
-	VBROADCASTSS 132(CX), Z20
+	VBROADCASTSS (AX)(BX*1), Z20
 	VFMADD231PS  Z20, Z18, Z10
 	VFMADD231PS  Z20, Z19, Z11
-	VBROADCASTSS 136(CX), Z20
+	VBROADCASTSS (AX)(DX*2), Z20
 	VFMADD231PS  Z20, Z18, Z12
 	VFMADD231PS  Z20, Z19, Z13
-	VBROADCASTSS 140(CX), Z20
+	VBROADCASTSS (AX)(SI*1), Z20
 	VFMADD231PS  Z20, Z18, Z14
 	VFMADD231PS  Z20, Z19, Z15
-	VBROADCASTSS 144(CX), Z20
+	VBROADCASTSS (AX)(CX*8), Z20
 	VFMADD231PS  Z20, Z18, Z16
 	VFMADD231PS  Z20, Z19, Z17
-	VMOVUPS      (DX)(R10*1), Z18
-	VMOVUPS      64(DX)(R10*1), Z19
-	VBROADCASTSS 168(CX), Z20
+	ADDQ         DI, AX
+	VMOVUPS      (R9)(R12*1), Z18
+	VMOVUPS      64(R9)(R12*1), Z19
+	VBROADCASTSS (AX), Z20
 	VFMADD231PS  Z20, Z18, Z0
 	VFMADD231PS  Z20, Z19, Z1
-	VBROADCASTSS 172(CX), Z20
+	VBROADCASTSS (AX)(CX*1), Z20
 	VFMADD231PS  Z20, Z18, Z2
 	VFMADD231PS  Z20, Z19, Z3
-	VBROADCASTSS 176(CX), Z20
+	VBROADCASTSS (AX)(CX*2), Z20
 	VFMADD231PS  Z20, Z18, Z4
 	VFMADD231PS  Z20, Z19, Z5
-	VBROADCASTSS 180(CX), Z20
+	VBROADCASTSS (AX)(DX*1), Z20
 	VFMADD231PS  Z20, Z18, Z6
 	VFMADD231PS  Z20, Z19, Z7
-	VBROADCASTSS 184(CX), Z20
+	VBROADCASTSS (AX)(CX*4), Z20
 	VFMADD231PS  Z20, Z18, Z8
 	VFMADD231PS  Z20, Z19, Z9
-	VBROADCASTSS 188(CX), Z20
+	VBROADCASTSS (AX)(BX*1), Z20
 	VFMADD231PS  Z20, Z18, Z10
 	VFMADD231PS  Z20, Z19, Z11
-	VBROADCASTSS 192(CX), Z20
+	VBROADCASTSS (AX)(DX*2), Z20
 	VFMADD231PS  Z20, Z18, Z12
 	VFMADD231PS  Z20, Z19, Z13
-	VBROADCASTSS 196(CX), Z20
+	VBROADCASTSS (AX)(SI*1), Z20
 	VFMADD231PS  Z20, Z18, Z14
 	VFMADD231PS  Z20, Z19, Z15
-	VBROADCASTSS 200(CX), Z20
+	VBROADCASTSS (AX)(CX*8), Z20
 	VFMADD231PS  Z20, Z18, Z16
 	VFMADD231PS  Z20, Z19, Z17
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+224, CX
-	SUBQ         $0x04, AX
+	ADDQ         DI, AX
+	LEAQ         (R9)(R10*4), R9
+	SUBQ         $0x04, R13
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R13
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Z18
-	VMOVUPS      64(DX), Z19
-	VBROADCASTSS (CX), Z20
+	VMOVUPS      (R9), Z18
+	VMOVUPS      64(R9), Z19
+	VBROADCASTSS (AX), Z20
 	VFMADD231PS  Z20, Z18, Z0
 	VFMADD231PS  Z20, Z19, Z1
-	VBROADCASTSS 4(CX), Z20
+	VBROADCASTSS (AX)(CX*1), Z20
 	VFMADD231PS  Z20, Z18, Z2
 	VFMADD231PS  Z20, Z19, Z3
-	VBROADCASTSS 8(CX), Z20
+	VBROADCASTSS (AX)(CX*2), Z20
 	VFMADD231PS  Z20, Z18, Z4
 	VFMADD231PS  Z20, Z19, Z5
-	VBROADCASTSS 12(CX), Z20
+	VBROADCASTSS (AX)(DX*1), Z20
 	VFMADD231PS  Z20, Z18, Z6
 	VFMADD231PS  Z20, Z19, Z7
-	VBROADCASTSS 16(CX), Z20
+	VBROADCASTSS (AX)(CX*4), Z20
 	VFMADD231PS  Z20, Z18, Z8
 	VFMADD231PS  Z20, Z19, Z9
-	VBROADCASTSS 20(CX), Z20
+	VBROADCASTSS (AX)(BX*1), Z20
 	VFMADD231PS  Z20, Z18, Z10
 	VFMADD231PS  Z20, Z19, Z11
-	VBROADCASTSS 24(CX), Z20
+	VBROADCASTSS (AX)(DX*2), Z20
 	VFMADD231PS  Z20, Z18, Z12
 	VFMADD231PS  Z20, Z19, Z13
-	VBROADCASTSS 28(CX), Z20
+	VBROADCASTSS (AX)(SI*1), Z20
 	VFMADD231PS  Z20, Z18, Z14
 	VFMADD231PS  Z20, Z19, Z15
-	VBROADCASTSS 32(CX), Z20
+	VBROADCASTSS (AX)(CX*8), Z20
 	VFMADD231PS  Z20, Z18, Z16
 	VFMADD231PS  Z20, Z19, Z17
-	ADDQ         BX, DX
-	ADDQ         $+56, CX
-	DECQ         AX
+	ADDQ         DI, AX
+	ADDQ         R10, R9
+	DECQ         R13
 	JNE          single
 
-store:
-	MOVQ    $0x00000010, AX
-	XORQ    CX, CX
-	MOVQ    R8, DX
-	CMPQ    DX, AX
-	CMOVQGT AX, DX
-	MOVQ    R8, BX
-	SUBQ    AX, BX
-	CMOVQLT CX, BX
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   DX, AX, AX
-	KMOVD   AX, K1
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   BX, AX, AX
-	KMOVD   AX, K2
-	MOVQ    SI, AX
+jump:
+	MOVQ    jump+40(FP), R13
+	SHLQ    $0x02, R13
+	ADDQ    R13, AX
+	TESTQ   R8, R8
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	MOVQ    $0x00000010, BX
+	XORQ    SI, SI
+	MOVQ    DX, DI
+	CMPQ    DI, BX
+	CMOVQGT BX, DI
+	SUBQ    BX, DX
+	CMOVQLT SI, DX
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DI, BX, BX
+	KMOVD   BX, K1
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DX, BX, BX
+	KMOVD   BX, K2
 	VMOVUPS Z0, K1, (AX)
 	VMOVUPS Z1, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z2, K1, (AX)
 	VMOVUPS Z3, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z4, K1, (AX)
 	VMOVUPS Z5, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z6, K1, (AX)
 	VMOVUPS Z7, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z8, K1, (AX)
 	VMOVUPS Z9, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z10, K1, (AX)
 	VMOVUPS Z11, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z12, K1, (AX)
 	VMOVUPS Z13, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z14, K1, (AX)
 	VMOVUPS Z15, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z16, K1, (AX)
 	VMOVUPS Z17, K2, 64(AX)
 	VZEROUPPER
 	RET
 
-// func tile10AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// func tile10AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·tile10AVX512(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+TEXT ·tile10AVX512(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -2007,330 +2174,359 @@ TEXT ·tile10AVX512(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	MOVQ      $0x00000010, R9
-	XORQ      R10, R10
-	MOVQ      R8, R11
-	CMPQ      R11, R9
-	CMOVQGT   R9, R11
-	MOVQ      R8, R12
-	SUBQ      R9, R12
-	CMOVQLT   R10, R12
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R11, R9, R9
-	KMOVD     R9, K1
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R12, R9, R9
-	KMOVD     R9, K2
-	MOVQ      SI, R9
-	VMOVUPS.Z (R9), K1, Z0
-	VMOVUPS.Z 64(R9), K2, Z1
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z2
-	VMOVUPS.Z 64(R9), K2, Z3
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z4
-	VMOVUPS.Z 64(R9), K2, Z5
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z6
-	VMOVUPS.Z 64(R9), K2, Z7
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z8
-	VMOVUPS.Z 64(R9), K2, Z9
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z10
-	VMOVUPS.Z 64(R9), K2, Z11
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z12
-	VMOVUPS.Z 64(R9), K2, Z13
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z14
-	VMOVUPS.Z 64(R9), K2, Z15
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z16
-	VMOVUPS.Z 64(R9), K2, Z17
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z18
-	VMOVUPS.Z 64(R9), K2, Z19
+	MOVQ      cols+80(FP), CX
+	MOVQ      $0x00000010, DX
+	XORQ      BX, BX
+	MOVQ      CX, SI
+	CMPQ      SI, DX
+	CMOVQGT   DX, SI
+	SUBQ      DX, CX
+	CMOVQLT   BX, CX
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     SI, DX, DX
+	KMOVD     DX, K1
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     CX, DX, DX
+	KMOVD     DX, K2
+	MOVQ      c+64(FP), CX
+	VMOVUPS.Z (CX), K1, Z0
+	VMOVUPS.Z 64(CX), K2, Z1
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	VMOVUPS.Z 64(CX), K2, Z3
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z4
+	VMOVUPS.Z 64(CX), K2, Z5
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z6
+	VMOVUPS.Z 64(CX), K2, Z7
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z8
+	VMOVUPS.Z 64(CX), K2, Z9
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z10
+	VMOVUPS.Z 64(CX), K2, Z11
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z12
+	VMOVUPS.Z 64(CX), K2, Z13
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z14
+	VMOVUPS.Z 64(CX), K2, Z15
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z16
+	VMOVUPS.Z 64(CX), K2, Z17
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z18
+	VMOVUPS.Z 64(CX), K2, Z19
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	LEAQ (CX)(CX*2), DX
+	LEAQ (CX)(CX*4), BX
+	LEAQ (DX)(CX*4), SI
+	LEAQ (AX)(CX*8), DI
+	ADDQ CX, DI
+	MOVQ step+24(FP), R8
+	SHLQ $0x02, R8
+	MOVQ k+0(FP), R9
+	MOVQ b+48(FP), R10
+	MOVQ ldb+56(FP), R11
+	SHLQ $0x02, R11
+	MOVQ ahead+96(FP), R12
+	LEAQ (R11)(R11*2), R13
+
+run:
+	MOVQ    run+32(FP), R14
+	CMPQ    R9, R14
+	CMOVQLT R9, R14
+	SUBQ    R14, R9
+	SUBQ    $0x04, R14
+	JL      rest
 
 loop:
-	PREFETCHT1   (R9)
-	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Z20
-	VMOVUPS      64(DX), Z21
-	VBROADCASTSS (CX), Z22
+	PREFETCHT1   (R12)
+	ADDQ         $0x40, R12
+	VMOVUPS      (R10), Z20
+	VMOVUPS      64(R10), Z21
+	VBROADCASTSS (AX), Z22
 	VFMADD231PS  Z22, Z20, Z0
 	VFMADD231PS  Z22, Z21, Z1
-	VBROADCASTSS 4(CX), Z22
+	VBROADCASTSS (AX)(CX*1), Z22
 	VFMADD231PS  Z22, Z20, Z2
 	VFMADD231PS  Z22, Z21, Z3
-	VBROADCASTSS 8(CX), Z22
+	VBROADCASTSS (AX)(CX*2), Z22
 	VFMADD231PS  Z22, Z20, Z4
 	VFMADD231PS  Z22, Z21, Z5
-	VBROADCASTSS 12(CX), Z22
+	VBROADCASTSS (AX)(DX*1), Z22
 	VFMADD231PS  Z22, Z20, Z6
 	VFMADD231PS  Z22, Z21, Z7
-	VBROADCASTSS 16(CX), Z22
+	VBROADCASTSS (AX)(CX*4), Z22
 	VFMADD231PS  Z22, Z20, Z8
 	VFMADD231PS  Z22, Z21, Z9
-	VBROADCASTSS 20(CX), Z22
+	VBROADCASTSS (AX)(BX*1), Z22
 	VFMADD231PS  Z22, Z20, Z10
 	VFMADD231PS  Z22, Z21, Z11
-	VBROADCASTSS 24(CX), Z22
+	VBROADCASTSS (AX)(DX*2), Z22
 	VFMADD231PS  Z22, Z20, Z12
 	VFMADD231PS  Z22, Z21, Z13
-	VBROADCASTSS 28(CX), Z22
+	VBROADCASTSS (AX)(SI*1), Z22
 	VFMADD231PS  Z22, Z20, Z14
 	VFMADD231PS  Z22, Z21, Z15
-	VBROADCASTSS 32(CX), Z22
+	VBROADCASTSS (AX)(CX*8), Z22
 	VFMADD231PS  Z22, Z20, Z16
 	VFMADD231PS  Z22, Z21, Z17
-	VBROADCASTSS 36(CX), Z22
+	VBROADCASTSS (DI), Z22
 	VFMADD231PS  Z22, Z20, Z18
 	VFMADD231PS  Z22, Z21, Z19
-	VMOVUPS      (DX)(BX*1), Z20
-	VMOVUPS      64(DX)(BX*1), Z21
-	VBROADCASTSS 56(CX), Z22
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	VMOVUPS      (R10)(R11*1), Z20
+	VMOVUPS      64(R10)(R11*1), Z21
+	VBROADCASTSS (AX), Z22
 	VFMADD231PS  Z22, Z20, Z0
 	VFMADD231PS  Z22, Z21, Z1
-	VBROADCASTSS 60(CX), Z22
+	VBROADCASTSS (AX)(CX*1), Z22
 	VFMADD231PS  Z22, Z20, Z2
 	VFMADD231PS  Z22, Z21, Z3
-	VBROADCASTSS 64(CX), Z22
+	VBROADCASTSS (AX)(CX*2), Z22
 	VFMADD231PS  Z22, Z20, Z4
 	VFMADD231PS  Z22, Z21, Z5
-	VBROADCASTSS 68(CX), Z22
+	VBROADCASTSS (AX)(DX*1), Z22
 	VFMADD231PS  Z22, Z20, Z6
 	VFMADD231PS  Z22, Z21, Z7
-	VBROADCASTSS 72(CX), Z22
+	VBROADCASTSS (AX)(CX*4), Z22
 	VFMADD231PS  Z22, Z20, Z8
 	VFMADD231PS  Z22, Z21, Z9
-	VBROADCASTSS 76(CX), Z22
+	VBROADCASTSS (AX)(BX*1), Z22
 	VFMADD231PS  Z22, Z20, Z10
 	VFMADD231PS  Z22, Z21, Z11
-	VBROADCASTSS 80(CX), Z22
+	VBROADCASTSS (AX)(DX*2), Z22
 	VFMADD231PS  Z22, Z20, Z12
 	VFMADD231PS  Z22, Z21, Z13
-	VBROADCASTSS 84(CX), Z22
+	VBROADCASTSS (AX)(SI*1), Z22
 	VFMADD231PS  Z22, Z20, Z14
 	VFMADD231PS  Z22, Z21, Z15
-	VBROADCASTSS 88(CX), Z22
+	VBROADCASTSS (AX)(CX*8), Z22
 	VFMADD231PS  Z22, Z20, Z16
 	VFMADD231PS  Z22, Z21, Z17
-	VBROADCASTSS 92(CX), Z22
+	VBROADCASTSS (DI), Z22
 	VFMADD231PS  Z22, Z20, Z18
 	VFMADD231PS  Z22, Z21, Z19
-	VMOVUPS      (DX)(BX*2), Z20
-	VMOVUPS      64(DX)(BX*2), Z21
-	VBROADCASTSS 112(CX), Z22
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	VMOVUPS      (R10)(R11*2), Z20
+	VMOVUPS      64(R10)(R11*2), Z21
+	VBROADCASTSS (AX), Z22
 	VFMADD231PS  Z22, Z20, Z0
 	VFMADD231PS  Z22, Z21, Z1
-	VBROADCASTSS 116(CX), Z22
+	VBROADCASTSS (AX)(CX*1), Z22
 	VFMADD231PS  Z22, Z20, Z2
 	VFMADD231PS  Z22, Z21, Z3
-	VBROADCASTSS 120(CX), Z22
+	VBROADCASTSS (AX)(CX*2), Z22
 	VFMADD231PS  Z22, Z20, Z4
 	VFMADD231PS  Z22, Z21, Z5
-	VBROADCASTSS 124(CX), Z22
+	VBROADCASTSS (AX)(DX*1), Z22
 	VFMADD231PS  Z22, Z20, Z6
 	VFMADD231PS  Z22, Z21, Z7
-	VBROADCASTSS 128(CX), Z22
+	VBROADCASTSS (AX)(CX*4), Z22
 	VFMADD231PS  Z22, Z20, Z8
 	VFMADD231PS  Z22, Z21, Z9
-	VBROADCASTSS 132(CX), Z22
+	VBROADCASTSS (AX)(BX*1), Z22
 	VFMADD231PS  Z22, Z20, Z10
 	VFMADD231PS  Z22, Z21, Z11
-	VBROADCASTSS 136(CX), Z22
+	VBROADCASTSS (AX)(DX*2), Z22
 	VFMADD231PS  Z22, Z20, Z12
 	VFMADD231PS  Z22, Z21, Z13
-	VBROADCASTSS 140(CX), Z22
+	VBROADCASTSS (AX)(SI*1), Z22
 	VFMADD231PS  Z22, Z20, Z14
 	VFMADD231PS  Z22, Z21, Z15
-	VBROADCASTSS 144(CX), Z22
+	VBROADCASTSS (AX)(CX*8), Z22
 	VFMADD231PS  Z22, Z20, Z16
 	VFMADD231PS  Z22, Z21, Z17
-	VBROADCASTSS 148(CX), Z22
+	VBROADCASTSS (DI), Z22
 	VFMADD231PS  Z22, Z20, Z18
 	VFMADD231PS  Z22, Z21, Z19
-	VMOVUPS      (DX)(R10*1), Z20
-	VMOVUPS      64(DX)(R10*1), Z21
-	VBROADCASTSS 168(CX), Z22
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	VMOVUPS      (R10)(R13*1), Z20
+	VMOVUPS      64(R10)(R13*1), Z21
+	VBROADCASTSS (AX), Z22
 	VFMADD231PS  Z22, Z20, Z0
 	VFMADD231PS  Z22, Z21, Z1
-	VBROADCASTSS 172(CX), Z22
+	VBROADCASTSS (AX)(CX*1), Z22
 	VFMADD231PS  Z22, Z20, Z2
 	VFMADD231PS  Z22, Z21, Z3
-	VBROADCASTSS 176(CX), Z22
+	VBROADCASTSS (AX)(CX*2), Z22
 	VFMADD231PS  Z22, Z20, Z4
 	VFMADD231PS  Z22, Z21, Z5
-	VBROADCASTSS 180(CX), Z22
+	VBROADCASTSS (AX)(DX*1), Z22
 	VFMADD231PS  Z22, Z20, Z6
 	VFMADD231PS  Z22, Z21, Z7
-	VBROADCASTSS 184(CX), Z22
+	VBROADCASTSS (AX)(CX*4), Z22
 	VFMADD231PS  Z22, Z20, Z8
 	VFMADD231PS  Z22, Z21, Z9
-	VBROADCASTSS 188(CX), Z22
+	VBROADCASTSS (AX)(BX*1), Z22
 	VFMADD231PS  Z22, Z20, Z10
 	VFMADD231PS  Z22, Z21, Z11
-	VBROADCASTSS 192(CX), Z22
+	VBROADCASTSS (AX)(DX*2), Z22
 	VFMADD231PS  Z22, Z20, Z12
 	VFMADD231PS  Z22, Z21, Z13
-	VBROADCASTSS 196(CX), Z22
+	VBROADCASTSS (AX)(SI*1), Z22
 	VFMADD231PS  Z22, Z20, Z14
 	VFMADD231PS  Z22, Z21, Z15
-	VBROADCASTSS 200(CX), Z22
+	VBROADCASTSS (AX)(CX*8), Z22
 	VFMADD231PS  Z22, Z20, Z16
 	VFMADD231PS  Z22, Z21, Z17
-	VBROADCASTSS 204(CX), Z22
+	VBROADCASTSS (DI), Z22
 	VFMADD231PS  Z22, Z20, Z18
 	VFMADD231PS  Z22, Z21, Z19
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+224, CX
-	SUBQ         $0x04, AX
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	LEAQ         (R10)(R11*4), R10
+	SUBQ         $0x04, R14
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R14
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Z20
-	VMOVUPS      64(DX), Z21
-	VBROADCASTSS (CX), Z22
+	VMOVUPS      (R10), Z20
+	VMOVUPS      64(R10), Z21
+	VBROADCASTSS (AX), Z22
 	VFMADD231PS  Z22, Z20, Z0
 	VFMADD231PS  Z22, Z21, Z1
-	VBROADCASTSS 4(CX), Z22
+	VBROADCASTSS (AX)(CX*1), Z22
 	VFMADD231PS  Z22, Z20, Z2
 	VFMADD231PS  Z22, Z21, Z3
-	VBROADCASTSS 8(CX), Z22
+	VBROADCASTSS (AX)(CX*2), Z22
 	VFMADD231PS  Z22, Z20, Z4
 	VFMADD231PS  Z22, Z21, Z5
-	VBROADCASTSS 12(CX), Z22
+	VBROADCASTSS (AX)(DX*1), Z22
 	VFMADD231PS  Z22, Z20, Z6
 	VFMADD231PS  Z22, Z21, Z7
-	VBROADCASTSS 16(CX), Z22
+	VBROADCASTSS (AX)(CX*4), Z22
 	VFMADD231PS  Z22, Z20, Z8
 	VFMADD231PS  Z22, Z21, Z9
-	VBROADCASTSS 20(CX), Z22
+	VBROADCASTSS (AX)(BX*1), Z22
 	VFMADD231PS  Z22, Z20, Z10
 	VFMADD231PS  Z22, Z21, Z11
-	VBROADCASTSS 24(CX), Z22
+	VBROADCASTSS (AX)(DX*2), Z22
 	VFMADD231PS  Z22, Z20, Z12
 	VFMADD231PS  Z22, Z21, Z13
-	VBROADCASTSS 28(CX), Z22
+	VBROADCASTSS (AX)(SI*1), Z22
 	VFMADD231PS  Z22, Z20, Z14
 	VFMADD231PS  Z22, Z21, Z15
-	VBROADCASTSS 32(CX), Z22
+	VBROADCASTSS (AX)(CX*8), Z22
 	VFMADD231PS  Z22, Z20, Z16
 	VFMADD231PS  Z22, Z21, Z17
-	VBROADCASTSS 36(CX), Z22
+	VBROADCASTSS (DI), Z22
 	VFMADD231PS  Z22, Z20, Z18
 	VFMADD231PS  Z22, Z21, Z19
-	ADDQ         BX, DX
-	ADDQ         $+56, CX
-	DECQ         AX
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	ADDQ         R11, R10
+	DECQ         R14
 	JNE          single
 
-store:
-	MOVQ    $0x00000010, AX
-	XORQ    CX, CX
-	MOVQ    R8, DX
-	CMPQ    DX, AX
-	CMOVQGT AX, DX
-	MOVQ    R8, BX
-	SUBQ    AX, BX
-	CMOVQLT CX, BX
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   DX, AX, AX
-	KMOVD   AX, K1
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   BX, AX, AX
-	KMOVD   AX, K2
-	MOVQ    SI, AX
+jump:
+	MOVQ    jump+40(FP), R14
+	SHLQ    $0x02, R14
+	ADDQ    R14, AX
+	ADDQ    R14, DI
+	TESTQ   R9, R9
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	MOVQ    $0x00000010, BX
+	XORQ    SI, SI
+	MOVQ    DX, DI
+	CMPQ    DI, BX
+	CMOVQGT BX, DI
+	SUBQ    BX, DX
+	CMOVQLT SI, DX
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DI, BX, BX
+	KMOVD   BX, K1
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DX, BX, BX
+	KMOVD   BX, K2
 	VMOVUPS Z0, K1, (AX)
 	VMOVUPS Z1, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z2, K1, (AX)
 	VMOVUPS Z3, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z4, K1, (AX)
 	VMOVUPS Z5, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z6, K1, (AX)
 	VMOVUPS Z7, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z8, K1, (AX)
 	VMOVUPS Z9, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z10, K1, (AX)
 	VMOVUPS Z11, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z12, K1, (AX)
 	VMOVUPS Z13, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z14, K1, (AX)
 	VMOVUPS Z15, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z16, K1, (AX)
 	VMOVUPS Z17, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z18, K1, (AX)
 	VMOVUPS Z19, K2, 64(AX)
 	VZEROUPPER
 	RET
 
-// func tile11AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// func tile11AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·tile11AVX512(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+TEXT ·tile11AVX512(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -2357,354 +2553,383 @@ TEXT ·tile11AVX512(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	MOVQ      $0x00000010, R9
-	XORQ      R10, R10
-	MOVQ      R8, R11
-	CMPQ      R11, R9
-	CMOVQGT   R9, R11
-	MOVQ      R8, R12
-	SUBQ      R9, R12
-	CMOVQLT   R10, R12
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R11, R9, R9
-	KMOVD     R9, K1
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R12, R9, R9
-	KMOVD     R9, K2
-	MOVQ      SI, R9
-	VMOVUPS.Z (R9), K1, Z0
-	VMOVUPS.Z 64(R9), K2, Z1
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z2
-	VMOVUPS.Z 64(R9), K2, Z3
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z4
-	VMOVUPS.Z 64(R9), K2, Z5
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z6
-	VMOVUPS.Z 64(R9), K2, Z7
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z8
-	VMOVUPS.Z 64(R9), K2, Z9
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z10
-	VMOVUPS.Z 64(R9), K2, Z11
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z12
-	VMOVUPS.Z 64(R9), K2, Z13
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z14
-	VMOVUPS.Z 64(R9), K2, Z15
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z16
-	VMOVUPS.Z 64(R9), K2, Z17
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z18
-	VMOVUPS.Z 64(R9), K2, Z19
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z20
-	VMOVUPS.Z 64(R9), K2, Z21
+	MOVQ      cols+80(FP), CX
+	MOVQ      $0x00000010, DX
+	XORQ      BX, BX
+	MOVQ      CX, SI
+	CMPQ      SI, DX
+	CMOVQGT   DX, SI
+	SUBQ      DX, CX
+	CMOVQLT   BX, CX
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     SI, DX, DX
+	KMOVD     DX, K1
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     CX, DX, DX
+	KMOVD     DX, K2
+	MOVQ      c+64(FP), CX
+	VMOVUPS.Z (CX), K1, Z0
+	VMOVUPS.Z 64(CX), K2, Z1
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	VMOVUPS.Z 64(CX), K2, Z3
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z4
+	VMOVUPS.Z 64(CX), K2, Z5
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z6
+	VMOVUPS.Z 64(CX), K2, Z7
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z8
+	VMOVUPS.Z 64(CX), K2, Z9
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z10
+	VMOVUPS.Z 64(CX), K2, Z11
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z12
+	VMOVUPS.Z 64(CX), K2, Z13
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z14
+	VMOVUPS.Z 64(CX), K2, Z15
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z16
+	VMOVUPS.Z 64(CX), K2, Z17
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z18
+	VMOVUPS.Z 64(CX), K2, Z19
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z20
+	VMOVUPS.Z 64(CX), K2, Z21
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	LEAQ (CX)(CX*2), DX
+	LEAQ (CX)(CX*4), BX
+	LEAQ (DX)(CX*4), SI
+	LEAQ (AX)(CX*8), DI
+	ADDQ CX, DI
+	MOVQ step+24(FP), R8
+	SHLQ $0x02, R8
+	MOVQ k+0(FP), R9
+	MOVQ b+48(FP), R10
+	MOVQ ldb+56(FP), R11
+	SHLQ $0x02, R11
+	MOVQ ahead+96(FP), R12
+	LEAQ (R11)(R11*2), R13
+
+run:
+	MOVQ    run+32(FP), R14
+	CMPQ    R9, R14
+	CMOVQLT R9, R14
+	SUBQ    R14, R9
+	SUBQ    $0x04, R14
+	JL      rest
 
 loop:
-	PREFETCHT1   (R9)
-	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Z22
-	VMOVUPS      64(DX), Z23
-	VBROADCASTSS (CX), Z24
+	PREFETCHT1   (R12)
+	ADDQ         $0x40, R12
+	VMOVUPS      (R10), Z22
+	VMOVUPS      64(R10), Z23
+	VBROADCASTSS (AX), Z24
 	VFMADD231PS  Z24, Z22, Z0
 	VFMADD231PS  Z24, Z23, Z1
-	VBROADCASTSS 4(CX), Z24
+	VBROADCASTSS (AX)(CX*1), Z24
 	VFMADD231PS  Z24, Z22, Z2
 	VFMADD231PS  Z24, Z23, Z3
-	VBROADCASTSS 8(CX), Z24
+	VBROADCASTSS (AX)(CX*2), Z24
 	VFMADD231PS  Z24, Z22, Z4
 	VFMADD231PS  Z24, Z23, Z5
-	VBROADCASTSS 12(CX), Z24
+	VBROADCASTSS (AX)(DX*1), Z24
 	VFMADD231PS  Z24, Z22, Z6
 	VFMADD231PS  Z24, Z23, Z7
-	VBROADCASTSS 16(CX), Z24
+	VBROADCASTSS (AX)(CX*4), Z24
 	VFMADD231PS  Z24, Z22, Z8
 	VFMADD231PS  Z24, Z23, Z9
-	VBROADCASTSS 20(CX), Z24
+	VBROADCASTSS (AX)(BX*1), Z24
 	VFMADD231PS  Z24, Z22, Z10
 	VFMADD231PS  Z24, Z23, Z11
-	VBROADCASTSS 24(CX), Z24
+	VBROADCASTSS (AX)(DX*2), Z24
 	VFMADD231PS  Z24, Z22, Z12
 	VFMADD231PS  Z24, Z23, Z13
-	VBROADCASTSS 28(CX), Z24
+	VBROADCASTSS (AX)(SI*1), Z24
 	VFMADD231PS  Z24, Z22, Z14
 	VFMADD231PS  Z24, Z23, Z15
-	VBROADCASTSS 32(CX), Z24
+	VBROADCASTSS (AX)(CX*8), Z24
 	VFMADD231PS  Z24, Z22, Z16
 	VFMADD231PS  Z24, Z23, Z17
-	VBROADCASTSS 36(CX), Z24
+	VBROADCASTSS (DI), Z24
 	VFMADD231PS  Z24, Z22, Z18
 	VFMADD231PS  Z24, Z23, Z19
-	VBROADCASTSS 40(CX), Z24
+	VBROADCASTSS (DI)(CX*1), Z24
 	VFMADD231PS  Z24, Z22, Z20
 	VFMADD231PS  Z24, Z23, Z21
-	VMOVUPS      (DX)(BX*1), Z22
-	VMOVUPS      64(DX)(BX*1), Z23
-	VBROADCASTSS 56(CX), Z24
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	VMOVUPS      (R10)(R11*1), Z22
+	VMOVUPS      64(R10)(R11*1), Z23
+	VBROADCASTSS (AX), Z24
 	VFMADD231PS  Z24, Z22, Z0
 	VFMADD231PS  Z24, Z23, Z1
-	VBROADCASTSS 60(CX), Z24
+	VBROADCASTSS (AX)(CX*1), Z24
 	VFMADD231PS  Z24, Z22, Z2
 	VFMADD231PS  Z24, Z23, Z3
-	VBROADCASTSS 64(CX), Z24
+	VBROADCASTSS (AX)(CX*2), Z24
 	VFMADD231PS  Z24, Z22, Z4
 	VFMADD231PS  Z24, Z23, Z5
-	VBROADCASTSS 68(CX), Z24
+	VBROADCASTSS (AX)(DX*1), Z24
 	VFMADD231PS  Z24, Z22, Z6
 	VFMADD231PS  Z24, Z23, Z7
-	VBROADCASTSS 72(CX), Z24
+	VBROADCASTSS (AX)(CX*4), Z24
 	VFMADD231PS  Z24, Z22, Z8
 	VFMADD231PS  Z24, Z23, Z9
-	VBROADCASTSS 76(CX), Z24
+	VBROADCASTSS (AX)(BX*1), Z24
 	VFMADD231PS  Z24, Z22, Z10
 	VFMADD231PS  Z24, Z23, Z11
-	VBROADCASTSS 80(CX), Z24
+	VBROADCASTSS (AX)(DX*2), Z24
 	VFMADD231PS  Z24, Z22, Z12
 	VFMADD231PS  Z24, Z23, Z13
-	VBROADCASTSS 84(CX), Z24
+	VBROADCASTSS (AX)(SI*1), Z24
 	VFMADD231PS  Z24, Z22, Z14
 	VFMADD231PS  Z24, Z23, Z15
-	VBROADCASTSS 88(CX), Z24
+	VBROADCASTSS (AX)(CX*8), Z24
 	VFMADD231PS  Z24, Z22, Z16
 	VFMADD231PS  Z24, Z23, Z17
-	VBROADCASTSS 92(CX), Z24
+	VBROADCASTSS (DI), Z24
 	VFMADD231PS  Z24, Z22, Z18
 	VFMADD231PS  Z24, Z23, Z19
-	VBROADCASTSS 96(CX), Z24
+	VBROADCASTSS (DI)(CX*1), Z24
 	VFMADD231PS  Z24, Z22, Z20
 	VFMADD231PS  Z24, Z23, Z21
-	VMOVUPS      (DX)(BX*2), Z22
-	VMOVUPS      64(DX)(BX*2), Z23
-	VBROADCASTSS 112(CX), Z24
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	VMOVUPS      (R10)(R11*2), Z22
+	VMOVUPS      64(R10)(R11*2), Z23
+	VBROADCASTSS (AX), Z24
 	VFMADD231PS  Z24, Z22, Z0
 	VFMADD231PS  Z24, Z23, Z1
-	VBROADCASTSS 116(CX), Z24
+	VBROADCASTSS (AX)(CX*1), Z24
 	VFMADD231PS  Z24, Z22, Z2
 	VFMADD231PS  Z24, Z23, Z3
-	VBROADCASTSS 120(CX), Z24
+	VBROADCASTSS (AX)(CX*2), Z24
 	VFMADD231PS  Z24, Z22, Z4
 	VFMADD231PS  Z24, Z23, Z5
-	VBROADCASTSS 124(CX), Z24
+	VBROADCASTSS (AX)(DX*1), Z24
 	VFMADD231PS  Z24, Z22, Z6
 	VFMADD231PS  Z24, Z23, Z7
-	VBROADCASTSS 128(CX), Z24
+	VBROADCASTSS (AX)(CX*4), Z24
 	VFMADD231PS  Z24, Z22, Z8
 	VFMADD231PS  Z24, Z23, Z9
-	VBROADCASTSS 132(CX), Z24
+	VBROADCASTSS (AX)(BX*1), Z24
 	VFMADD231PS  Z24, Z22, Z10
 	VFMADD231PS  Z24, Z23, Z11
-	VBROADCASTSS 136(CX), Z24
+	VBROADCASTSS (AX)(DX*2), Z24
 	VFMADD231PS  Z24, Z22, Z12
 	VFMADD231PS  Z24, Z23, Z13
-	VBROADCASTSS 140(CX), Z24
+	VBROADCASTSS (AX)(SI*1), Z24
 	VFMADD231PS  Z24, Z22, Z14
 	VFMADD231PS  Z24, Z23, Z15
-	VBROADCASTSS 144(CX), Z24
+	VBROADCASTSS (AX)(CX*8), Z24
 	VFMADD231PS  Z24, Z22, Z16
 	VFMADD231PS  Z24, Z23, Z17
-	VBROADCASTSS 148(CX), Z24
+	VBROADCASTSS (DI), Z24
 	VFMADD231PS  Z24, Z22, Z18
 	VFMADD231PS  Z24, Z23, Z19
-	VBROADCASTSS 152(CX), Z24
+	VBROADCASTSS (DI)(CX*1), Z24
 	VFMADD231PS  Z24, Z22, Z20
 	VFMADD231PS  Z24, Z23, Z21
-	VMOVUPS      (DX)(R10*1), Z22
-	VMOVUPS      64(DX)(R10*1), Z23
-	VBROADCASTSS 168(CX), Z24
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	VMOVUPS      (R10)(R13*1), Z22
+	VMOVUPS      64(R10)(R13*1), Z23
+	VBROADCASTSS (AX), Z24
 	VFMADD231PS  Z24, Z22, Z0
 	VFMADD231PS  Z24, Z23, Z1
-	VBROADCASTSS 172(CX), Z24
+	VBROADCASTSS (AX)(CX*1), Z24
 	VFMADD231PS  Z24, Z22, Z2
 	VFMADD231PS  Z24, Z23, Z3
-	VBROADCASTSS 176(CX), Z24
+	VBROADCASTSS (AX)(CX*2), Z24
 	VFMADD231PS  Z24, Z22, Z4
 	VFMADD231PS  Z24, Z23, Z5
-	VBROADCASTSS 180(CX), Z24
+	VBROADCASTSS (AX)(DX*1), Z24
 	VFMADD231PS  Z24, Z22, Z6
 	VFMADD231PS  Z24, Z23, Z7
-	VBROADCASTSS 184(CX), Z24
+	VBROADCASTSS (AX)(CX*4), Z24
 	VFMADD231PS  Z24, Z22, Z8
 	VFMADD231PS  Z24, Z23, Z9
-	VBROADCASTSS 188(CX), Z24
+	VBROADCASTSS (AX)(BX*1), Z24
 	VFMADD231PS  Z24, Z22, Z10
 	VFMADD231PS  Z24, Z23, Z11
-	VBROADCASTSS 192(CX), Z24
+	VBROADCASTSS (AX)(DX*2), Z24
 	VFMADD231PS  Z24, Z22, Z12
 	VFMADD231PS  Z24, Z23, Z13
-	VBROADCASTSS 196(CX), Z24
+	VBROADCASTSS (AX)(SI*1), Z24
 	VFMADD231PS  Z24, Z22, Z14
 	VFMADD231PS  Z24, Z23, Z15
-	VBROADCASTSS 200(CX), Z24
+	VBROADCASTSS (AX)(CX*8), Z24
 	VFMADD231PS  Z24, Z22, Z16
 	VFMADD231PS  Z24, Z23, Z17
-	VBROADCASTSS 204(CX), Z24
+	VBROADCASTSS (DI), Z24
 	VFMADD231PS  Z24, Z22, Z18
 	VFMADD231PS  Z24, Z23, Z19
-	VBROADCASTSS 208(CX), Z24
+	VBROADCASTSS (DI)(CX*1), Z24
 	VFMADD231PS  Z24, Z22, Z20
 	VFMADD231PS  Z24, Z23, Z21
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+224, CX
-	SUBQ         $0x04, AX
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	LEAQ         (R10)(R11*4), R10
+	SUBQ         $0x04, R14
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R14
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Z22
-	VMOVUPS      64(DX), Z23
-	VBROADCASTSS (CX), Z24
+	VMOVUPS      (R10), Z22
+	VMOVUPS      64(R10), Z23
+	VBROADCASTSS (AX), Z24
 	VFMADD231PS  Z24, Z22, Z0
 	VFMADD231PS  Z24, Z23, Z1
-	VBROADCASTSS 4(CX), Z24
+	VBROADCASTSS (AX)(CX*1), Z24
 	VFMADD231PS  Z24, Z22, Z2
 	VFMADD231PS  Z24, Z23, Z3
-	VBROADCASTSS 8(CX), Z24
+	VBROADCASTSS (AX)(CX*2), Z24
 	VFMADD231PS  Z24, Z22, Z4
 	VFMADD231PS  Z24, Z23, Z5
-	VBROADCASTSS 12(CX), Z24
+	VBROADCASTSS (AX)(DX*1), Z24
 	VFMADD231PS  Z24, Z22, Z6
 	VFMADD231PS  Z24, Z23, Z7
-	VBROADCASTSS 16(CX), Z24
+	VBROADCASTSS (AX)(CX*4), Z24
 	VFMADD231PS  Z24, Z22, Z8
 	VFMADD231PS  Z24, Z23, Z9
-	VBROADCASTSS 20(CX), Z24
+	VBROADCASTSS (AX)(BX*1), Z24
 	VFMADD231PS  Z24, Z22, Z10
 	VFMADD231PS  Z24, Z23, Z11
-	VBROADCASTSS 24(CX), Z24
+	VBROADCASTSS (AX)(DX*2), Z24
 	VFMADD231PS  Z24, Z22, Z12
 	VFMADD231PS  Z24, Z23, Z13
-	VBROADCASTSS 28(CX), Z24
+	VBROADCASTSS (AX)(SI*1), Z24
 	VFMADD231PS  Z24, Z22, Z14
 	VFMADD231PS  Z24, Z23, Z15
-	VBROADCASTSS 32(CX), Z24
+	VBROADCASTSS (AX)(CX*8), Z24
 	VFMADD231PS  Z24, Z22, Z16
 	VFMADD231PS  Z24, Z23, Z17
-	VBROADCASTSS 36(CX), Z24
+	VBROADCASTSS (DI), Z24
 	VFMADD231PS  Z24, Z22, Z18
 	VFMADD231PS  Z24, Z23, Z19
-	VBROADCASTSS 40(CX), Z24
+	VBROADCASTSS (DI)(CX*1), Z24
 	VFMADD231PS  Z24, Z22, Z20
 	VFMADD231PS  Z24, Z23, Z21
-	ADDQ         BX, DX
-	ADDQ         $+56, CX
-	DECQ         AX
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	ADDQ         R11, R10
+	DECQ         R14
 	JNE          single
 
-store:
-	MOVQ    $0x00000010, AX
-	XORQ    CX, CX
-	MOVQ    R8, DX
-	CMPQ    DX, AX
-	CMOVQGT AX, DX
-	MOVQ    R8, BX
-	SUBQ    AX, BX
-	CMOVQLT CX, BX
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   DX, AX, AX
-	KMOVD   AX, K1
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   BX, AX, AX
-	KMOVD   AX, K2
-	MOVQ    SI, AX
+jump:
+	MOVQ    jump+40(FP), R14
+	SHLQ    $0x02, R14
+	ADDQ    R14, AX
+	ADDQ    R14, DI
+	TESTQ   R9, R9
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	MOVQ    $0x00000010, BX
+	XORQ    SI, SI
+	MOVQ    DX, DI
+	CMPQ    DI, BX
+	CMOVQGT BX, DI
+	SUBQ    BX, DX
+	CMOVQLT SI, DX
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DI, BX, BX
+	KMOVD   BX, K1
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DX, BX, BX
+	KMOVD   BX, K2
 	VMOVUPS Z0, K1, (AX)
 	VMOVUPS Z1, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z2, K1, (AX)
 	VMOVUPS Z3, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z4, K1, (AX)
 	VMOVUPS Z5, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z6, K1, (AX)
 	VMOVUPS Z7, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z8, K1, (AX)
 	VMOVUPS Z9, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z10, K1, (AX)
 	VMOVUPS Z11, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z12, K1, (AX)
 	VMOVUPS Z13, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z14, K1, (AX)
 	VMOVUPS Z15, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z16, K1, (AX)
 	VMOVUPS Z17, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z18, K1, (AX)
 	VMOVUPS Z19, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z20, K1, (AX)
 	VMOVUPS Z21, K2, 64(AX)
 	VZEROUPPER
 	RET
 
-// func tile12AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// func tile12AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·tile12AVX512(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+TEXT ·tile12AVX512(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -2733,378 +2958,407 @@ TEXT ·tile12AVX512(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	MOVQ      $0x00000010, R9
-	XORQ      R10, R10
-	MOVQ      R8, R11
-	CMPQ      R11, R9
-	CMOVQGT   R9, R11
-	MOVQ      R8, R12
-	SUBQ      R9, R12
-	CMOVQLT   R10, R12
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R11, R9, R9
-	KMOVD     R9, K1
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R12, R9, R9
-	KMOVD     R9, K2
-	MOVQ      SI, R9
-	VMOVUPS.Z (R9), K1, Z0
-	VMOVUPS.Z 64(R9), K2, Z1
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z2
-	VMOVUPS.Z 64(R9), K2, Z3
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z4
-	VMOVUPS.Z 64(R9), K2, Z5
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z6
-	VMOVUPS.Z 64(R9), K2, Z7
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z8
-	VMOVUPS.Z 64(R9), K2, Z9
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z10
-	VMOVUPS.Z 64(R9), K2, Z11
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z12
-	VMOVUPS.Z 64(R9), K2, Z13
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z14
-	VMOVUPS.Z 64(R9), K2, Z15
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z16
-	VMOVUPS.Z 64(R9), K2, Z17
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z18
-	VMOVUPS.Z 64(R9), K2, Z19
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z20
-	VMOVUPS.Z 64(R9), K2, Z21
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z22
-	VMOVUPS.Z 64(R9), K2, Z23
+	MOVQ      cols+80(FP), CX
+	MOVQ      $0x00000010, DX
+	XORQ      BX, BX
+	MOVQ      CX, SI
+	CMPQ      SI, DX
+	CMOVQGT   DX, SI
+	SUBQ      DX, CX
+	CMOVQLT   BX, CX
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     SI, DX, DX
+	KMOVD     DX, K1
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     CX, DX, DX
+	KMOVD     DX, K2
+	MOVQ      c+64(FP), CX
+	VMOVUPS.Z (CX), K1, Z0
+	VMOVUPS.Z 64(CX), K2, Z1
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	VMOVUPS.Z 64(CX), K2, Z3
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z4
+	VMOVUPS.Z 64(CX), K2, Z5
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z6
+	VMOVUPS.Z 64(CX), K2, Z7
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z8
+	VMOVUPS.Z 64(CX), K2, Z9
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z10
+	VMOVUPS.Z 64(CX), K2, Z11
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z12
+	VMOVUPS.Z 64(CX), K2, Z13
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z14
+	VMOVUPS.Z 64(CX), K2, Z15
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z16
+	VMOVUPS.Z 64(CX), K2, Z17
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z18
+	VMOVUPS.Z 64(CX), K2, Z19
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z20
+	VMOVUPS.Z 64(CX), K2, Z21
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z22
+	VMOVUPS.Z 64(CX), K2, Z23
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	LEAQ (CX)(CX*2), DX
+	LEAQ (CX)(CX*4), BX
+	LEAQ (DX)(CX*4), SI
+	LEAQ (AX)(CX*8), DI
+	ADDQ CX, DI
+	MOVQ step+24(FP), R8
+	SHLQ $0x02, R8
+	MOVQ k+0(FP), R9
+	MOVQ b+48(FP), R10
+	MOVQ ldb+56(FP), R11
+	SHLQ $0x02, R11
+	MOVQ ahead+96(FP), R12
+	LEAQ (R11)(R11*2), R13
+
+run:
+	MOVQ    run+32(FP), R14
+	CMPQ    R9, R14
+	CMOVQLT R9, R14
+	SUBQ    R14, R9
+	SUBQ    $0x04, R14
+	JL      rest
 
 loop:
-	PREFETCHT1   (R9)
-	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Z24
-	VMOVUPS      64(DX), Z25
-	VBROADCASTSS (CX), Z26
+	PREFETCHT1   (R12)
+	ADDQ         $0x40, R12
+	VMOVUPS      (R10), Z24
+	VMOVUPS      64(R10), Z25
+	VBROADCASTSS (AX), Z26
 	VFMADD231PS  Z26, Z24, Z0
 	VFMADD231PS  Z26, Z25, Z1
-	VBROADCASTSS 4(CX), Z26
+	VBROADCASTSS (AX)(CX*1), Z26
 	VFMADD231PS  Z26, Z24, Z2
 	VFMADD231PS  Z26, Z25, Z3
-	VBROADCASTSS 8(CX), Z26
+	VBROADCASTSS (AX)(CX*2), Z26
 	VFMADD231PS  Z26, Z24, Z4
 	VFMADD231PS  Z26, Z25, Z5
-	VBROADCASTSS 12(CX), Z26
+	VBROADCASTSS (AX)(DX*1), Z26
 	VFMADD231PS  Z26, Z24, Z6
 	VFMADD231PS  Z26, Z25, Z7
-	VBROADCASTSS 16(CX), Z26
+	VBROADCASTSS (AX)(CX*4), Z26
 	VFMADD231PS  Z26, Z24, Z8
 	VFMADD231PS  Z26, Z25, Z9
-	VBROADCASTSS 20(CX), Z26
+	VBROADCASTSS (AX)(BX*1), Z26
 	VFMADD231PS  Z26, Z24, Z10
 	VFMADD231PS  Z26, Z25, Z11
-	VBROADCASTSS 24(CX), Z26
+	VBROADCASTSS (AX)(DX*2), Z26
 	VFMADD231PS  Z26, Z24, Z12
 	VFMADD231PS  Z26, Z25, Z13
-	VBROADCASTSS 28(CX), Z26
+	VBROADCASTSS (AX)(SI*1), Z26
 	VFMADD231PS  Z26, Z24, Z14
 	VFMADD231PS  Z26, Z25, Z15
-	VBROADCASTSS 32(CX), Z26
+	VBROADCASTSS (AX)(CX*8), Z26
 	VFMADD231PS  Z26, Z24, Z16
 	VFMADD231PS  Z26, Z25, Z17
-	VBROADCASTSS 36(CX), Z26
+	VBROADCASTSS (DI), Z26
 	VFMADD231PS  Z26, Z24, Z18
 	VFMADD231PS  Z26, Z25, Z19
-	VBROADCASTSS 40(CX), Z26
+	VBROADCASTSS (DI)(CX*1), Z26
 	VFMADD231PS  Z26, Z24, Z20
 	VFMADD231PS  Z26, Z25, Z21
-	VBROADCASTSS 44(CX), Z26
+	VBROADCASTSS (DI)(CX*2), Z26
 	VFMADD231PS  Z26, Z24, Z22
 	VFMADD231PS  Z26, Z25, Z23
-	VMOVUPS      (DX)(BX*1), Z24
-	VMOVUPS      64(DX)(BX*1), Z25
-	VBROADCASTSS 56(CX), Z26
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	VMOVUPS      (R10)(R11*1), Z24
+	VMOVUPS      64(R10)(R11*1), Z25
+	VBROADCASTSS (AX), Z26
 	VFMADD231PS  Z26, Z24, Z0
 	VFMADD231PS  Z26, Z25, Z1
-	VBROADCASTSS 60(CX), Z26
+	VBROADCASTSS (AX)(CX*1), Z26
 	VFMADD231PS  Z26, Z24, Z2
 	VFMADD231PS  Z26, Z25, Z3
-	VBROADCASTSS 64(CX), Z26
+	VBROADCASTSS (AX)(CX*2), Z26
 	VFMADD231PS  Z26, Z24, Z4
 	VFMADD231PS  Z26, Z25, Z5
-	VBROADCASTSS 68(CX), Z26
+	VBROADCASTSS (AX)(DX*1), Z26
 	VFMADD231PS  Z26, Z24, Z6
 	VFMADD231PS  Z26, Z25, Z7
-	VBROADCASTSS 72(CX), Z26
+	VBROADCASTSS (AX)(CX*4), Z26
 	VFMADD231PS  Z26, Z24, Z8
 	VFMADD231PS  Z26, Z25, Z9
-	VBROADCASTSS 76(CX), Z26
+	VBROADCASTSS (AX)(BX*1), Z26
 	VFMADD231PS  Z26, Z24, Z10
 	VFMADD231PS  Z26, Z25, Z11
-	VBROADCASTSS 80(CX), Z26
+	VBROADCASTSS (AX)(DX*2), Z26
 	VFMADD231PS  Z26, Z24, Z12
 	VFMADD231PS  Z26, Z25, Z13
-	VBROADCASTSS 84(CX), Z26
+	VBROADCASTSS (AX)(SI*1), Z26
 	VFMADD231PS  Z26, Z24, Z14
 	VFMADD231PS  Z26, Z25, Z15
-	VBROADCASTSS 88(CX), Z26
+	VBROADCASTSS (AX)(CX*8), Z26
 	VFMADD231PS  Z26, Z24, Z16
 	VFMADD231PS  Z26, Z25, Z17
-	VBROADCASTSS 92(CX), Z26
+	VBROADCASTSS (DI), Z26
 	VFMADD231PS  Z26, Z24, Z18
 	VFMADD231PS  Z26, Z25, Z19
-	VBROADCASTSS 96(CX), Z26
+	VBROADCASTSS (DI)(CX*1), Z26
 	VFMADD231PS  Z26, Z24, Z20
 	VFMADD231PS  Z26, Z25, Z21
-	VBROADCASTSS 100(CX), Z26
+	VBROADCASTSS (DI)(CX*2), Z26
 	VFMADD231PS  Z26, Z24, Z22
 	VFMADD231PS  Z26, Z25, Z23
-	VMOVUPS      (DX)(BX*2), Z24
-	VMOVUPS      64(DX)(BX*2), Z25
-	VBROADCASTSS 112(CX), Z26
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	VMOVUPS      (R10)(R11*2), Z24
+	VMOVUPS      64(R10)(R11*2), Z25
+	VBROADCASTSS (AX), Z26
 	VFMADD231PS  Z26, Z24, Z0
 	VFMADD231PS  Z26, Z25, Z1
-	VBROADCASTSS 116(CX), Z26
+	VBROADCASTSS (AX)(CX*1), Z26
 	VFMADD231PS  Z26, Z24, Z2
 	VFMADD231PS  Z26, Z25, Z3
-	VBROADCASTSS 120(CX), Z26
+	VBROADCASTSS (AX)(CX*2), Z26
 	VFMADD231PS  Z26, Z24, Z4
 	VFMADD231PS  Z26, Z25, Z5
-	VBROADCASTSS 124(CX), Z26
+	VBROADCASTSS (AX)(DX*1), Z26
 	VFMADD231PS  Z26, Z24, Z6
 	VFMADD231PS  Z26, Z25, Z7
-	VBROADCASTSS 128(CX), Z26
+	VBROADCASTSS (AX)(CX*4), Z26
 	VFMADD231PS  Z26, Z24, Z8
 	VFMADD231PS  Z26, Z25, Z9
-	VBROADCASTSS 132(CX), Z26
+	VBROADCASTSS (AX)(BX*1), Z26
 	VFMADD231PS  Z26, Z24, Z10
 	VFMADD231PS  Z26, Z25, Z11
-	VBROADCASTSS 136(CX), Z26
+	VBROADCASTSS (AX)(DX*2), Z26
 	VFMADD231PS  Z26, Z24, Z12
 	VFMADD231PS  Z26, Z25, Z13
-	VBROADCASTSS 140(CX), Z26
+	VBROADCASTSS (AX)(SI*1), Z26
 	VFMADD231PS  Z26, Z24, Z14
 	VFMADD231PS  Z26, Z25, Z15
-	VBROADCASTSS 144(CX), Z26
+	VBROADCASTSS (AX)(CX*8), Z26
 	VFMADD231PS  Z26, Z24, Z16
 	VFMADD231PS  Z26, Z25, Z17
-	VBROADCASTSS 148(CX), Z26
+	VBROADCASTSS (DI), Z26
 	VFMADD231PS  Z26, Z24, Z18
 	VFMADD231PS  Z26, Z25, Z19
-	VBROADCASTSS 152(CX), Z26
+	VBROADCASTSS (DI)(CX*1), Z26
 	VFMADD231PS  Z26, Z24, Z20
 	VFMADD231PS  Z26, Z25, Z21
-	VBROADCASTSS 156(CX), Z26
+	VBROADCASTSS (DI)(CX*2), Z26
 	VFMADD231PS  Z26, Z24, Z22
 	VFMADD231PS  Z26, Z25, Z23
-	VMOVUPS      (DX)(R10*1), Z24
-	VMOVUPS      64(DX)(R10*1), Z25
-	VBROADCASTSS 168(CX), Z26
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	VMOVUPS      (R10)(R13*1), Z24
+	VMOVUPS      64(R10)(R13*1), Z25
+	VBROADCASTSS (AX), Z26
 	VFMADD231PS  Z26, Z24, Z0
 	VFMADD231PS  Z26, Z25, Z1
-	VBROADCASTSS 172(CX), Z26
+	VBROADCASTSS (AX)(CX*1), Z26
 	VFMADD231PS  Z26, Z24, Z2
 	VFMADD231PS  Z26, Z25, Z3
-	VBROADCASTSS 176(CX), Z26
+	VBROADCASTSS (AX)(CX*2), Z26
 	VFMADD231PS  Z26, Z24, Z4
 	VFMADD231PS  Z26, Z25, Z5
-	VBROADCASTSS 180(CX), Z26
+	VBROADCASTSS (AX)(DX*1), Z26
 	VFMADD231PS  Z26, Z24, Z6
 	VFMADD231PS  Z26, Z25, Z7
-	VBROADCASTSS 184(CX), Z26
+	VBROADCASTSS (AX)(CX*4), Z26
 	VFMADD231PS  Z26, Z24, Z8
 	VFMADD231PS  Z26, Z25, Z9
-	VBROADCASTSS 188(CX), Z26
+	VBROADCASTSS (AX)(BX*1), Z26
 	VFMADD231PS  Z26, Z24, Z10
 	VFMADD231PS  Z26, Z25, Z11
-	VBROADCASTSS 192(CX), Z26
+	VBROADCASTSS (AX)(DX*2), Z26
 	VFMADD231PS  Z26, Z24, Z12
 	VFMADD231PS  Z26, Z25, Z13
-	VBROADCASTSS 196(CX), Z26
+	VBROADCASTSS (AX)(SI*1), Z26
 	VFMADD231PS  Z26, Z24, Z14
 	VFMADD231PS  Z26, Z25, Z15
-	VBROADCASTSS 200(CX), Z26
+	VBROADCASTSS (AX)(CX*8), Z26
 	VFMADD231PS  Z26, Z24, Z16
 	VFMADD231PS  Z26, Z25, Z17
-	VBROADCASTSS 204(CX), Z26
+	VBROADCASTSS (DI), Z26
 	VFMADD231PS  Z26, Z24, Z18
 	VFMADD231PS  Z26, Z25, Z19
-	VBROADCASTSS 208(CX), Z26
+	VBROADCASTSS (DI)(CX*1), Z26
 	VFMADD231PS  Z26, Z24, Z20
 	VFMADD231PS  Z26, Z25, Z21
-	VBROADCASTSS 212(CX), Z26
+	VBROADCASTSS (DI)(CX*2), Z26
 	VFMADD231PS  Z26, Z24, Z22
 	VFMADD231PS  Z26, Z25, Z23
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+224, CX
-	SUBQ         $0x04, AX
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	LEAQ         (R10)(R11*4), R10
+	SUBQ         $0x04, R14
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R14
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Z24
-	VMOVUPS      64(DX), Z25
-	VBROADCASTSS (CX), Z26
+	VMOVUPS      (R10), Z24
+	VMOVUPS      64(R10), Z25
+	VBROADCASTSS (AX), Z26
 	VFMADD231PS  Z26, Z24, Z0
 	VFMADD231PS  Z26, Z25, Z1
-	VBROADCASTSS 4(CX), Z26
+	VBROADCASTSS (AX)(CX*1), Z26
 	VFMADD231PS  Z26, Z24, Z2
 	VFMADD231PS  Z26, Z25, Z3
-	VBROADCASTSS 8(CX), Z26
+	VBROADCASTSS (AX)(CX*2), Z26
 	VFMADD231PS  Z26, Z24, Z4
 	VFMADD231PS  Z26, Z25, Z5
-	VBROADCASTSS 12(CX), Z26
+	VBROADCASTSS (AX)(DX*1), Z26
 	VFMADD231PS  Z26, Z24, Z6
 	VFMADD231PS  Z26, Z25, Z7
-	VBROADCASTSS 16(CX), Z26
+	VBROADCASTSS (AX)(CX*4), Z26
 	VFMADD231PS  Z26, Z24, Z8
 	VFMADD231PS  Z26, Z25, Z9
-	VBROADCASTSS 20(CX), Z26
+	VBROADCASTSS (AX)(BX*1), Z26
 	VFMADD231PS  Z26, Z24, Z10
 	VFMADD231PS  Z26, Z25, Z11
-	VBROADCASTSS 24(CX), Z26
+	VBROADCASTSS (AX)(DX*2), Z26
 	VFMADD231PS  Z26, Z24, Z12
 	VFMADD231PS  Z26, Z25, Z13
-	VBROADCASTSS 28(CX), Z26
+	VBROADCASTSS (AX)(SI*1), Z26
 	VFMADD231PS  Z26, Z24, Z14
 	VFMADD231PS  Z26, Z25, Z15
-	VBROADCASTSS 32(CX), Z26
+	VBROADCASTSS (AX)(CX*8), Z26
 	VFMADD231PS  Z26, Z24, Z16
 	VFMADD231PS  Z26, Z25, Z17
-	VBROADCASTSS 36(CX), Z26
+	VBROADCASTSS (DI), Z26
 	VFMADD231PS  Z26, Z24, Z18
 	VFMADD231PS  Z26, Z25, Z19
-	VBROADCASTSS 40(CX), Z26
+	VBROADCASTSS (DI)(CX*1), Z26
 	VFMADD231PS  Z26, Z24, Z20
 	VFMADD231PS  Z26, Z25, Z21
-	VBROADCASTSS 44(CX), Z26
+	VBROADCASTSS (DI)(CX*2), Z26
 	VFMADD231PS  Z26, Z24, Z22
 	VFMADD231PS  Z26, Z25, Z23
-	ADDQ         BX, DX
-	ADDQ         $+56, CX
-	DECQ         AX
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	ADDQ         R11, R10
+	DECQ         R14
 	JNE          single
 
-store:
-	MOVQ    $0x00000010, AX
-	XORQ    CX, CX
-	MOVQ    R8, DX
-	CMPQ    DX, AX
-	CMOVQGT AX, DX
-	MOVQ    R8, BX
-	SUBQ    AX, BX
-	CMOVQLT CX, BX
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   DX, AX, AX
-	KMOVD   AX, K1
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   BX, AX, AX
-	KMOVD   AX, K2
-	MOVQ    SI, AX
+jump:
+	MOVQ    jump+40(FP), R14
+	SHLQ    $0x02, R14
+	ADDQ    R14, AX
+	ADDQ    R14, DI
+	TESTQ   R9, R9
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	MOVQ    $0x00000010, BX
+	XORQ    SI, SI
+	MOVQ    DX, DI
+	CMPQ    DI, BX
+	CMOVQGT BX, DI
+	SUBQ    BX, DX
+	CMOVQLT SI, DX
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DI, BX, BX
+	KMOVD   BX, K1
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DX, BX, BX
+	KMOVD   BX, K2
 	VMOVUPS Z0, K1, (AX)
 	VMOVUPS Z1, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z2, K1, (AX)
 	VMOVUPS Z3, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z4, K1, (AX)
 	VMOVUPS Z5, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z6, K1, (AX)
 	VMOVUPS Z7, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z8, K1, (AX)
 	VMOVUPS Z9, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z10, K1, (AX)
 	VMOVUPS Z11, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z12, K1, (AX)
 	VMOVUPS Z13, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z14, K1, (AX)
 	VMOVUPS Z15, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z16, K1, (AX)
 	VMOVUPS Z17, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z18, K1, (AX)
 	VMOVUPS Z19, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z20, K1, (AX)
 	VMOVUPS Z21, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z22, K1, (AX)
 	VMOVUPS Z23, K2, 64(AX)
 	VZEROUPPER
 	RET
 
-// func tile13AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// func tile13AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·tile13AVX512(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+TEXT ·tile13AVX512(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -3135,402 +3389,431 @@ TEXT ·tile13AVX512(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	MOVQ      $0x00000010, R9
-	XORQ      R10, R10
-	MOVQ      R8, R11
-	CMPQ      R11, R9
-	CMOVQGT   R9, R11
-	MOVQ      R8, R12
-	SUBQ      R9, R12
-	CMOVQLT   R10, R12
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R11, R9, R9
-	KMOVD     R9, K1
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R12, R9, R9
-	KMOVD     R9, K2
-	MOVQ      SI, R9
-	VMOVUPS.Z (R9), K1, Z0
-	VMOVUPS.Z 64(R9), K2, Z1
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z2
-	VMOVUPS.Z 64(R9), K2, Z3
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z4
-	VMOVUPS.Z 64(R9), K2, Z5
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z6
-	VMOVUPS.Z 64(R9), K2, Z7
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z8
-	VMOVUPS.Z 64(R9), K2, Z9
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z10
-	VMOVUPS.Z 64(R9), K2, Z11
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z12
-	VMOVUPS.Z 64(R9), K2, Z13
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z14
-	VMOVUPS.Z 64(R9), K2, Z15
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z16
-	VMOVUPS.Z 64(R9), K2, Z17
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z18
-	VMOVUPS.Z 64(R9), K2, Z19
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z20
-	VMOVUPS.Z 64(R9), K2, Z21
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z22
-	VMOVUPS.Z 64(R9), K2, Z23
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z24
-	VMOVUPS.Z 64(R9), K2, Z25
+	MOVQ      cols+80(FP), CX
+	MOVQ      $0x00000010, DX
+	XORQ      BX, BX
+	MOVQ      CX, SI
+	CMPQ      SI, DX
+	CMOVQGT   DX, SI
+	SUBQ      DX, CX
+	CMOVQLT   BX, CX
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     SI, DX, DX
+	KMOVD     DX, K1
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     CX, DX, DX
+	KMOVD     DX, K2
+	MOVQ      c+64(FP), CX
+	VMOVUPS.Z (CX), K1, Z0
+	VMOVUPS.Z 64(CX), K2, Z1
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	VMOVUPS.Z 64(CX), K2, Z3
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z4
+	VMOVUPS.Z 64(CX), K2, Z5
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z6
+	VMOVUPS.Z 64(CX), K2, Z7
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z8
+	VMOVUPS.Z 64(CX), K2, Z9
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z10
+	VMOVUPS.Z 64(CX), K2, Z11
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z12
+	VMOVUPS.Z 64(CX), K2, Z13
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z14
+	VMOVUPS.Z 64(CX), K2, Z15
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z16
+	VMOVUPS.Z 64(CX), K2, Z17
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z18
+	VMOVUPS.Z 64(CX), K2, Z19
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z20
+	VMOVUPS.Z 64(CX), K2, Z21
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z22
+	VMOVUPS.Z 64(CX), K2, Z23
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z24
+	VMOVUPS.Z 64(CX), K2, Z25
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	LEAQ (CX)(CX*2), DX
+	LEAQ (CX)(CX*4), BX
+	LEAQ (DX)(CX*4), SI
+	LEAQ (AX)(CX*8), DI
+	ADDQ CX, DI
+	MOVQ step+24(FP), R8
+	SHLQ $0x02, R8
+	MOVQ k+0(FP), R9
+	MOVQ b+48(FP), R10
+	MOVQ ldb+56(FP), R11
+	SHLQ $0x02, R11
+	MOVQ ahead+96(FP), R12
+	LEAQ (R11)(R11*2), R13
+
+run:
+	MOVQ    run+32(FP), R14
+	CMPQ    R9, R14
+	CMOVQLT R9, R14
+	SUBQ    R14, R9
+	SUBQ    $0x04, R14
+	JL      rest
 
 loop:
-	PREFETCHT1   (R9)
-	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Z26
-	VMOVUPS      64(DX), Z27
-	VBROADCASTSS (CX), Z28
+	PREFETCHT1   (R12)
+	ADDQ         $0x40, R12
+	VMOVUPS      (R10), Z26
+	VMOVUPS      64(R10), Z27
+	VBROADCASTSS (AX), Z28
 	VFMADD231PS  Z28, Z26, Z0
 	VFMADD231PS  Z28, Z27, Z1
-	VBROADCASTSS 4(CX), Z28
+	VBROADCASTSS (AX)(CX*1), Z28
 	VFMADD231PS  Z28, Z26, Z2
 	VFMADD231PS  Z28, Z27, Z3
-	VBROADCASTSS 8(CX), Z28
+	VBROADCASTSS (AX)(CX*2), Z28
 	VFMADD231PS  Z28, Z26, Z4
 	VFMADD231PS  Z28, Z27, Z5
-	VBROADCASTSS 12(CX), Z28
+	VBROADCASTSS (AX)(DX*1), Z28
 	VFMADD231PS  Z28, Z26, Z6
 	VFMADD231PS  Z28, Z27, Z7
-	VBROADCASTSS 16(CX), Z28
+	VBROADCASTSS (AX)(CX*4), Z28
 	VFMADD231PS  Z28, Z26, Z8
 	VFMADD231PS  Z28, Z27, Z9
-	VBROADCASTSS 20(CX), Z28
+	VBROADCASTSS (AX)(BX*1), Z28
 	VFMADD231PS  Z28, Z26, Z10
 	VFMADD231PS  Z28, Z27, Z11
-	VBROADCASTSS 24(CX), Z28
+	VBROADCASTSS (AX)(DX*2), Z28
 	VFMADD231PS  Z28, Z26, Z12
 	VFMADD231PS  Z28, Z27, Z13
-	VBROADCASTSS 28(CX), Z28
+	VBROADCASTSS (AX)(SI*1), Z28
 	VFMADD231PS  Z28, Z26, Z14
 	VFMADD231PS  Z28, Z27, Z15
-	VBROADCASTSS 32(CX), Z28
+	VBROADCASTSS (AX)(CX*8), Z28
 	VFMADD231PS  Z28, Z26, Z16
 	VFMADD231PS  Z28, Z27, Z17
-	VBROADCASTSS 36(CX), Z28
+	VBROADCASTSS (DI), Z28
 	VFMADD231PS  Z28, Z26, Z18
 	VFMADD231PS  Z28, Z27, Z19
-	VBROADCASTSS 40(CX), Z28
+	VBROADCASTSS (DI)(CX*1), Z28
 	VFMADD231PS  Z28, Z26, Z20
 	VFMADD231PS  Z28, Z27, Z21
-	VBROADCASTSS 44(CX), Z28
+	VBROADCASTSS (DI)(CX*2), Z28
 	VFMADD231PS  Z28, Z26, Z22
 	VFMADD231PS  Z28, Z27, Z23
-	VBROADCASTSS 48(CX), Z28
+	VBROADCASTSS (DI)(DX*1), Z28
 	VFMADD231PS  Z28, Z26, Z24
 	VFMADD231PS  Z28, Z27, Z25
-	VMOVUPS      (DX)(BX*1), Z26
-	VMOVUPS      64(DX)(BX*1), Z27
-	VBROADCASTSS 56(CX), Z28
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	VMOVUPS      (R10)(R11*1), Z26
+	VMOVUPS      64(R10)(R11*1), Z27
+	VBROADCASTSS (AX), Z28
 	VFMADD231PS  Z28, Z26, Z0
 	VFMADD231PS  Z28, Z27, Z1
-	VBROADCASTSS 60(CX), Z28
+	VBROADCASTSS (AX)(CX*1), Z28
 	VFMADD231PS  Z28, Z26, Z2
 	VFMADD231PS  Z28, Z27, Z3
-	VBROADCASTSS 64(CX), Z28
+	VBROADCASTSS (AX)(CX*2), Z28
 	VFMADD231PS  Z28, Z26, Z4
 	VFMADD231PS  Z28, Z27, Z5
-	VBROADCASTSS 68(CX), Z28
+	VBROADCASTSS (AX)(DX*1), Z28
 	VFMADD231PS  Z28, Z26, Z6
 	VFMADD231PS  Z28, Z27, Z7
-	VBROADCASTSS 72(CX), Z28
+	VBROADCASTSS (AX)(CX*4), Z28
 	VFMADD231PS  Z28, Z26, Z8
 	VFMADD231PS  Z28, Z27, Z9
-	VBROADCASTSS 76(CX), Z28
+	VBROADCASTSS (AX)(BX*1), Z28
 	VFMADD231PS  Z28, Z26, Z10
 	VFMADD231PS  Z28, Z27, Z11
-	VBROADCASTSS 80(CX), Z28
+	VBROADCASTSS (AX)(DX*2), Z28
 	VFMADD231PS  Z28, Z26, Z12
 	VFMADD231PS  Z28, Z27, Z13
-	VBROADCASTSS 84(CX), Z28
+	VBROADCASTSS (AX)(SI*1), Z28
 	VFMADD231PS  Z28, Z26, Z14
 	VFMADD231PS  Z28, Z27, Z15
-	VBROADCASTSS 88(CX), Z28
+	VBROADCASTSS (AX)(CX*8), Z28
 	VFMADD231PS  Z28, Z26, Z16
 	VFMADD231PS  Z28, Z27, Z17
-	VBROADCASTSS 92(CX), Z28
+	VBROADCASTSS (DI), Z28
 	VFMADD231PS  Z28, Z26, Z18
 	VFMADD231PS  Z28, Z27, Z19
-	VBROADCASTSS 96(CX), Z28
+	VBROADCASTSS (DI)(CX*1), Z28
 	VFMADD231PS  Z28, Z26, Z20
 	VFMADD231PS  Z28, Z27, Z21
-	VBROADCASTSS 100(CX), Z28
+	VBROADCASTSS (DI)(CX*2), Z28
 	VFMADD231PS  Z28, Z26, Z22
 	VFMADD231PS  Z28, Z27, Z23
-	VBROADCASTSS 104(CX), Z28
+	VBROADCASTSS (DI)(DX*1), Z28
 	VFMADD231PS  Z28, Z26, Z24
 	VFMADD231PS  Z28, Z27, Z25
-	VMOVUPS      (DX)(BX*2), Z26
-	VMOVUPS      64(DX)(BX*2), Z27
-	VBROADCASTSS 112(CX), Z28
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	VMOVUPS      (R10)(R11*2), Z26
+	VMOVUPS      64(R10)(R11*2), Z27
+	VBROADCASTSS (AX), Z28
 	VFMADD231PS  Z28, Z26, Z0
 	VFMADD231PS  Z28, Z27, Z1
-	VBROADCASTSS 116(CX), Z28
+	VBROADCASTSS (AX)(CX*1), Z28
 	VFMADD231PS  Z28, Z26, Z2
 	VFMADD231PS  Z28, Z27, Z3
-	VBROADCASTSS 120(CX), Z28
+	VBROADCASTSS (AX)(CX*2), Z28
 	VFMADD231PS  Z28, Z26, Z4
 	VFMADD231PS  Z28, Z27, Z5
-	VBROADCASTSS 124(CX), Z28
+	VBROADCASTSS (AX)(DX*1), Z28
 	VFMADD231PS  Z28, Z26, Z6
 	VFMADD231PS  Z28, Z27, Z7
-	VBROADCASTSS 128(CX), Z28
+	VBROADCASTSS (AX)(CX*4), Z28
 	VFMADD231PS  Z28, Z26, Z8
 	VFMADD231PS  Z28, Z27, Z9
-	VBROADCASTSS 132(CX), Z28
+	VBROADCASTSS (AX)(BX*1), Z28
 	VFMADD231PS  Z28, Z26, Z10
 	VFMADD231PS  Z28, Z27, Z11
-	VBROADCASTSS 136(CX), Z28
+	VBROADCASTSS (AX)(DX*2), Z28
 	VFMADD231PS  Z28, Z26, Z12
 	VFMADD231PS  Z28, Z27, Z13
-	VBROADCASTSS 140(CX), Z28
+	VBROADCASTSS (AX)(SI*1), Z28
 	VFMADD231PS  Z28, Z26, Z14
 	VFMADD231PS  Z28, Z27, Z15
-	VBROADCASTSS 144(CX), Z28
+	VBROADCASTSS (AX)(CX*8), Z28
 	VFMADD231PS  Z28, Z26, Z16
 	VFMADD231PS  Z28, Z27, Z17
-	VBROADCASTSS 148(CX), Z28
+	VBROADCASTSS (DI), Z28
 	VFMADD231PS  Z28, Z26, Z18
 	VFMADD231PS  Z28, Z27, Z19
-	VBROADCASTSS 152(CX), Z28
+	VBROADCASTSS (DI)(CX*1), Z28
 	VFMADD231PS  Z28, Z26, Z20
 	VFMADD231PS  Z28, Z27, Z21
-	VBROADCASTSS 156(CX), Z28
+	VBROADCASTSS (DI)(CX*2), Z28
 	VFMADD231PS  Z28, Z26, Z22
 	VFMADD231PS  Z28, Z27, Z23
-	VBROADCASTSS 160(CX), Z28
+	VBROADCASTSS (DI)(DX*1), Z28
 	VFMADD231PS  Z28, Z26, Z24
 	VFMADD231PS  Z28, Z27, Z25
-	VMOVUPS      (DX)(R10*1), Z26
-	VMOVUPS      64(DX)(R10*1), Z27
-	VBROADCASTSS 168(CX), Z28
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	VMOVUPS      (R10)(R13*1), Z26
+	VMOVUPS      64(R10)(R13*1), Z27
+	VBROADCASTSS (AX), Z28
 	VFMADD231PS  Z28, Z26, Z0
 	VFMADD231PS  Z28, Z27, Z1
-	VBROADCASTSS 172(CX), Z28
+	VBROADCASTSS (AX)(CX*1), Z28
 	VFMADD231PS  Z28, Z26, Z2
 	VFMADD231PS  Z28, Z27, Z3
-	VBROADCASTSS 176(CX), Z28
+	VBROADCASTSS (AX)(CX*2), Z28
 	VFMADD231PS  Z28, Z26, Z4
 	VFMADD231PS  Z28, Z27, Z5
-	VBROADCASTSS 180(CX), Z28
+	VBROADCASTSS (AX)(DX*1), Z28
 	VFMADD231PS  Z28, Z26, Z6
 	VFMADD231PS  Z28, Z27, Z7
-	VBROADCASTSS 184(CX), Z28
+	VBROADCASTSS (AX)(CX*4), Z28
 	VFMADD231PS  Z28, Z26, Z8
 	VFMADD231PS  Z28, Z27, Z9
-	VBROADCASTSS 188(CX), Z28
+	VBROADCASTSS (AX)(BX*1), Z28
 	VFMADD231PS  Z28, Z26, Z10
 	VFMADD231PS  Z28, Z27, Z11
-	VBROADCASTSS 192(CX), Z28
+	VBROADCASTSS (AX)(DX*2), Z28
 	VFMADD231PS  Z28, Z26, Z12
 	VFMADD231PS  Z28, Z27, Z13
-	VBROADCASTSS 196(CX), Z28
+	VBROADCASTSS (AX)(SI*1), Z28
 	VFMADD231PS  Z28, Z26, Z14
 	VFMADD231PS  Z28, Z27, Z15
-	VBROADCASTSS 200(CX), Z28
+	VBROADCASTSS (AX)(CX*8), Z28
 	VFMADD231PS  Z28, Z26, Z16
 	VFMADD231PS  Z28, Z27, Z17
-	VBROADCASTSS 204(CX), Z28
+	VBROADCASTSS (DI), Z28
 	VFMADD231PS  Z28, Z26, Z18
 	VFMADD231PS  Z28, Z27, Z19
-	VBROADCASTSS 208(CX), Z28
+	VBROADCASTSS (DI)(CX*1), Z28
 	VFMADD231PS  Z28, Z26, Z20
 	VFMADD231PS  Z28, Z27, Z21
-	VBROADCASTSS 212(CX), Z28
+	VBROADCASTSS (DI)(CX*2), Z28
 	VFMADD231PS  Z28, Z26, Z22
 	VFMADD231PS  Z28, Z27, Z23
-	VBROADCASTSS 216(CX), Z28
+	VBROADCASTSS (DI)(DX*1), Z28
 	VFMADD231PS  Z28, Z26, Z24
 	VFMADD231PS  Z28, Z27, Z25
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+224, CX
-	SUBQ         $0x04, AX
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	LEAQ         (R10)(R11*4), R10
+	SUBQ         $0x04, R14
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R14
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Z26
-	VMOVUPS      64(DX), Z27
-	VBROADCASTSS (CX), Z28
+	VMOVUPS      (R10), Z26
+	VMOVUPS      64(R10), Z27
+	VBROADCASTSS (AX), Z28
 	VFMADD231PS  Z28, Z26, Z0
 	VFMADD231PS  Z28, Z27, Z1
-	VBROADCASTSS 4(CX), Z28
+	VBROADCASTSS (AX)(CX*1), Z28
 	VFMADD231PS  Z28, Z26, Z2
 	VFMADD231PS  Z28, Z27, Z3
-	VBROADCASTSS 8(CX), Z28
+	VBROADCASTSS (AX)(CX*2), Z28
 	VFMADD231PS  Z28, Z26, Z4
 	VFMADD231PS  Z28, Z27, Z5
-	VBROADCASTSS 12(CX), Z28
+	VBROADCASTSS (AX)(DX*1), Z28
 	VFMADD231PS  Z28, Z26, Z6
 	VFMADD231PS  Z28, Z27, Z7
-	VBROADCASTSS 16(CX), Z28
+	VBROADCASTSS (AX)(CX*4), Z28
 	VFMADD231PS  Z28, Z26, Z8
 	VFMADD231PS  Z28, Z27, Z9
-	VBROADCASTSS 20(CX), Z28
+	VBROADCASTSS (AX)(BX*1), Z28
 	VFMADD231PS  Z28, Z26, Z10
 	VFMADD231PS  Z28, Z27, Z11
-	VBROADCASTSS 24(CX), Z28
+	VBROADCASTSS (AX)(DX*2), Z28
 	VFMADD231PS  Z28, Z26, Z12
 	VFMADD231PS  Z28, Z27, Z13
-	VBROADCASTSS 28(CX), Z28
+	VBROADCASTSS (AX)(SI*1), Z28
 	VFMADD231PS  Z28, Z26, Z14
 	VFMADD231PS  Z28, Z27, Z15
-	VBROADCASTSS 32(CX), Z28
+	VBROADCASTSS (AX)(CX*8), Z28
 	VFMADD231PS  Z28, Z26, Z16
 	VFMADD231PS  Z28, Z27, Z17
-	VBROADCASTSS 36(CX), Z28
+	VBROADCASTSS (DI), Z28
 	VFMADD231PS  Z28, Z26, Z18
 	VFMADD231PS  Z28, Z27, Z19
-	VBROADCASTSS 40(CX), Z28
+	VBROADCASTSS (DI)(CX*1), Z28
 	VFMADD231PS  Z28, Z26, Z20
 	VFMADD231PS  Z28, Z27, Z21
-	VBROADCASTSS 44(CX), Z28
+	VBROADCASTSS (DI)(CX*2), Z28
 	VFMADD231PS  Z28, Z26, Z22
 	VFMADD231PS  Z28, Z27, Z23
-	VBROADCASTSS 48(CX), Z28
+	VBROADCASTSS (DI)(DX*1), Z28
 	VFMADD231PS  Z28, Z26, Z24
 	VFMADD231PS  Z28, Z27, Z25
-	ADDQ         BX, DX
-	ADDQ         $+56, CX
-	DECQ         AX
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	ADDQ         R11, R10
+	DECQ         R14
 	JNE          single
 
-store:
-	MOVQ    $0x00000010, AX
-	XORQ    CX, CX
-	MOVQ    R8, DX
-	CMPQ    DX, AX
-	CMOVQGT AX, DX
-	MOVQ    R8, BX
-	SUBQ    AX, BX
-	CMOVQLT CX, BX
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   DX, AX, AX
-	KMOVD   AX, K1
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   BX, AX, AX
-	KMOVD   AX, K2
-	MOVQ    SI, AX
+jump:
+	MOVQ    jump+40(FP), R14
+	SHLQ    $0x02, R14
+	ADDQ    R14, AX
+	ADDQ    R14, DI
+	TESTQ   R9, R9
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	MOVQ    $0x00000010, BX
+	XORQ    SI, SI
+	MOVQ    DX, DI
+	CMPQ    DI, BX
+	CMOVQGT BX, DI
+	SUBQ    BX, DX
+	CMOVQLT SI, DX
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DI, BX, BX
+	KMOVD   BX, K1
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DX, BX, BX
+	KMOVD   BX, K2
 	VMOVUPS Z0, K1, (AX)
 	VMOVUPS Z1, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z2, K1, (AX)
 	VMOVUPS Z3, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z4, K1, (AX)
 	VMOVUPS Z5, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z6, K1, (AX)
 	VMOVUPS Z7, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z8, K1, (AX)
 	VMOVUPS Z9, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z10, K1, (AX)
 	VMOVUPS Z11, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z12, K1, (AX)
 	VMOVUPS Z13, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z14, K1, (AX)
 	VMOVUPS Z15, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z16, K1, (AX)
 	VMOVUPS Z17, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z18, K1, (AX)
 	VMOVUPS Z19, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z20, K1, (AX)
 	VMOVUPS Z21, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z22, K1, (AX)
 	VMOVUPS Z23, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z24, K1, (AX)
 	VMOVUPS Z25, K2, 64(AX)
 	VZEROUPPER
 	RET
 
-// func tile14AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// func tile14AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·tile14AVX512(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+TEXT ·tile14AVX512(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	PREFETCHT1 64(CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -3563,554 +3846,623 @@ TEXT ·tile14AVX512(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	MOVQ      $0x00000010, R9
-	XORQ      R10, R10
-	MOVQ      R8, R11
-	CMPQ      R11, R9
-	CMOVQGT   R9, R11
-	MOVQ      R8, R12
-	SUBQ      R9, R12
-	CMOVQLT   R10, R12
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R11, R9, R9
-	KMOVD     R9, K1
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R12, R9, R9
-	KMOVD     R9, K2
-	MOVQ      SI, R9
-	VMOVUPS.Z (R9), K1, Z0
-	VMOVUPS.Z 64(R9), K2, Z1
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z2
-	VMOVUPS.Z 64(R9), K2, Z3
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z4
-	VMOVUPS.Z 64(R9), K2, Z5
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z6
-	VMOVUPS.Z 64(R9), K2, Z7
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z8
-	VMOVUPS.Z 64(R9), K2, Z9
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z10
-	VMOVUPS.Z 64(R9), K2, Z11
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z12
-	VMOVUPS.Z 64(R9), K2, Z13
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z14
-	VMOVUPS.Z 64(R9), K2, Z15
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z16
-	VMOVUPS.Z 64(R9), K2, Z17
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z18
-	VMOVUPS.Z 64(R9), K2, Z19
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z20
-	VMOVUPS.Z 64(R9), K2, Z21
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z22
-	VMOVUPS.Z 64(R9), K2, Z23
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z24
-	VMOVUPS.Z 64(R9), K2, Z25
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z26
-	VMOVUPS.Z 64(R9), K2, Z27
+	MOVQ      cols+80(FP), CX
+	MOVQ      $0x00000010, DX
+	XORQ      BX, BX
+	MOVQ      CX, SI
+	CMPQ      SI, DX
+	CMOVQGT   DX, SI
+	SUBQ      DX, CX
+	CMOVQLT   BX, CX
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     SI, DX, DX
+	KMOVD     DX, K1
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     CX, DX, DX
+	KMOVD     DX, K2
+	MOVQ      c+64(FP), CX
+	VMOVUPS.Z (CX), K1, Z0
+	VMOVUPS.Z 64(CX), K2, Z1
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	VMOVUPS.Z 64(CX), K2, Z3
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z4
+	VMOVUPS.Z 64(CX), K2, Z5
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z6
+	VMOVUPS.Z 64(CX), K2, Z7
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z8
+	VMOVUPS.Z 64(CX), K2, Z9
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z10
+	VMOVUPS.Z 64(CX), K2, Z11
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z12
+	VMOVUPS.Z 64(CX), K2, Z13
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z14
+	VMOVUPS.Z 64(CX), K2, Z15
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z16
+	VMOVUPS.Z 64(CX), K2, Z17
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z18
+	VMOVUPS.Z 64(CX), K2, Z19
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z20
+	VMOVUPS.Z 64(CX), K2, Z21
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z22
+	VMOVUPS.Z 64(CX), K2, Z23
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z24
+	VMOVUPS.Z 64(CX), K2, Z25
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z26
+	VMOVUPS.Z 64(CX), K2, Z27
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	LEAQ (CX)(CX*2), DX
+	LEAQ (CX)(CX*4), BX
+	LEAQ (DX)(CX*4), SI
+	LEAQ (AX)(CX*8), DI
+	ADDQ CX, DI
+	MOVQ step+24(FP), R8
+	SHLQ $0x02, R8
+	MOVQ k+0(FP), R9
+	MOVQ b+48(FP), R10
+	MOVQ ldb+56(FP), R11
+	SHLQ $0x02, R11
+	MOVQ ahead+96(FP), R12
+	LEAQ (R11)(R11*2), R13
+
+run:
+	MOVQ    run+32(FP), R14
+	CMPQ    R9, R14
+	CMOVQLT R9, R14
+	SUBQ    R14, R9
+	SUBQ    $0x04, R14
+	JL      rest
 
 loop:
-	PREFETCHT1   (R9)
-	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Z28
-	VMOVUPS      64(DX), Z29
-	VBROADCASTSS (CX), Z30
+	PREFETCHT1   (R12)
+	ADDQ         $0x40, R12
+	VMOVUPS      (R10), Z28
+	VMOVUPS      64(R10), Z29
+	VBROADCASTSS (AX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS 4(CX), Z30
+	VBROADCASTSS (AX)(CX*1), Z30
 	VFMADD231PS  Z30, Z28, Z2
 	VFMADD231PS  Z30, Z29, Z3
-	VBROADCASTSS 8(CX), Z30
+	VBROADCASTSS (AX)(CX*2), Z30
 	VFMADD231PS  Z30, Z28, Z4
 	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS 12(CX), Z30
+	VBROADCASTSS (AX)(DX*1), Z30
 	VFMADD231PS  Z30, Z28, Z6
 	VFMADD231PS  Z30, Z29, Z7
-	VBROADCASTSS 16(CX), Z30
+	VBROADCASTSS (AX)(CX*4), Z30
 	VFMADD231PS  Z30, Z28, Z8
 	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS 20(CX), Z30
+	VBROADCASTSS (AX)(BX*1), Z30
 	VFMADD231PS  Z30, Z28, Z10
 	VFMADD231PS  Z30, Z29, Z11
-	VBROADCASTSS 24(CX), Z30
+	VBROADCASTSS (AX)(DX*2), Z30
 	VFMADD231PS  Z30, Z28, Z12
 	VFMADD231PS  Z30, Z29, Z13
-	VBROADCASTSS 28(CX), Z30
+	VBROADCASTSS (AX)(SI*1), Z30
 	VFMADD231PS  Z30, Z28, Z14
 	VFMADD231PS  Z30, Z29, Z15
-	VBROADCASTSS 32(CX), Z30
+	VBROADCASTSS (AX)(CX*8), Z30
 	VFMADD231PS  Z30, Z28, Z16
 	VFMADD231PS  Z30, Z29, Z17
-	VBROADCASTSS 36(CX), Z30
+	VBROADCASTSS (DI), Z30
 	VFMADD231PS  Z30, Z28, Z18
 	VFMADD231PS  Z30, Z29, Z19
-	VBROADCASTSS 40(CX), Z30
+	VBROADCASTSS (DI)(CX*1), Z30
 	VFMADD231PS  Z30, Z28, Z20
 	VFMADD231PS  Z30, Z29, Z21
-	VBROADCASTSS 44(CX), Z30
+	VBROADCASTSS (DI)(CX*2), Z30
 	VFMADD231PS  Z30, Z28, Z22
 	VFMADD231PS  Z30, Z29, Z23
-	VBROADCASTSS 48(CX), Z30
+	VBROADCASTSS (DI)(DX*1), Z30
 	VFMADD231PS  Z30, Z28, Z24
 	VFMADD231PS  Z30, Z29, Z25
-	VBROADCASTSS 52(CX), Z30
+	VBROADCASTSS (DI)(CX*4), Z30
 	VFMADD231PS  Z30, Z28, Z26
 	VFMADD231PS  Z30, Z29, Z27
-	VMOVUPS      (DX)(BX*1), Z28
-	VMOVUPS      64(DX)(BX*1), Z29
-	VBROADCASTSS 56(CX), Z30
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	VMOVUPS      (R10)(R11*1), Z28
+	VMOVUPS      64(R10)(R11*1), Z29
+	VBROADCASTSS (AX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS 60(CX), Z30
+	VBROADCASTSS (AX)(CX*1), Z30
 	VFMADD231PS  Z30, Z28, Z2
 	VFMADD231PS  Z30, Z29, Z3
-	VBROADCASTSS 64(CX), Z30
+	VBROADCASTSS (AX)(CX*2), Z30
 	VFMADD231PS  Z30, Z28, Z4
 	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS 68(CX), Z30
+	VBROADCASTSS (AX)(DX*1), Z30
 	VFMADD231PS  Z30, Z28, Z6
 	VFMADD231PS  Z30, Z29, Z7
-	VBROADCASTSS 72(CX), Z30
+	VBROADCASTSS (AX)(CX*4), Z30
 	VFMADD231PS  Z30, Z28, Z8
 	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS 76(CX), Z30
+	VBROADCASTSS (AX)(BX*1), Z30
 	VFMADD231PS  Z30, Z28, Z10
 	VFMADD231PS  Z30, Z29, Z11
-	VBROADCASTSS 80(CX), Z30
+	VBROADCASTSS (AX)(DX*2), Z30
 	VFMADD231PS  Z30, Z28, Z12
 	VFMADD231PS  Z30, Z29, Z13
-	VBROADCASTSS 84(CX), Z30
+	VBROADCASTSS (AX)(SI*1), Z30
 	VFMADD231PS  Z30, Z28, Z14
 	VFMADD231PS  Z30, Z29, Z15
-	VBROADCASTSS 88(CX), Z30
+	VBROADCASTSS (AX)(CX*8), Z30
 	VFMADD231PS  Z30, Z28, Z16
 	VFMADD231PS  Z30, Z29, Z17
-	VBROADCASTSS 92(CX), Z30
+	VBROADCASTSS (DI), Z30
 	VFMADD231PS  Z30, Z28, Z18
 	VFMADD231PS  Z30, Z29, Z19
-	VBROADCASTSS 96(CX), Z30
+	VBROADCASTSS (DI)(CX*1), Z30
 	VFMADD231PS  Z30, Z28, Z20
 	VFMADD231PS  Z30, Z29, Z21
-	VBROADCASTSS 100(CX), Z30
+	VBROADCASTSS (DI)(CX*2), Z30
 	VFMADD231PS  Z30, Z28, Z22
 	VFMADD231PS  Z30, Z29, Z23
-	VBROADCASTSS 104(CX), Z30
+	VBROADCASTSS (DI)(DX*1), Z30
 	VFMADD231PS  Z30, Z28, Z24
 	VFMADD231PS  Z30, Z29, Z25
-	VBROADCASTSS 108(CX), Z30
+	VBROADCASTSS (DI)(CX*4), Z30
 	VFMADD231PS  Z30, Z28, Z26
 	VFMADD231PS  Z30, Z29, Z27
-	VMOVUPS      (DX)(BX*2), Z28
-	VMOVUPS      64(DX)(BX*2), Z29
-	VBROADCASTSS 112(CX), Z30
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	VMOVUPS      (R10)(R11*2), Z28
+	VMOVUPS      64(R10)(R11*2), Z29
+	VBROADCASTSS (AX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS 116(CX), Z30
+	VBROADCASTSS (AX)(CX*1), Z30
 	VFMADD231PS  Z30, Z28, Z2
 	VFMADD231PS  Z30, Z29, Z3
-	VBROADCASTSS 120(CX), Z30
+	VBROADCASTSS (AX)(CX*2), Z30
 	VFMADD231PS  Z30, Z28, Z4
 	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS 124(CX), Z30
+	VBROADCASTSS (AX)(DX*1), Z30
 	VFMADD231PS  Z30, Z28, Z6
 	VFMADD231PS  Z30, Z29, Z7
-	VBROADCASTSS 128(CX), Z30
+	VBROADCASTSS (AX)(CX*4), Z30
 	VFMADD231PS  Z30, Z28, Z8
 	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS 132(CX), Z30
+	VBROADCASTSS (AX)(BX*1), Z30
 	VFMADD231PS  Z30, Z28, Z10
 	VFMADD231PS  Z30, Z29, Z11
-	VBROADCASTSS 136(CX), Z30
+	VBROADCASTSS (AX)(DX*2), Z30
 	VFMADD231PS  Z30, Z28, Z12
 	VFMADD231PS  Z30, Z29, Z13
-	VBROADCASTSS 140(CX), Z30
+	VBROADCASTSS (AX)(SI*1), Z30
 	VFMADD231PS  Z30, Z28, Z14
 	VFMADD231PS  Z30, Z29, Z15
-	VBROADCASTSS 144(CX), Z30
+	VBROADCASTSS (AX)(CX*8), Z30
 	VFMADD231PS  Z30, Z28, Z16
 	VFMADD231PS  Z30, Z29, Z17
-	VBROADCASTSS 148(CX), Z30
+	VBROADCASTSS (DI), Z30
 	VFMADD231PS  Z30, Z28, Z18
 	VFMADD231PS  Z30, Z29, Z19
-	VBROADCASTSS 152(CX), Z30
+	VBROADCASTSS (DI)(CX*1), Z30
 	VFMADD231PS  Z30, Z28, Z20
 	VFMADD231PS  Z30, Z29, Z21
-	VBROADCASTSS 156(CX), Z30
+	VBROADCASTSS (DI)(CX*2), Z30
 	VFMADD231PS  Z30, Z28, Z22
 	VFMADD231PS  Z30, Z29, Z23
-	VBROADCASTSS 160(CX), Z30
+	VBROADCASTSS (DI)(DX*1), Z30
 	VFMADD231PS  Z30, Z28, Z24
 	VFMADD231PS  Z30, Z29, Z25
-	VBROADCASTSS 164(CX), Z30
+	VBROADCASTSS (DI)(CX*4), Z30
 	VFMADD231PS  Z30, Z28, Z26
 	VFMADD231PS  Z30, Z29, Z27
-	VMOVUPS      (DX)(R10*1), Z28
-	VMOVUPS      64(DX)(R10*1), Z29
-	VBROADCASTSS 168(CX), Z30
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	VMOVUPS      (R10)(R13*1), Z28
+	VMOVUPS      64(R10)(R13*1), Z29
+	VBROADCASTSS (AX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS 172(CX), Z30
+	VBROADCASTSS (AX)(CX*1), Z30
 	VFMADD231PS  Z30, Z28, Z2
 	VFMADD231PS  Z30, Z29, Z3
-	VBROADCASTSS 176(CX), Z30
+	VBROADCASTSS (AX)(CX*2), Z30
 	VFMADD231PS  Z30, Z28, Z4
 	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS 180(CX), Z30
+	VBROADCASTSS (AX)(DX*1), Z30
 	VFMADD231PS  Z30, Z28, Z6
 	VFMADD231PS  Z30, Z29, Z7
-	VBROADCASTSS 184(CX), Z30
+	VBROADCASTSS (AX)(CX*4), Z30
 	VFMADD231PS  Z30, Z28, Z8
 	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS 188(CX), Z30
+	VBROADCASTSS (AX)(BX*1), Z30
 	VFMADD231PS  Z30, Z28, Z10
 	VFMADD231PS  Z30, Z29, Z11
-	VBROADCASTSS 192(CX), Z30
+	VBROADCASTSS (AX)(DX*2), Z30
 	VFMADD231PS  Z30, Z28, Z12
 	VFMADD231PS  Z30, Z29, Z13
-	VBROADCASTSS 196(CX), Z30
+	VBROADCASTSS (AX)(SI*1), Z30
 	VFMADD231PS  Z30, Z28, Z14
 	VFMADD231PS  Z30, Z29, Z15
-	VBROADCASTSS 200(CX), Z30
+	VBROADCASTSS (AX)(CX*8), Z30
 	VFMADD231PS  Z30, Z28, Z16
 	VFMADD231PS  Z30, Z29, Z17
-	VBROADCASTSS 204(CX), Z30
+	VBROADCASTSS (DI), Z30
 	VFMADD231PS  Z30, Z28, Z18
 	VFMADD231PS  Z30, Z29, Z19
-	VBROADCASTSS 208(CX), Z30
+	VBROADCASTSS (DI)(CX*1), Z30
 	VFMADD231PS  Z30, Z28, Z20
 	VFMADD231PS  Z30, Z29, Z21
-	VBROADCASTSS 212(CX), Z30
+	VBROADCASTSS (DI)(CX*2), Z30
 	VFMADD231PS  Z30, Z28, Z22
 	VFMADD231PS  Z30, Z29, Z23
-	VBROADCASTSS 216(CX), Z30
+	VBROADCASTSS (DI)(DX*1), Z30
 	VFMADD231PS  Z30, Z28, Z24
 	VFMADD231PS  Z30, Z29, Z25
-	VBROADCASTSS 220(CX), Z30
+	VBROADCASTSS (DI)(CX*4), Z30
 	VFMADD231PS  Z30, Z28, Z26
 	VFMADD231PS  Z30, Z29, Z27
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+224, CX
-	SUBQ         $0x04, AX
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	LEAQ         (R10)(R11*4), R10
+	SUBQ         $0x04, R14
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R14
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Z28
-	VMOVUPS      64(DX), Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS      (R10), Z28
+	VMOVUPS      64(R10), Z29
+	VBROADCASTSS (AX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS 4(CX), Z30
+	VBROADCASTSS (AX)(CX*1), Z30
 	VFMADD231PS  Z30, Z28, Z2
 	VFMADD231PS  Z30, Z29, Z3
-	VBROADCASTSS 8(CX), Z30
+	VBROADCASTSS (AX)(CX*2), Z30
 	VFMADD231PS  Z30, Z28, Z4
 	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS 12(CX), Z30
+	VBROADCASTSS (AX)(DX*1), Z30
 	VFMADD231PS  Z30, Z28, Z6
 	VFMADD231PS  Z30, Z29, Z7
-	VBROADCASTSS 16(CX), Z30
+	VBROADCASTSS (AX)(CX*4), Z30
 	VFMADD231PS  Z30, Z28, Z8
 	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS 20(CX), Z30
+	VBROADCASTSS (AX)(BX*1), Z30
 	VFMADD231PS  Z30, Z28, Z10
 	VFMADD231PS  Z30, Z29, Z11
-	VBROADCASTSS 24(CX), Z30
+	VBROADCASTSS (AX)(DX*2), Z30
 	VFMADD231PS  Z30, Z28, Z12
 	VFMADD231PS  Z30, Z29, Z13
-	VBROADCASTSS 28(CX), Z30
+	VBROADCASTSS (AX)(SI*1), Z30
 	VFMADD231PS  Z30, Z28, Z14
 	VFMADD231PS  Z30, Z29, Z15
-	VBROADCASTSS 32(CX), Z30
+	VBROADCASTSS (AX)(CX*8), Z30
 	VFMADD231PS  Z30, Z28, Z16
 	VFMADD231PS  Z30, Z29, Z17
-	VBROADCASTSS 36(CX), Z30
+	VBROADCASTSS (DI), Z30
 	VFMADD231PS  Z30, Z28, Z18
 	VFMADD231PS  Z30, Z29, Z19
-	VBROADCASTSS 40(CX), Z30
+	VBROADCASTSS (DI)(CX*1), Z30
 	VFMADD231PS  Z30, Z28, Z20
 	VFMADD231PS  Z30, Z29, Z21
-	VBROADCASTSS 44(CX), Z30
+	VBROADCASTSS (DI)(CX*2), Z30
 	VFMADD231PS  Z30, Z28, Z22
 	VFMADD231PS  Z30, Z29, Z23
-	VBROADCASTSS 48(CX), Z30
+	VBROADCASTSS (DI)(DX*1), Z30
 	VFMADD231PS  Z30, Z28, Z24
 	VFMADD231PS  Z30, Z29, Z25
-	VBROADCASTSS 52(CX), Z30
+	VBROADCASTSS (DI)(CX*4), Z30
 	VFMADD231PS  Z30, Z28, Z26
 	VFMADD231PS  Z30, Z29, Z27
-	ADDQ         BX, DX
-	ADDQ         $+56, CX
-	DECQ         AX
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	ADDQ         R11, R10
+	DECQ         R14
 	JNE          single
 
-store:
-	MOVQ    $0x00000010, AX
-	XORQ    CX, CX
-	MOVQ    R8, DX
-	CMPQ    DX, AX
-	CMOVQGT AX, DX
-	MOVQ    R8, BX
-	SUBQ    AX, BX
-	CMOVQLT CX, BX
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   DX, AX, AX
-	KMOVD   AX, K1
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   BX, AX, AX
-	KMOVD   AX, K2
-	MOVQ    SI, AX
+jump:
+	MOVQ    jump+40(FP), R14
+	SHLQ    $0x02, R14
+	ADDQ    R14, AX
+	ADDQ    R14, DI
+	TESTQ   R9, R9
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	MOVQ    $0x00000010, BX
+	XORQ    SI, SI
+	MOVQ    DX, DI
+	CMPQ    DI, BX
+	CMOVQGT BX, DI
+	SUBQ    BX, DX
+	CMOVQLT SI, DX
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DI, BX, BX
+	KMOVD   BX, K1
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DX, BX, BX
+	KMOVD   BX, K2
 	VMOVUPS Z0, K1, (AX)
 	VMOVUPS Z1, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z2, K1, (AX)
 	VMOVUPS Z3, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z4, K1, (AX)
 	VMOVUPS Z5, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z6, K1, (AX)
 	VMOVUPS Z7, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z8, K1, (AX)
 	VMOVUPS Z9, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z10, K1, (AX)
 	VMOVUPS Z11, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z12, K1, (AX)
 	VMOVUPS Z13, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z14, K1, (AX)
 	VMOVUPS Z15, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z16, K1, (AX)
 	VMOVUPS Z17, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z18, K1, (AX)
 	VMOVUPS Z19, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z20, K1, (AX)
 	VMOVUPS Z21, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z22, K1, (AX)
 	VMOVUPS Z23, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z24, K1, (AX)
 	VMOVUPS Z25, K2, 64(AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z26, K1, (AX)
 	VMOVUPS Z27, K2, 64(AX)
 	VZEROUPPER
 	RET
 
-// func halfTile1AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·halfTile1AVX512(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, DI
-	PREFETCHT1 (DI)
-	MOVB       accumulate+56(FP), DI
-	TESTB      DI, DI
+// func halfTile1AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·halfTile1AVX512(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), AX
+	PREFETCHT1 (AX)
+	MOVB       accumulate+88(FP), AL
+	TESTB      AL, AL
 	JNE        load
 	VXORPS     Z0, Z0, Z0
 	JMP        start
 
 load:
-	MOVQ      $0xffffffffffffffff, DI
-	BZHIQ     R8, DI, DI
-	KMOVD     DI, K1
-	MOVQ      SI, DI
-	VMOVUPS.Z (DI), K1, Z0
+	MOVQ      cols+80(FP), AX
+	MOVQ      $0xffffffffffffffff, CX
+	BZHIQ     AX, CX, CX
+	KMOVD     CX, K1
+	MOVQ      c+64(FP), AX
+	VMOVUPS.Z (AX), K1, Z0
 
 start:
-	MOVQ ahead+64(FP), DI
-	LEAQ (BX)(BX*2), R9
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ step+24(FP), CX
+	SHLQ $0x02, CX
+	MOVQ k+0(FP), DX
+	MOVQ b+48(FP), BX
+	MOVQ ldb+56(FP), SI
+	SHLQ $0x02, SI
+	MOVQ ahead+96(FP), DI
+	LEAQ (SI)(SI*2), R8
+
+run:
+	MOVQ    run+32(FP), R9
+	CMPQ    DX, R9
+	CMOVQLT DX, R9
+	SUBQ    R9, DX
+	SUBQ    $0x04, R9
+	JL      rest
 
 loop:
 	PREFETCHT1   (DI)
 	ADDQ         $0x40, DI
-	VMOVUPS      (DX), Z1
-	VBROADCASTSS (CX), Z2
+	VMOVUPS      (BX), Z1
+	VBROADCASTSS (AX), Z2
 	VFMADD231PS  Z2, Z1, Z0
-	VMOVUPS      (DX)(BX*1), Z1
-	VBROADCASTSS 56(CX), Z2
+	ADDQ         CX, AX
+	VMOVUPS      (BX)(SI*1), Z1
+	VBROADCASTSS (AX), Z2
 	VFMADD231PS  Z2, Z1, Z0
-	VMOVUPS      (DX)(BX*2), Z1
-	VBROADCASTSS 112(CX), Z2
+	ADDQ         CX, AX
+	VMOVUPS      (BX)(SI*2), Z1
+	VBROADCASTSS (AX), Z2
 	VFMADD231PS  Z2, Z1, Z0
-	VMOVUPS      (DX)(R9*1), Z1
-	VBROADCASTSS 168(CX), Z2
+	ADDQ         CX, AX
+	VMOVUPS      (BX)(R8*1), Z1
+	VBROADCASTSS (AX), Z2
 	VFMADD231PS  Z2, Z1, Z0
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+224, CX
-	SUBQ         $0x04, AX
+	ADDQ         CX, AX
+	LEAQ         (BX)(SI*4), BX
+	SUBQ         $0x04, R9
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R9
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Z1
-	VBROADCASTSS (CX), Z2
+	VMOVUPS      (BX), Z1
+	VBROADCASTSS (AX), Z2
 	VFMADD231PS  Z2, Z1, Z0
-	ADDQ         BX, DX
-	ADDQ         $+56, CX
-	DECQ         AX
+	ADDQ         CX, AX
+	ADDQ         SI, BX
+	DECQ         R9
 	JNE          single
 
-store:
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   R8, AX, AX
-	KMOVD   AX, K1
-	MOVQ    SI, AX
+jump:
+	MOVQ    jump+40(FP), R9
+	SHLQ    $0x02, R9
+	ADDQ    R9, AX
+	TESTQ   DX, DX
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), CX
+	MOVQ    $0xffffffffffffffff, DX
+	BZHIQ   CX, DX, DX
+	KMOVD   DX, K1
 	VMOVUPS Z0, K1, (AX)
 	VZEROUPPER
 	RET
 
-// func halfTile2AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·halfTile2AVX512(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+// func halfTile2AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·halfTile2AVX512(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
 	JMP        start
 
 load:
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R8, R9, R9
-	KMOVD     R9, K1
-	MOVQ      SI, R9
-	VMOVUPS.Z (R9), K1, Z0
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z1
+	MOVQ      cols+80(FP), CX
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     CX, DX, DX
+	KMOVD     DX, K1
+	MOVQ      c+64(FP), CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z1
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ step+24(FP), DX
+	SHLQ $0x02, DX
+	MOVQ k+0(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ ldb+56(FP), DI
+	SHLQ $0x02, DI
+	MOVQ ahead+96(FP), R8
+	LEAQ (DI)(DI*2), R9
+
+run:
+	MOVQ    run+32(FP), R10
+	CMPQ    BX, R10
+	CMOVQLT BX, R10
+	SUBQ    R10, BX
+	SUBQ    $0x04, R10
+	JL      rest
 
 loop:
-	PREFETCHT1   (R9)
-	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Z2
-	VBROADCASTSS (CX), Z3
+	PREFETCHT1   (R8)
+	ADDQ         $0x40, R8
+	VMOVUPS      (SI), Z2
+	VBROADCASTSS (AX), Z3
 	VFMADD231PS  Z3, Z2, Z0
-	VBROADCASTSS 4(CX), Z3
+	VBROADCASTSS (AX)(CX*1), Z3
 	VFMADD231PS  Z3, Z2, Z1
-	VMOVUPS      (DX)(BX*1), Z2
-	VBROADCASTSS 56(CX), Z3
+	ADDQ         DX, AX
+	VMOVUPS      (SI)(DI*1), Z2
+	VBROADCASTSS (AX), Z3
 	VFMADD231PS  Z3, Z2, Z0
-	VBROADCASTSS 60(CX), Z3
+	VBROADCASTSS (AX)(CX*1), Z3
 	VFMADD231PS  Z3, Z2, Z1
-	VMOVUPS      (DX)(BX*2), Z2
-	VBROADCASTSS 112(CX), Z3
+	ADDQ         DX, AX
+	VMOVUPS      (SI)(DI*2), Z2
+	VBROADCASTSS (AX), Z3
 	VFMADD231PS  Z3, Z2, Z0
-	VBROADCASTSS 116(CX), Z3
+	VBROADCASTSS (AX)(CX*1), Z3
 	VFMADD231PS  Z3, Z2, Z1
-	VMOVUPS      (DX)(R10*1), Z2
-	VBROADCASTSS 168(CX), Z3
+	ADDQ         DX, AX
+	VMOVUPS      (SI)(R9*1), Z2
+	VBROADCASTSS (AX), Z3
 	VFMADD231PS  Z3, Z2, Z0
-	VBROADCASTSS 172(CX), Z3
+	VBROADCASTSS (AX)(CX*1), Z3
 	VFMADD231PS  Z3, Z2, Z1
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+224, CX
-	SUBQ         $0x04, AX
+	ADDQ         DX, AX
+	LEAQ         (SI)(DI*4), SI
+	SUBQ         $0x04, R10
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R10
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Z2
-	VBROADCASTSS (CX), Z3
+	VMOVUPS      (SI), Z2
+	VBROADCASTSS (AX), Z3
 	VFMADD231PS  Z3, Z2, Z0
-	VBROADCASTSS 4(CX), Z3
+	VBROADCASTSS (AX)(CX*1), Z3
 	VFMADD231PS  Z3, Z2, Z1
-	ADDQ         BX, DX
-	ADDQ         $+56, CX
-	DECQ         AX
+	ADDQ         DX, AX
+	ADDQ         DI, SI
+	DECQ         R10
 	JNE          single
 
-store:
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   R8, AX, AX
-	KMOVD   AX, K1
-	MOVQ    SI, AX
+jump:
+	MOVQ    jump+40(FP), R10
+	SHLQ    $0x02, R10
+	ADDQ    R10, AX
+	TESTQ   BX, BX
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DX, BX, BX
+	KMOVD   BX, K1
 	VMOVUPS Z0, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z1, K1, (AX)
 	VZEROUPPER
 	RET
 
-// func halfTile3AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·halfTile3AVX512(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+// func halfTile3AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·halfTile3AVX512(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -4118,110 +4470,130 @@ TEXT ·halfTile3AVX512(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R8, R9, R9
-	KMOVD     R9, K1
-	MOVQ      SI, R9
-	VMOVUPS.Z (R9), K1, Z0
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z1
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z2
+	MOVQ      cols+80(FP), CX
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     CX, DX, DX
+	KMOVD     DX, K1
+	MOVQ      c+64(FP), CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z2
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ step+24(FP), DX
+	SHLQ $0x02, DX
+	MOVQ k+0(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ ldb+56(FP), DI
+	SHLQ $0x02, DI
+	MOVQ ahead+96(FP), R8
+	LEAQ (DI)(DI*2), R9
+
+run:
+	MOVQ    run+32(FP), R10
+	CMPQ    BX, R10
+	CMOVQLT BX, R10
+	SUBQ    R10, BX
+	SUBQ    $0x04, R10
+	JL      rest
 
 loop:
-	PREFETCHT1   (R9)
-	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Z3
-	VBROADCASTSS (CX), Z4
+	PREFETCHT1   (R8)
+	ADDQ         $0x40, R8
+	VMOVUPS      (SI), Z3
+	VBROADCASTSS (AX), Z4
 	VFMADD231PS  Z4, Z3, Z0
-	VBROADCASTSS 4(CX), Z4
+	VBROADCASTSS (AX)(CX*1), Z4
 	VFMADD231PS  Z4, Z3, Z1
-	VBROADCASTSS 8(CX), Z4
+	VBROADCASTSS (AX)(CX*2), Z4
 	VFMADD231PS  Z4, Z3, Z2
-	VMOVUPS      (DX)(BX*1), Z3
-	VBROADCASTSS 56(CX), Z4
+	ADDQ         DX, AX
+	VMOVUPS      (SI)(DI*1), Z3
+	VBROADCASTSS (AX), Z4
 	VFMADD231PS  Z4, Z3, Z0
-	VBROADCASTSS 60(CX), Z4
+	VBROADCASTSS (AX)(CX*1), Z4
 	VFMADD231PS  Z4, Z3, Z1
-	VBROADCASTSS 64(CX), Z4
+	VBROADCASTSS (AX)(CX*2), Z4
 	VFMADD231PS  Z4, Z3, Z2
-	VMOVUPS      (DX)(BX*2), Z3
-	VBROADCASTSS 112(CX), Z4
+	ADDQ         DX, AX
+	VMOVUPS      (SI)(DI*2), Z3
+	VBROADCASTSS (AX), Z4
 	VFMADD231PS  Z4, Z3, Z0
-	VBROADCASTSS 116(CX), Z4
+	VBROADCASTSS (AX)(CX*1), Z4
 	VFMADD231PS  Z4, Z3, Z1
-	VBROADCASTSS 120(CX), Z4
+	VBROADCASTSS (AX)(CX*2), Z4
 	VFMADD231PS  Z4, Z3, Z2
-	VMOVUPS      (DX)(R10*1), Z3
-	VBROADCASTSS 168(CX), Z4
+	ADDQ         DX, AX
+	VMOVUPS      (SI)(R9*1), Z3
+	VBROADCASTSS (AX), Z4
 	VFMADD231PS  Z4, Z3, Z0
-	VBROADCASTSS 172(CX), Z4
+	VBROADCASTSS (AX)(CX*1), Z4
 	VFMADD231PS  Z4, Z3, Z1
-	VBROADCASTSS 176(CX), Z4
+	VBROADCASTSS (AX)(CX*2), Z4
 	VFMADD231PS  Z4, Z3, Z2
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+224, CX
-	SUBQ         $0x04, AX
+	ADDQ         DX, AX
+	LEAQ         (SI)(DI*4), SI
+	SUBQ         $0x04, R10
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R10
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Z3
-	VBROADCASTSS (CX), Z4
+	VMOVUPS      (SI), Z3
+	VBROADCASTSS (AX), Z4
 	VFMADD231PS  Z4, Z3, Z0
-	VBROADCASTSS 4(CX), Z4
+	VBROADCASTSS (AX)(CX*1), Z4
 	VFMADD231PS  Z4, Z3, Z1
-	VBROADCASTSS 8(CX), Z4
+	VBROADCASTSS (AX)(CX*2), Z4
 	VFMADD231PS  Z4, Z3, Z2
-	ADDQ         BX, DX
-	ADDQ         $+56, CX
-	DECQ         AX
+	ADDQ         DX, AX
+	ADDQ         DI, SI
+	DECQ         R10
 	JNE          single
 
-store:
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   R8, AX, AX
-	KMOVD   AX, K1
-	MOVQ    SI, AX
+jump:
+	MOVQ    jump+40(FP), R10
+	SHLQ    $0x02, R10
+	ADDQ    R10, AX
+	TESTQ   BX, BX
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DX, BX, BX
+	KMOVD   BX, K1
 	VMOVUPS Z0, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z1, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z2, K1, (AX)
 	VZEROUPPER
 	RET
 
-// func halfTile4AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·halfTile4AVX512(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+// func halfTile4AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·halfTile4AVX512(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -4230,126 +4602,147 @@ TEXT ·halfTile4AVX512(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R8, R9, R9
-	KMOVD     R9, K1
-	MOVQ      SI, R9
-	VMOVUPS.Z (R9), K1, Z0
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z1
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z2
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z3
+	MOVQ      cols+80(FP), CX
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     CX, DX, DX
+	KMOVD     DX, K1
+	MOVQ      c+64(FP), CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z3
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	LEAQ (CX)(CX*2), DX
+	MOVQ step+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ k+0(FP), SI
+	MOVQ b+48(FP), DI
+	MOVQ ldb+56(FP), R8
+	SHLQ $0x02, R8
+	MOVQ ahead+96(FP), R9
+	LEAQ (R8)(R8*2), R10
+
+run:
+	MOVQ    run+32(FP), R11
+	CMPQ    SI, R11
+	CMOVQLT SI, R11
+	SUBQ    R11, SI
+	SUBQ    $0x04, R11
+	JL      rest
 
 loop:
 	PREFETCHT1   (R9)
 	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Z4
-	VBROADCASTSS (CX), Z5
+	VMOVUPS      (DI), Z4
+	VBROADCASTSS (AX), Z5
 	VFMADD231PS  Z5, Z4, Z0
-	VBROADCASTSS 4(CX), Z5
+	VBROADCASTSS (AX)(CX*1), Z5
 	VFMADD231PS  Z5, Z4, Z1
-	VBROADCASTSS 8(CX), Z5
+	VBROADCASTSS (AX)(CX*2), Z5
 	VFMADD231PS  Z5, Z4, Z2
-	VBROADCASTSS 12(CX), Z5
+	VBROADCASTSS (AX)(DX*1), Z5
 	VFMADD231PS  Z5, Z4, Z3
-	VMOVUPS      (DX)(BX*1), Z4
-	VBROADCASTSS 56(CX), Z5
+	ADDQ         BX, AX
+	VMOVUPS      (DI)(R8*1), Z4
+	VBROADCASTSS (AX), Z5
 	VFMADD231PS  Z5, Z4, Z0
-	VBROADCASTSS 60(CX), Z5
+	VBROADCASTSS (AX)(CX*1), Z5
 	VFMADD231PS  Z5, Z4, Z1
-	VBROADCASTSS 64(CX), Z5
+	VBROADCASTSS (AX)(CX*2), Z5
 	VFMADD231PS  Z5, Z4, Z2
-	VBROADCASTSS 68(CX), Z5
+	VBROADCASTSS (AX)(DX*1), Z5
 	VFMADD231PS  Z5, Z4, Z3
-	VMOVUPS      (DX)(BX*2), Z4
-	VBROADCASTSS 112(CX), Z5
+	ADDQ         BX, AX
+	VMOVUPS      (DI)(R8*2), Z4
+	VBROADCASTSS (AX), Z5
 	VFMADD231PS  Z5, Z4, Z0
-	VBROADCASTSS 116(CX), Z5
+	VBROADCASTSS (AX)(CX*1), Z5
 	VFMADD231PS  Z5, Z4, Z1
-	VBROADCASTSS 120(CX), Z5
+	VBROADCASTSS (AX)(CX*2), Z5
 	VFMADD231PS  Z5, Z4, Z2
-	VBROADCASTSS 124(CX), Z5
+	VBROADCASTSS (AX)(DX*1), Z5
 	VFMADD231PS  Z5, Z4, Z3
-	VMOVUPS      (DX)(R10*1), Z4
-	VBROADCASTSS 168(CX), Z5
+	ADDQ         BX, AX
+	VMOVUPS      (DI)(R10*1), Z4
+	VBROADCASTSS (AX), Z5
 	VFMADD231PS  Z5, Z4, Z0
-	VBROADCASTSS 172(CX), Z5
+	VBROADCASTSS (AX)(CX*1), Z5
 	VFMADD231PS  Z5, Z4, Z1
-	VBROADCASTSS 176(CX), Z5
+	VBROADCASTSS (AX)(CX*2), Z5
 	VFMADD231PS  Z5, Z4, Z2
-	VBROADCASTSS 180(CX), Z5
+	VBROADCASTSS (AX)(DX*1), Z5
 	VFMADD231PS  Z5, Z4, Z3
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+224, CX
-	SUBQ         $0x04, AX
+	ADDQ         BX, AX
+	LEAQ         (DI)(R8*4), DI
+	SUBQ         $0x04, R11
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R11
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Z4
-	VBROADCASTSS (CX), Z5
+	VMOVUPS      (DI), Z4
+	VBROADCASTSS (AX), Z5
 	VFMADD231PS  Z5, Z4, Z0
-	VBROADCASTSS 4(CX), Z5
+	VBROADCASTSS (AX)(CX*1), Z5
 	VFMADD231PS  Z5, Z4, Z1
-	VBROADCASTSS 8(CX), Z5
+	VBROADCASTSS (AX)(CX*2), Z5
 	VFMADD231PS  Z5, Z4, Z2
-	VBROADCASTSS 12(CX), Z5
+	VBROADCASTSS (AX)(DX*1), Z5
 	VFMADD231PS  Z5, Z4, Z3
-	ADDQ         BX, DX
-	ADDQ         $+56, CX
-	DECQ         AX
+	ADDQ         BX, AX
+	ADDQ         R8, DI
+	DECQ         R11
 	JNE          single
 
-store:
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   R8, AX, AX
-	KMOVD   AX, K1
-	MOVQ    SI, AX
+jump:
+	MOVQ    jump+40(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    R11, AX
+	TESTQ   SI, SI
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DX, BX, BX
+	KMOVD   BX, K1
 	VMOVUPS Z0, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z1, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z2, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z3, K1, (AX)
 	VZEROUPPER
 	RET
 
-// func halfTile5AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·halfTile5AVX512(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+// func halfTile5AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·halfTile5AVX512(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -4359,142 +4752,163 @@ TEXT ·halfTile5AVX512(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R8, R9, R9
-	KMOVD     R9, K1
-	MOVQ      SI, R9
-	VMOVUPS.Z (R9), K1, Z0
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z1
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z2
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z3
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z4
+	MOVQ      cols+80(FP), CX
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     CX, DX, DX
+	KMOVD     DX, K1
+	MOVQ      c+64(FP), CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z4
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	LEAQ (CX)(CX*2), DX
+	MOVQ step+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ k+0(FP), SI
+	MOVQ b+48(FP), DI
+	MOVQ ldb+56(FP), R8
+	SHLQ $0x02, R8
+	MOVQ ahead+96(FP), R9
+	LEAQ (R8)(R8*2), R10
+
+run:
+	MOVQ    run+32(FP), R11
+	CMPQ    SI, R11
+	CMOVQLT SI, R11
+	SUBQ    R11, SI
+	SUBQ    $0x04, R11
+	JL      rest
 
 loop:
 	PREFETCHT1   (R9)
 	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Z5
-	VBROADCASTSS (CX), Z6
+	VMOVUPS      (DI), Z5
+	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z6, Z5, Z0
-	VBROADCASTSS 4(CX), Z6
+	VBROADCASTSS (AX)(CX*1), Z6
 	VFMADD231PS  Z6, Z5, Z1
-	VBROADCASTSS 8(CX), Z6
+	VBROADCASTSS (AX)(CX*2), Z6
 	VFMADD231PS  Z6, Z5, Z2
-	VBROADCASTSS 12(CX), Z6
+	VBROADCASTSS (AX)(DX*1), Z6
 	VFMADD231PS  Z6, Z5, Z3
-	VBROADCASTSS 16(CX), Z6
+	VBROADCASTSS (AX)(CX*4), Z6
 	VFMADD231PS  Z6, Z5, Z4
-	VMOVUPS      (DX)(BX*1), Z5
-	VBROADCASTSS 56(CX), Z6
+	ADDQ         BX, AX
+	VMOVUPS      (DI)(R8*1), Z5
+	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z6, Z5, Z0
-	VBROADCASTSS 60(CX), Z6
+	VBROADCASTSS (AX)(CX*1), Z6
 	VFMADD231PS  Z6, Z5, Z1
-	VBROADCASTSS 64(CX), Z6
+	VBROADCASTSS (AX)(CX*2), Z6
 	VFMADD231PS  Z6, Z5, Z2
-	VBROADCASTSS 68(CX), Z6
+	VBROADCASTSS (AX)(DX*1), Z6
 	VFMADD231PS  Z6, Z5, Z3
-	VBROADCASTSS 72(CX), Z6
+	VBROADCASTSS (AX)(CX*4), Z6
 	VFMADD231PS  Z6, Z5, Z4
-	VMOVUPS      (DX)(BX*2), Z5
-	VBROADCASTSS 112(CX), Z6
+	ADDQ         BX, AX
+	VMOVUPS      (DI)(R8*2), Z5
+	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z6, Z5, Z0
-	VBROADCASTSS 116(CX), Z6
+	VBROADCASTSS (AX)(CX*1), Z6
 	VFMADD231PS  Z6, Z5, Z1
-	VBROADCASTSS 120(CX), Z6
+	VBROADCASTSS (AX)(CX*2), Z6
 	VFMADD231PS  Z6, Z5, Z2
-	VBROADCASTSS 124(CX), Z6
+	VBROADCASTSS (AX)(DX*1), Z6
 	VFMADD231PS  Z6, Z5, Z3
-	VBROADCASTSS 128(CX), Z6
+	VBROADCASTSS (AX)(CX*4), Z6
 	VFMADD231PS  Z6, Z5, Z4
-	VMOVUPS      (DX)(R10*1), Z5
-	VBROADCASTSS 168(CX), Z6
+	ADDQ         BX, AX
+	VMOVUPS      (DI)(R10*1), Z5
+	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z6, Z5, Z0
-	VBROADCASTSS 172(CX), Z6
+	VBROADCASTSS (AX)(CX*1), Z6
 	VFMADD231PS  Z6, Z5, Z1
-	VBROADCASTSS 176(CX), Z6
+	VBROADCASTSS (AX)(CX*2), Z6
 	VFMADD231PS  Z6, Z5, Z2
-	VBROADCASTSS 180(CX), Z6
+	VBROADCASTSS (AX)(DX*1), Z6
 	VFMADD231PS  Z6, Z5, Z3
-	VBROADCASTSS 184(CX), Z6
+	VBROADCASTSS (AX)(CX*4), Z6
 	VFMADD231PS  Z6, Z5, Z4
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+224, CX
-	SUBQ         $0x04, AX
+	ADDQ         BX, AX
+	LEAQ         (DI)(R8*4), DI
+	SUBQ         $0x04, R11
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R11
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Z5
-	VBROADCASTSS (CX), Z6
+	VMOVUPS      (DI), Z5
+	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z6, Z5, Z0
-	VBROADCASTSS 4(CX), Z6
+	VBROADCASTSS (AX)(CX*1), Z6
 	VFMADD231PS  Z6, Z5, Z1
-	VBROADCASTSS 8(CX), Z6
+	VBROADCASTSS (AX)(CX*2), Z6
 	VFMADD231PS  Z6, Z5, Z2
-	VBROADCASTSS 12(CX), Z6
+	VBROADCASTSS (AX)(DX*1), Z6
 	VFMADD231PS  Z6, Z5, Z3
-	VBROADCASTSS 16(CX), Z6
+	VBROADCASTSS (AX)(CX*4), Z6
 	VFMADD231PS  Z6, Z5, Z4
-	ADDQ         BX, DX
-	ADDQ         $+56, CX
-	DECQ         AX
+	ADDQ         BX, AX
+	ADDQ         R8, DI
+	DECQ         R11
 	JNE          single
 
-store:
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   R8, AX, AX
-	KMOVD   AX, K1
-	MOVQ    SI, AX
+jump:
+	MOVQ    jump+40(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    R11, AX
+	TESTQ   SI, SI
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DX, BX, BX
+	KMOVD   BX, K1
 	VMOVUPS Z0, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z1, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z2, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z3, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z4, K1, (AX)
 	VZEROUPPER
 	RET
 
-// func halfTile6AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·halfTile6AVX512(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+// func halfTile6AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·halfTile6AVX512(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -4505,158 +4919,180 @@ TEXT ·halfTile6AVX512(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R8, R9, R9
-	KMOVD     R9, K1
-	MOVQ      SI, R9
-	VMOVUPS.Z (R9), K1, Z0
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z1
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z2
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z3
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z4
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z5
+	MOVQ      cols+80(FP), CX
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     CX, DX, DX
+	KMOVD     DX, K1
+	MOVQ      c+64(FP), CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z5
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	LEAQ (CX)(CX*2), DX
+	LEAQ (CX)(CX*4), BX
+	MOVQ step+24(FP), SI
+	SHLQ $0x02, SI
+	MOVQ k+0(FP), DI
+	MOVQ b+48(FP), R8
+	MOVQ ldb+56(FP), R9
+	SHLQ $0x02, R9
+	MOVQ ahead+96(FP), R10
+	LEAQ (R9)(R9*2), R11
+
+run:
+	MOVQ    run+32(FP), R12
+	CMPQ    DI, R12
+	CMOVQLT DI, R12
+	SUBQ    R12, DI
+	SUBQ    $0x04, R12
+	JL      rest
 
 loop:
-	PREFETCHT1   (R9)
-	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Z6
-	VBROADCASTSS (CX), Z7
+	PREFETCHT1   (R10)
+	ADDQ         $0x40, R10
+	VMOVUPS      (R8), Z6
+	VBROADCASTSS (AX), Z7
 	VFMADD231PS  Z7, Z6, Z0
-	VBROADCASTSS 4(CX), Z7
+	VBROADCASTSS (AX)(CX*1), Z7
 	VFMADD231PS  Z7, Z6, Z1
-	VBROADCASTSS 8(CX), Z7
+	VBROADCASTSS (AX)(CX*2), Z7
 	VFMADD231PS  Z7, Z6, Z2
-	VBROADCASTSS 12(CX), Z7
+	VBROADCASTSS (AX)(DX*1), Z7
 	VFMADD231PS  Z7, Z6, Z3
-	VBROADCASTSS 16(CX), Z7
+	VBROADCASTSS (AX)(CX*4), Z7
 	VFMADD231PS  Z7, Z6, Z4
-	VBROADCASTSS 20(CX), Z7
+	VBROADCASTSS (AX)(BX*1), Z7
 	VFMADD231PS  Z7, Z6, Z5
-	VMOVUPS      (DX)(BX*1), Z6
-	VBROADCASTSS 56(CX), Z7
+	ADDQ         SI, AX
+	VMOVUPS      (R8)(R9*1), Z6
+	VBROADCASTSS (AX), Z7
 	VFMADD231PS  Z7, Z6, Z0
-	VBROADCASTSS 60(CX), Z7
+	VBROADCASTSS (AX)(CX*1), Z7
 	VFMADD231PS  Z7, Z6, Z1
-	VBROADCASTSS 64(CX), Z7
+	VBROADCASTSS (AX)(CX*2), Z7
 	VFMADD231PS  Z7, Z6, Z2
-	VBROADCASTSS 68(CX), Z7
+	VBROADCASTSS (AX)(DX*1), Z7
 	VFMADD231PS  Z7, Z6, Z3
-	VBROADCASTSS 72(CX), Z7
+	VBROADCASTSS (AX)(CX*4), Z7
 	VFMADD231PS  Z7, Z6, Z4
-	VBROADCASTSS 76(CX), Z7
+	VBROADCASTSS (AX)(BX*1), Z7
 	VFMADD231PS  Z7, Z6, Z5
-	VMOVUPS      (DX)(BX*2), Z6
-	VBROADCASTSS 112(CX), Z7
+	ADDQ         SI, AX
+	VMOVUPS      (R8)(R9*2), Z6
+	VBROADCASTSS (AX), Z7
 	VFMADD231PS  Z7, Z6, Z0
-	VBROADCASTSS 116(CX), Z7
+	VBROADCASTSS (AX)(CX*1), Z7
 	VFMADD231PS  Z7, Z6, Z1
-	VBROADCASTSS 120(CX), Z7
+	VBROADCASTSS (AX)(CX*2), Z7
 	VFMADD231PS  Z7, Z6, Z2
-	VBROADCASTSS 124(CX), Z7
+	VBROADCASTSS (AX)(DX*1), Z7
 	VFMADD231PS  Z7, Z6, Z3
-	VBROADCASTSS 128(CX), Z7
+	VBROADCASTSS (AX)(CX*4), Z7
 	VFMADD231PS  Z7, Z6, Z4
-	VBROADCASTSS 132(CX), Z7
+	VBROADCASTSS (AX)(BX*1), Z7
 	VFMADD231PS  Z7, Z6, Z5
-	VMOVUPS      (DX)(R10*1), Z6
-	VBROADCASTSS 168(CX), Z7
+	ADDQ         SI, AX
+	VMOVUPS      (R8)(R11*1), Z6
+	VBROADCASTSS (AX), Z7
 	VFMADD231PS  Z7, Z6, Z0
-	VBROADCASTSS 172(CX), Z7
+	VBROADCASTSS (AX)(CX*1), Z7
 	VFMADD231PS  Z7, Z6, Z1
-	VBROADCASTSS 176(CX), Z7
+	VBROADCASTSS (AX)(CX*2), Z7
 	VFMADD231PS  Z7, Z6, Z2
-	VBROADCASTSS 180(CX), Z7
+	VBROADCASTSS (AX)(DX*1), Z7
 	VFMADD231PS  Z7, Z6, Z3
-	VBROADCASTSS 184(CX), Z7
+	VBROADCASTSS (AX)(CX*4), Z7
 	VFMADD231PS  Z7, Z6, Z4
-	VBROADCASTSS 188(CX), Z7
+	VBROADCASTSS (AX)(BX*1), Z7
 	VFMADD231PS  Z7, Z6, Z5
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+224, CX
-	SUBQ         $0x04, AX
+	ADDQ         SI, AX
+	LEAQ         (R8)(R9*4), R8
+	SUBQ         $0x04, R12
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R12
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Z6
-	VBROADCASTSS (CX), Z7
+	VMOVUPS      (R8), Z6
+	VBROADCASTSS (AX), Z7
 	VFMADD231PS  Z7, Z6, Z0
-	VBROADCASTSS 4(CX), Z7
+	VBROADCASTSS (AX)(CX*1), Z7
 	VFMADD231PS  Z7, Z6, Z1
-	VBROADCASTSS 8(CX), Z7
+	VBROADCASTSS (AX)(CX*2), Z7
 	VFMADD231PS  Z7, Z6, Z2
-	VBROADCASTSS 12(CX), Z7
+	VBROADCASTSS (AX)(DX*1), Z7
 	VFMADD231PS  Z7, Z6, Z3
-	VBROADCASTSS 16(CX), Z7
+	VBROADCASTSS (AX)(CX*4), Z7
 	VFMADD231PS  Z7, Z6, Z4
-	VBROADCASTSS 20(CX), Z7
+	VBROADCASTSS (AX)(BX*1), Z7
 	VFMADD231PS  Z7, Z6, Z5
-	ADDQ         BX, DX
-	ADDQ         $+56, CX
-	DECQ         AX
+	ADDQ         SI, AX
+	ADDQ         R9, R8
+	DECQ         R12
 	JNE          single
 
-store:
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   R8, AX, AX
-	KMOVD   AX, K1
-	MOVQ    SI, AX
+jump:
+	MOVQ    jump+40(FP), R12
+	SHLQ    $0x02, R12
+	ADDQ    R12, AX
+	TESTQ   DI, DI
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DX, BX, BX
+	KMOVD   BX, K1
 	VMOVUPS Z0, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z1, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z2, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z3, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z4, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z5, K1, (AX)
 	VZEROUPPER
 	RET
 
-// func halfTile7AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·halfTile7AVX512(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+// func halfTile7AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·halfTile7AVX512(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -4668,174 +5104,196 @@ TEXT ·halfTile7AVX512(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R8, R9, R9
-	KMOVD     R9, K1
-	MOVQ      SI, R9
-	VMOVUPS.Z (R9), K1, Z0
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z1
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z2
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z3
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z4
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z5
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z6
+	MOVQ      cols+80(FP), CX
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     CX, DX, DX
+	KMOVD     DX, K1
+	MOVQ      c+64(FP), CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z5
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z6
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	LEAQ (CX)(CX*2), DX
+	LEAQ (CX)(CX*4), BX
+	MOVQ step+24(FP), SI
+	SHLQ $0x02, SI
+	MOVQ k+0(FP), DI
+	MOVQ b+48(FP), R8
+	MOVQ ldb+56(FP), R9
+	SHLQ $0x02, R9
+	MOVQ ahead+96(FP), R10
+	LEAQ (R9)(R9*2), R11
+
+run:
+	MOVQ    run+32(FP), R12
+	CMPQ    DI, R12
+	CMOVQLT DI, R12
+	SUBQ    R12, DI
+	SUBQ    $0x04, R12
+	JL      rest
 
 loop:
-	PREFETCHT1   (R9)
-	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Z7
-	VBROADCASTSS (CX), Z8
+	PREFETCHT1   (R10)
+	ADDQ         $0x40, R10
+	VMOVUPS      (R8), Z7
+	VBROADCASTSS (AX), Z8
 	VFMADD231PS  Z8, Z7, Z0
-	VBROADCASTSS 4(CX), Z8
+	VBROADCASTSS (AX)(CX*1), Z8
 	VFMADD231PS  Z8, Z7, Z1
-	VBROADCASTSS 8(CX), Z8
+	VBROADCASTSS (AX)(CX*2), Z8
 	VFMADD231PS  Z8, Z7, Z2
-	VBROADCASTSS 12(CX), Z8
+	VBROADCASTSS (AX)(DX*1), Z8
 	VFMADD231PS  Z8, Z7, Z3
-	VBROADCASTSS 16(CX), Z8
+	VBROADCASTSS (AX)(CX*4), Z8
 	VFMADD231PS  Z8, Z7, Z4
-	VBROADCASTSS 20(CX), Z8
+	VBROADCASTSS (AX)(BX*1), Z8
 	VFMADD231PS  Z8, Z7, Z5
-	VBROADCASTSS 24(CX), Z8
+	VBROADCASTSS (AX)(DX*2), Z8
 	VFMADD231PS  Z8, Z7, Z6
-	VMOVUPS      (DX)(BX*1), Z7
-	VBROADCASTSS 56(CX), Z8
+	ADDQ         SI, AX
+	VMOVUPS      (R8)(R9*1), Z7
+	VBROADCASTSS (AX), Z8
 	VFMADD231PS  Z8, Z7, Z0
-	VBROADCASTSS 60(CX), Z8
+	VBROADCASTSS (AX)(CX*1), Z8
 	VFMADD231PS  Z8, Z7, Z1
-	VBROADCASTSS 64(CX), Z8
+	VBROADCASTSS (AX)(CX*2), Z8
 	VFMADD231PS  Z8, Z7, Z2
-	VBROADCASTSS 68(CX), Z8
+	VBROADCASTSS (AX)(DX*1), Z8
 	VFMADD231PS  Z8, Z7, Z3
-	VBROADCASTSS 72(CX), Z8
+	VBROADCASTSS (AX)(CX*4), Z8
 	VFMADD231PS  Z8, Z7, Z4
-	VBROADCASTSS 76(CX), Z8
+	VBROADCASTSS (AX)(BX*1), Z8
 	VFMADD231PS  Z8, Z7, Z5
-	VBROADCASTSS 80(CX), Z8
+	VBROADCASTSS (AX)(DX*2), Z8
 	VFMADD231PS  Z8, Z7, Z6
-	VMOVUPS      (DX)(BX*2), Z7
-	VBROADCASTSS 112(CX), Z8
+	ADDQ         SI, AX
+	VMOVUPS      (R8)(R9*2), Z7
+	VBROADCASTSS (AX), Z8
 	VFMADD231PS  Z8, Z7, Z0
-	VBROADCASTSS 116(CX), Z8
+	VBROADCASTSS (AX)(CX*1), Z8
 	VFMADD231PS  Z8, Z7, Z1
-	VBROADCASTSS 120(CX), Z8
+	VBROADCASTSS (AX)(CX*2), Z8
 	VFMADD231PS  Z8, Z7, Z2
-	VBROADCASTSS 124(CX), Z8
+	VBROADCASTSS (AX)(DX*1), Z8
 	VFMADD231PS  Z8, Z7, Z3
-	VBROADCASTSS 128(CX), Z8
+	VBROADCASTSS (AX)(CX*4), Z8
 	VFMADD231PS  Z8, Z7, Z4
-	VBROADCASTSS 132(CX), Z8
+	VBROADCASTSS (AX)(BX*1), Z8
 	VFMADD231PS  Z8, Z7, Z5
-	VBROADCASTSS 136(CX), Z8
+	VBROADCASTSS (AX)(DX*2), Z8
 	VFMADD231PS  Z8, Z7, Z6
-	VMOVUPS      (DX)(R10*1), Z7
-	VBROADCASTSS 168(CX), Z8
+	ADDQ         SI, AX
+	VMOVUPS      (R8)(R11*1), Z7
+	VBROADCASTSS (AX), Z8
 	VFMADD231PS  Z8, Z7, Z0
-	VBROADCASTSS 172(CX), Z8
+	VBROADCASTSS (AX)(CX*1), Z8
 	VFMADD231PS  Z8, Z7, Z1
-	VBROADCASTSS 176(CX), Z8
+	VBROADCASTSS (AX)(CX*2), Z8
 	VFMADD231PS  Z8, Z7, Z2
-	VBROADCASTSS 180(CX), Z8
+	VBROADCASTSS (AX)(DX*1), Z8
 	VFMADD231PS  Z8, Z7, Z3
-	VBROADCASTSS 184(CX), Z8
+	VBROADCASTSS (AX)(CX*4), Z8
 	VFMADD231PS  Z8, Z7, Z4
-	VBROADCASTSS 188(CX), Z8
+	VBROADCASTSS (AX)(BX*1), Z8
 	VFMADD231PS  Z8, Z7, Z5
-	VBROADCASTSS 192(CX), Z8
+	VBROADCASTSS (AX)(DX*2), Z8
 	VFMADD231PS  Z8, Z7, Z6
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+224, CX
-	SUBQ         $0x04, AX
+	ADDQ         SI, AX
+	LEAQ         (R8)(R9*4), R8
+	SUBQ         $0x04, R12
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R12
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Z7
-	VBROADCASTSS (CX), Z8
+	VMOVUPS      (R8), Z7
+	VBROADCASTSS (AX), Z8
 	VFMADD231PS  Z8, Z7, Z0
-	VBROADCASTSS 4(CX), Z8
+	VBROADCASTSS (AX)(CX*1), Z8
 	VFMADD231PS  Z8, Z7, Z1
-	VBROADCASTSS 8(CX), Z8
+	VBROADCASTSS (AX)(CX*2), Z8
 	VFMADD231PS  Z8, Z7, Z2
-	VBROADCASTSS 12(CX), Z8
+	VBROADCASTSS (AX)(DX*1), Z8
 	VFMADD231PS  Z8, Z7, Z3
-	VBROADCASTSS 16(CX), Z8
+	VBROADCASTSS (AX)(CX*4), Z8
 	VFMADD231PS  Z8, Z7, Z4
-	VBROADCASTSS 20(CX), Z8
+	VBROADCASTSS (AX)(BX*1), Z8
 	VFMADD231PS  Z8, Z7, Z5
-	VBROADCASTSS 24(CX), Z8
+	VBROADCASTSS (AX)(DX*2), Z8
 	VFMADD231PS  Z8, Z7, Z6
-	ADDQ         BX, DX
-	ADDQ         $+56, CX
-	DECQ         AX
+	ADDQ         SI, AX
+	ADDQ         R9, R8
+	DECQ         R12
 	JNE          single
 
-store:
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   R8, AX, AX
-	KMOVD   AX, K1
-	MOVQ    SI, AX
+jump:
+	MOVQ    jump+40(FP), R12
+	SHLQ    $0x02, R12
+	ADDQ    R12, AX
+	TESTQ   DI, DI
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DX, BX, BX
+	KMOVD   BX, K1
 	VMOVUPS Z0, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z1, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z2, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z3, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z4, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z5, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z6, K1, (AX)
 	VZEROUPPER
 	RET
 
-// func halfTile8AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·halfTile8AVX512(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+// func halfTile8AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·halfTile8AVX512(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -4848,190 +5306,213 @@ TEXT ·halfTile8AVX512(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R8, R9, R9
-	KMOVD     R9, K1
-	MOVQ      SI, R9
-	VMOVUPS.Z (R9), K1, Z0
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z1
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z2
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z3
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z4
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z5
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z6
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z7
+	MOVQ      cols+80(FP), CX
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     CX, DX, DX
+	KMOVD     DX, K1
+	MOVQ      c+64(FP), CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z5
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z6
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z7
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	LEAQ (CX)(CX*2), DX
+	LEAQ (CX)(CX*4), BX
+	LEAQ (DX)(CX*4), SI
+	MOVQ step+24(FP), DI
+	SHLQ $0x02, DI
+	MOVQ k+0(FP), R8
+	MOVQ b+48(FP), R9
+	MOVQ ldb+56(FP), R10
+	SHLQ $0x02, R10
+	MOVQ ahead+96(FP), R11
+	LEAQ (R10)(R10*2), R12
+
+run:
+	MOVQ    run+32(FP), R13
+	CMPQ    R8, R13
+	CMOVQLT R8, R13
+	SUBQ    R13, R8
+	SUBQ    $0x04, R13
+	JL      rest
 
 loop:
-	PREFETCHT1   (R9)
-	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Z8
-	VBROADCASTSS (CX), Z9
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R11
+	VMOVUPS      (R9), Z8
+	VBROADCASTSS (AX), Z9
 	VFMADD231PS  Z9, Z8, Z0
-	VBROADCASTSS 4(CX), Z9
+	VBROADCASTSS (AX)(CX*1), Z9
 	VFMADD231PS  Z9, Z8, Z1
-	VBROADCASTSS 8(CX), Z9
+	VBROADCASTSS (AX)(CX*2), Z9
 	VFMADD231PS  Z9, Z8, Z2
-	VBROADCASTSS 12(CX), Z9
+	VBROADCASTSS (AX)(DX*1), Z9
 	VFMADD231PS  Z9, Z8, Z3
-	VBROADCASTSS 16(CX), Z9
+	VBROADCASTSS (AX)(CX*4), Z9
 	VFMADD231PS  Z9, Z8, Z4
-	VBROADCASTSS 20(CX), Z9
+	VBROADCASTSS (AX)(BX*1), Z9
 	VFMADD231PS  Z9, Z8, Z5
-	VBROADCASTSS 24(CX), Z9
+	VBROADCASTSS (AX)(DX*2), Z9
 	VFMADD231PS  Z9, Z8, Z6
-	VBROADCASTSS 28(CX), Z9
+	VBROADCASTSS (AX)(SI*1), Z9
 	VFMADD231PS  Z9, Z8, Z7
-	VMOVUPS      (DX)(BX*1), Z8
-	VBROADCASTSS 56(CX), Z9
+	ADDQ         DI, AX
+	VMOVUPS      (R9)(R10*1), Z8
+	VBROADCASTSS (AX), Z9
 	VFMADD231PS  Z9, Z8, Z0
-	VBROADCASTSS 60(CX), Z9
+	VBROADCASTSS (AX)(CX*1), Z9
 	VFMADD231PS  Z9, Z8, Z1
-	VBROADCASTSS 64(CX), Z9
+	VBROADCASTSS (AX)(CX*2), Z9
 	VFMADD231PS  Z9, Z8, Z2
-	VBROADCASTSS 68(CX), Z9
+	VBROADCASTSS (AX)(DX*1), Z9
 	VFMADD231PS  Z9, Z8, Z3
-	VBROADCASTSS 72(CX), Z9
+	VBROADCASTSS (AX)(CX*4), Z9
 	VFMADD231PS  Z9, Z8, Z4
-	VBROADCASTSS 76(CX), Z9
+	VBROADCASTSS (AX)(BX*1), Z9
 	VFMADD231PS  Z9, Z8, Z5
-	VBROADCASTSS 80(CX), Z9
+	VBROADCASTSS (AX)(DX*2), Z9
 	VFMADD231PS  Z9, Z8, Z6
-	VBROADCASTSS 84(CX), Z9
+	VBROADCASTSS (AX)(SI*1), Z9
 	VFMADD231PS  Z9, Z8, Z7
-	VMOVUPS      (DX)(BX*2), Z8
-	VBROADCASTSS 112(CX), Z9
+	ADDQ         DI, AX
+	VMOVUPS      (R9)(R10*2), Z8
+	VBROADCASTSS (AX), Z9
 	VFMADD231PS  Z9, Z8, Z0
-	VBROADCASTSS 116(CX), Z9
+	VBROADCASTSS (AX)(CX*1), Z9
 	VFMADD231PS  Z9, Z8, Z1
-	VBROADCASTSS 120(CX), Z9
+	VBROADCASTSS (AX)(CX*2), Z9
 	VFMADD231PS  Z9, Z8, Z2
-	VBROADCASTSS 124(CX), Z9
+	VBROADCASTSS (AX)(DX*1), Z9
 	VFMADD231PS  Z9, Z8, Z3
-	VBROADCASTSS 128(CX), Z9
+	VBROADCASTSS (AX)(CX*4), Z9
 	VFMADD231PS  Z9, Z8, Z4
-	VBROADCASTSS 132(CX), Z9
+	VBROADCASTSS (AX)(BX*1), Z9
 	VFMADD231PS  Z9, Z8, Z5
-	VBROADCASTSS 136(CX), Z9
+	VBROADCASTSS (AX)(DX*2), Z9
 	VFMADD231PS  Z9, Z8, Z6
-	VBROADCASTSS 140(CX), Z9
+	VBROADCASTSS (AX)(SI*1), Z9
 	VFMADD231PS  Z9, Z8, Z7
-	VMOVUPS      (DX)(R10*1), Z8
-	VBROADCASTSS 168(CX), Z9
+	ADDQ         DI, AX
+	VMOVUPS      (R9)(R12*1), Z8
+	VBROADCASTSS (AX), Z9
 	VFMADD231PS  Z9, Z8, Z0
-	VBROADCASTSS 172(CX), Z9
+	VBROADCASTSS (AX)(CX*1), Z9
 	VFMADD231PS  Z9, Z8, Z1
-	VBROADCASTSS 176(CX), Z9
+	VBROADCASTSS (AX)(CX*2), Z9
 	VFMADD231PS  Z9, Z8, Z2
-	VBROADCASTSS 180(CX), Z9
+	VBROADCASTSS (AX)(DX*1), Z9
 	VFMADD231PS  Z9, Z8, Z3
-	VBROADCASTSS 184(CX), Z9
+	VBROADCASTSS (AX)(CX*4), Z9
 	VFMADD231PS  Z9, Z8, Z4
-	VBROADCASTSS 188(CX), Z9
+	VBROADCASTSS (AX)(BX*1), Z9
 	VFMADD231PS  Z9, Z8, Z5
-	VBROADCASTSS 192(CX), Z9
+	VBROADCASTSS (AX)(DX*2), Z9
 	VFMADD231PS  Z9, Z8, Z6
-	VBROADCASTSS 196(CX), Z9
+	VBROADCASTSS (AX)(SI*1), Z9
 	VFMADD231PS  Z9, Z8, Z7
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+224, CX
-	SUBQ         $0x04, AX
+	ADDQ         DI, AX
+	LEAQ         (R9)(R10*4), R9
+	SUBQ         $0x04, R13
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R13
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Z8
-	VBROADCASTSS (CX), Z9
+	VMOVUPS      (R9), Z8
+	VBROADCASTSS (AX), Z9
 	VFMADD231PS  Z9, Z8, Z0
-	VBROADCASTSS 4(CX), Z9
+	VBROADCASTSS (AX)(CX*1), Z9
 	VFMADD231PS  Z9, Z8, Z1
-	VBROADCASTSS 8(CX), Z9
+	VBROADCASTSS (AX)(CX*2), Z9
 	VFMADD231PS  Z9, Z8, Z2
-	VBROADCASTSS 12(CX), Z9
+	VBROADCASTSS (AX)(DX*1), Z9
 	VFMADD231PS  Z9, Z8, Z3
-	VBROADCASTSS 16(CX), Z9
+	VBROADCASTSS (AX)(CX*4), Z9
 	VFMADD231PS  Z9, Z8, Z4
-	VBROADCASTSS 20(CX), Z9
+	VBROADCASTSS (AX)(BX*1), Z9
 	VFMADD231PS  Z9, Z8, Z5
-	VBROADCASTSS 24(CX), Z9
+	VBROADCASTSS (AX)(DX*2), Z9
 	VFMADD231PS  Z9, Z8, Z6
-	VBROADCASTSS 28(CX), Z9
+	VBROADCASTSS (AX)(SI*1), Z9
 	VFMADD231PS  Z9, Z8, Z7
-	ADDQ         BX, DX
-	ADDQ         $+56, CX
-	DECQ         AX
+	ADDQ         DI, AX
+	ADDQ         R10, R9
+	DECQ         R13
 	JNE          single
 
-store:
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   R8, AX, AX
-	KMOVD   AX, K1
-	MOVQ    SI, AX
+jump:
+	MOVQ    jump+40(FP), R13
+	SHLQ    $0x02, R13
+	ADDQ    R13, AX
+	TESTQ   R8, R8
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DX, BX, BX
+	KMOVD   BX, K1
 	VMOVUPS Z0, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z1, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z2, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z3, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z4, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z5, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z6, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z7, K1, (AX)
 	VZEROUPPER
 	RET
 
-// func halfTile9AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·halfTile9AVX512(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+// func halfTile9AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·halfTile9AVX512(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -5045,206 +5526,229 @@ TEXT ·halfTile9AVX512(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R8, R9, R9
-	KMOVD     R9, K1
-	MOVQ      SI, R9
-	VMOVUPS.Z (R9), K1, Z0
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z1
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z2
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z3
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z4
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z5
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z6
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z7
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z8
+	MOVQ      cols+80(FP), CX
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     CX, DX, DX
+	KMOVD     DX, K1
+	MOVQ      c+64(FP), CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z5
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z6
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z7
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z8
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	LEAQ (CX)(CX*2), DX
+	LEAQ (CX)(CX*4), BX
+	LEAQ (DX)(CX*4), SI
+	MOVQ step+24(FP), DI
+	SHLQ $0x02, DI
+	MOVQ k+0(FP), R8
+	MOVQ b+48(FP), R9
+	MOVQ ldb+56(FP), R10
+	SHLQ $0x02, R10
+	MOVQ ahead+96(FP), R11
+	LEAQ (R10)(R10*2), R12
+
+run:
+	MOVQ    run+32(FP), R13
+	CMPQ    R8, R13
+	CMOVQLT R8, R13
+	SUBQ    R13, R8
+	SUBQ    $0x04, R13
+	JL      rest
 
 loop:
-	PREFETCHT1   (R9)
-	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Z9
-	VBROADCASTSS (CX), Z10
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R11
+	VMOVUPS      (R9), Z9
+	VBROADCASTSS (AX), Z10
 	VFMADD231PS  Z10, Z9, Z0
-	VBROADCASTSS 4(CX), Z10
+	VBROADCASTSS (AX)(CX*1), Z10
 	VFMADD231PS  Z10, Z9, Z1
-	VBROADCASTSS 8(CX), Z10
+	VBROADCASTSS (AX)(CX*2), Z10
 	VFMADD231PS  Z10, Z9, Z2
-	VBROADCASTSS 12(CX), Z10
+	VBROADCASTSS (AX)(DX*1), Z10
 	VFMADD231PS  Z10, Z9, Z3
-	VBROADCASTSS 16(CX), Z10
+	VBROADCASTSS (AX)(CX*4), Z10
 	VFMADD231PS  Z10, Z9, Z4
-	VBROADCASTSS 20(CX), Z10
+	VBROADCASTSS (AX)(BX*1), Z10
 	VFMADD231PS  Z10, Z9, Z5
-	VBROADCASTSS 24(CX), Z10
+	VBROADCASTSS (AX)(DX*2), Z10
 	VFMADD231PS  Z10, Z9, Z6
-	VBROADCASTSS 28(CX), Z10
+	VBROADCASTSS (AX)(SI*1), Z10
 	VFMADD231PS  Z10, Z9, Z7
-	VBROADCASTSS 32(CX), Z10
+	VBROADCASTSS (AX)(CX*8), Z10
 	VFMADD231PS  Z10, Z9, Z8
-	VMOVUPS      (DX)(BX*1), Z9
-	VBROADCASTSS 56(CX), Z10
+	ADDQ         DI, AX
+	VMOVUPS      (R9)(R10*1), Z9
+	VBROADCASTSS (AX), Z10
 	VFMADD231PS  Z10, Z9, Z0
-	VBROADCASTSS 60(CX), Z10
+	VBROADCASTSS (AX)(CX*1), Z10
 	VFMADD231PS  Z10, Z9, Z1
-	VBROADCASTSS 64(CX), Z10
+	VBROADCASTSS (AX)(CX*2), Z10
 	VFMADD231PS  Z10, Z9, Z2
-	VBROADCASTSS 68(CX), Z10
+	VBROADCASTSS (AX)(DX*1), Z10
 	VFMADD231PS  Z10, Z9, Z3
-	VBROADCASTSS 72(CX), Z10
+	VBROADCASTSS (AX)(CX*4), Z10
 	VFMADD231PS  Z10, Z9, Z4
-	VBROADCASTSS 76(CX), Z10
+	VBROADCASTSS (AX)(BX*1), Z10
 	VFMADD231PS  Z10, Z9, Z5
-	VBROADCASTSS 80(CX), Z10
+	VBROADCASTSS (AX)(DX*2), Z10
 	VFMADD231PS  Z10, Z9, Z6
-	VBROADCASTSS 84(CX), Z10
+	VBROADCASTSS (AX)(SI*1), Z10
 	VFMADD231PS  Z10, Z9, Z7
-	VBROADCASTSS 88(CX), Z10
+	VBROADCASTSS (AX)(CX*8), Z10
 	VFMADD231PS  Z10, Z9, Z8
-	VMOVUPS      (DX)(BX*2), Z9
-	VBROADCASTSS 112(CX), Z10
+	ADDQ         DI, AX
+	VMOVUPS      (R9)(R10*2), Z9
+	VBROADCASTSS (AX), Z10
 	VFMADD231PS  Z10, Z9, Z0
-	VBROADCASTSS 116(CX), Z10
+	VBROADCASTSS (AX)(CX*1), Z10
 	VFMADD231PS  Z10, Z9, Z1
-	VBROADCASTSS 120(CX), Z10
+	VBROADCASTSS (AX)(CX*2), Z10
 	VFMADD231PS  Z10, Z9, Z2
-	VBROADCASTSS 124(CX), Z10
+	VBROADCASTSS (AX)(DX*1), Z10
 	VFMADD231PS  Z10, Z9, Z3
-	VBROADCASTSS 128(CX), Z10
+	VBROADCASTSS (AX)(CX*4), Z10
 	VFMADD231PS  Z10, Z9, Z4
-	VBROADCASTSS 132(CX), Z10
+	VBROADCASTSS (AX)(BX*1), Z10
 	VFMADD231PS  Z10, Z9, Z5
-	VBROADCASTSS 136(CX), Z10
+	VBROADCASTSS (AX)(DX*2), Z10
 	VFMADD231PS  Z10, Z9, Z6
-	VBROADCASTSS 140(CX), Z10
+	VBROADCASTSS (AX)(SI*1), Z10
 	VFMADD231PS  Z10, Z9, Z7
-	VBROADCASTSS 144(CX), Z10
+	VBROADCASTSS (AX)(CX*8), Z10
 	VFMADD231PS  Z10, Z9, Z8
-	VMOVUPS      (DX)(R10*1), Z9
-	VBROADCASTSS 168(CX), Z10
+	ADDQ         DI, AX
+	VMOVUPS      (R9)(R12*1), Z9
+	VBROADCASTSS (AX), Z10
 	VFMADD231PS  Z10, Z9, Z0
-	VBROADCASTSS 172(CX), Z10
+	VBROADCASTSS (AX)(CX*1), Z10
 	VFMADD231PS  Z10, Z9, Z1
-	VBROADCASTSS 176(CX), Z10
+	VBROADCASTSS (AX)(CX*2), Z10
 	VFMADD231PS  Z10, Z9, Z2
-	VBROADCASTSS 180(CX), Z10
+	VBROADCASTSS (AX)(DX*1), Z10
 	VFMADD231PS  Z10, Z9, Z3
-	VBROADCASTSS 184(CX), Z10
+	VBROADCASTSS (AX)(CX*4), Z10
 	VFMADD231PS  Z10, Z9, Z4
-	VBROADCASTSS 188(CX), Z10
+	VBROADCASTSS (AX)(BX*1), Z10
 	VFMADD231PS  Z10, Z9, Z5
-	VBROADCASTSS 192(CX), Z10
+	VBROADCASTSS (AX)(DX*2), Z10
 	VFMADD231PS  Z10, Z9, Z6
-	VBROADCASTSS 196(CX), Z10
+	VBROADCASTSS (AX)(SI*1), Z10
 	VFMADD231PS  Z10, Z9, Z7
-	VBROADCASTSS 200(CX), Z10
+	VBROADCASTSS (AX)(CX*8), Z10
 	VFMADD231PS  Z10, Z9, Z8
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+224, CX
-	SUBQ         $0x04, AX
+	ADDQ         DI, AX
+	LEAQ         (R9)(R10*4), R9
+	SUBQ         $0x04, R13
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R13
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Z9
-	VBROADCASTSS (CX), Z10
+	VMOVUPS      (R9), Z9
+	VBROADCASTSS (AX), Z10
 	VFMADD231PS  Z10, Z9, Z0
-	VBROADCASTSS 4(CX), Z10
+	VBROADCASTSS (AX)(CX*1), Z10
 	VFMADD231PS  Z10, Z9, Z1
-	VBROADCASTSS 8(CX), Z10
+	VBROADCASTSS (AX)(CX*2), Z10
 	VFMADD231PS  Z10, Z9, Z2
-	VBROADCASTSS 12(CX), Z10
+	VBROADCASTSS (AX)(DX*1), Z10
 	VFMADD231PS  Z10, Z9, Z3
-	VBROADCASTSS 16(CX), Z10
+	VBROADCASTSS (AX)(CX*4), Z10
 	VFMADD231PS  Z10, Z9, Z4
-	VBROADCASTSS 20(CX), Z10
+	VBROADCASTSS (AX)(BX*1), Z10
 	VFMADD231PS  Z10, Z9, Z5
-	VBROADCASTSS 24(CX), Z10
+	VBROADCASTSS (AX)(DX*2), Z10
 	VFMADD231PS  Z10, Z9, Z6
-	VBROADCASTSS 28(CX), Z10
+	VBROADCASTSS (AX)(SI*1), Z10
 	VFMADD231PS  Z10, Z9, Z7
-	VBROADCASTSS 32(CX), Z10
+	VBROADCASTSS (AX)(CX*8), Z10
 	VFMADD231PS  Z10, Z9, Z8
-	ADDQ         BX, DX
-	ADDQ         $+56, CX
-	DECQ         AX
+	ADDQ         DI, AX
+	ADDQ         R10, R9
+	DECQ         R13
 	JNE          single
 
-store:
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   R8, AX, AX
-	KMOVD   AX, K1
-	MOVQ    SI, AX
+jump:
+	MOVQ    jump+40(FP), R13
+	SHLQ    $0x02, R13
+	ADDQ    R13, AX
+	TESTQ   R8, R8
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DX, BX, BX
+	KMOVD   BX, K1
 	VMOVUPS Z0, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z1, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z2, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z3, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z4, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z5, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z6, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z7, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z8, K1, (AX)
 	VZEROUPPER
 	RET
 
-// func halfTile10AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·halfTile10AVX512(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+// func halfTile10AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·halfTile10AVX512(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -5259,222 +5763,253 @@ TEXT ·halfTile10AVX512(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R8, R9, R9
-	KMOVD     R9, K1
-	MOVQ      SI, R9
-	VMOVUPS.Z (R9), K1, Z0
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z1
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z2
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z3
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z4
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z5
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z6
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z7
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z8
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z9
+	MOVQ      cols+80(FP), CX
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     CX, DX, DX
+	KMOVD     DX, K1
+	MOVQ      c+64(FP), CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z5
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z6
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z7
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z8
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z9
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	LEAQ (CX)(CX*2), DX
+	LEAQ (CX)(CX*4), BX
+	LEAQ (DX)(CX*4), SI
+	LEAQ (AX)(CX*8), DI
+	ADDQ CX, DI
+	MOVQ step+24(FP), R8
+	SHLQ $0x02, R8
+	MOVQ k+0(FP), R9
+	MOVQ b+48(FP), R10
+	MOVQ ldb+56(FP), R11
+	SHLQ $0x02, R11
+	MOVQ ahead+96(FP), R12
+	LEAQ (R11)(R11*2), R13
+
+run:
+	MOVQ    run+32(FP), R14
+	CMPQ    R9, R14
+	CMOVQLT R9, R14
+	SUBQ    R14, R9
+	SUBQ    $0x04, R14
+	JL      rest
 
 loop:
-	PREFETCHT1   (R9)
-	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Z10
-	VBROADCASTSS (CX), Z11
+	PREFETCHT1   (R12)
+	ADDQ         $0x40, R12
+	VMOVUPS      (R10), Z10
+	VBROADCASTSS (AX), Z11
 	VFMADD231PS  Z11, Z10, Z0
-	VBROADCASTSS 4(CX), Z11
+	VBROADCASTSS (AX)(CX*1), Z11
 	VFMADD231PS  Z11, Z10, Z1
-	VBROADCASTSS 8(CX), Z11
+	VBROADCASTSS (AX)(CX*2), Z11
 	VFMADD231PS  Z11, Z10, Z2
-	VBROADCASTSS 12(CX), Z11
+	VBROADCASTSS (AX)(DX*1), Z11
 	VFMADD231PS  Z11, Z10, Z3
-	VBROADCASTSS 16(CX), Z11
+	VBROADCASTSS (AX)(CX*4), Z11
 	VFMADD231PS  Z11, Z10, Z4
-	VBROADCASTSS 20(CX), Z11
+	VBROADCASTSS (AX)(BX*1), Z11
 	VFMADD231PS  Z11, Z10, Z5
-	VBROADCASTSS 24(CX), Z11
+	VBROADCASTSS (AX)(DX*2), Z11
 	VFMADD231PS  Z11, Z10, Z6
-	VBROADCASTSS 28(CX), Z11
+	VBROADCASTSS (AX)(SI*1), Z11
 	VFMADD231PS  Z11, Z10, Z7
-	VBROADCASTSS 32(CX), Z11
+	VBROADCASTSS (AX)(CX*8), Z11
 	VFMADD231PS  Z11, Z10, Z8
-	VBROADCASTSS 36(CX), Z11
+	VBROADCASTSS (DI), Z11
 	VFMADD231PS  Z11, Z10, Z9
-	VMOVUPS      (DX)(BX*1), Z10
-	VBROADCASTSS 56(CX), Z11
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	VMOVUPS      (R10)(R11*1), Z10
+	VBROADCASTSS (AX), Z11
 	VFMADD231PS  Z11, Z10, Z0
-	VBROADCASTSS 60(CX), Z11
+	VBROADCASTSS (AX)(CX*1), Z11
 	VFMADD231PS  Z11, Z10, Z1
-	VBROADCASTSS 64(CX), Z11
+	VBROADCASTSS (AX)(CX*2), Z11
 	VFMADD231PS  Z11, Z10, Z2
-	VBROADCASTSS 68(CX), Z11
+	VBROADCASTSS (AX)(DX*1), Z11
 	VFMADD231PS  Z11, Z10, Z3
-	VBROADCASTSS 72(CX), Z11
+	VBROADCASTSS (AX)(CX*4), Z11
 	VFMADD231PS  Z11, Z10, Z4
-	VBROADCASTSS 76(CX), Z11
+	VBROADCASTSS (AX)(BX*1), Z11
 	VFMADD231PS  Z11, Z10, Z5
-	VBROADCASTSS 80(CX), Z11
+	VBROADCASTSS (AX)(DX*2), Z11
 	VFMADD231PS  Z11, Z10, Z6
-	VBROADCASTSS 84(CX), Z11
+	VBROADCASTSS (AX)(SI*1), Z11
 	VFMADD231PS  Z11, Z10, Z7
-	VBROADCASTSS 88(CX), Z11
+	VBROADCASTSS (AX)(CX*8), Z11
 	VFMADD231PS  Z11, Z10, Z8
-	VBROADCASTSS 92(CX), Z11
+	VBROADCASTSS (DI), Z11
 	VFMADD231PS  Z11, Z10, Z9
-	VMOVUPS      (DX)(BX*2), Z10
-	VBROADCASTSS 112(CX), Z11
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	VMOVUPS      (R10)(R11*2), Z10
+	VBROADCASTSS (AX), Z11
 	VFMADD231PS  Z11, Z10, Z0
-	VBROADCASTSS 116(CX), Z11
+	VBROADCASTSS (AX)(CX*1), Z11
 	VFMADD231PS  Z11, Z10, Z1
-	VBROADCASTSS 120(CX), Z11
+	VBROADCASTSS (AX)(CX*2), Z11
 	VFMADD231PS  Z11, Z10, Z2
-	VBROADCASTSS 124(CX), Z11
+	VBROADCASTSS (AX)(DX*1), Z11
 	VFMADD231PS  Z11, Z10, Z3
-	VBROADCASTSS 128(CX), Z11
+	VBROADCASTSS (AX)(CX*4), Z11
 	VFMADD231PS  Z11, Z10, Z4
-	VBROADCASTSS 132(CX), Z11
+	VBROADCASTSS (AX)(BX*1), Z11
 	VFMADD231PS  Z11, Z10, Z5
-	VBROADCASTSS 136(CX), Z11
+	VBROADCASTSS (AX)(DX*2), Z11
 	VFMADD231PS  Z11, Z10, Z6
-	VBROADCASTSS 140(CX), Z11
+	VBROADCASTSS (AX)(SI*1), Z11
 	VFMADD231PS  Z11, Z10, Z7
-	VBROADCASTSS 144(CX), Z11
+	VBROADCASTSS (AX)(CX*8), Z11
 	VFMADD231PS  Z11, Z10, Z8
-	VBROADCASTSS 148(CX), Z11
+	VBROADCASTSS (DI), Z11
 	VFMADD231PS  Z11, Z10, Z9
-	VMOVUPS      (DX)(R10*1), Z10
-	VBROADCASTSS 168(CX), Z11
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	VMOVUPS      (R10)(R13*1), Z10
+	VBROADCASTSS (AX), Z11
 	VFMADD231PS  Z11, Z10, Z0
-	VBROADCASTSS 172(CX), Z11
+	VBROADCASTSS (AX)(CX*1), Z11
 	VFMADD231PS  Z11, Z10, Z1
-	VBROADCASTSS 176(CX), Z11
+	VBROADCASTSS (AX)(CX*2), Z11
 	VFMADD231PS  Z11, Z10, Z2
-	VBROADCASTSS 180(CX), Z11
+	VBROADCASTSS (AX)(DX*1), Z11
 	VFMADD231PS  Z11, Z10, Z3
-	VBROADCASTSS 184(CX), Z11
+	VBROADCASTSS (AX)(CX*4), Z11
 	VFMADD231PS  Z11, Z10, Z4
-	VBROADCASTSS 188(CX), Z11
+	VBROADCASTSS (AX)(BX*1), Z11
 	VFMADD231PS  Z11, Z10, Z5
-	VBROADCASTSS 192(CX), Z11
+	VBROADCASTSS (AX)(DX*2), Z11
 	VFMADD231PS  Z11, Z10, Z6
-	VBROADCASTSS 196(CX), Z11
+	VBROADCASTSS (AX)(SI*1), Z11
 	VFMADD231PS  Z11, Z10, Z7
-	VBROADCASTSS 200(CX), Z11
+	VBROADCASTSS (AX)(CX*8), Z11
 	VFMADD231PS  Z11, Z10, Z8
-	VBROADCASTSS 204(CX), Z11
+	VBROADCASTSS (DI), Z11
 	VFMADD231PS  Z11, Z10, Z9
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+224, CX
-	SUBQ         $0x04, AX
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	LEAQ         (R10)(R11*4), R10
+	SUBQ         $0x04, R14
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R14
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Z10
-	VBROADCASTSS (CX), Z11
+	VMOVUPS      (R10), Z10
+	VBROADCASTSS (AX), Z11
 	VFMADD231PS  Z11, Z10, Z0
-	VBROADCASTSS 4(CX), Z11
+	VBROADCASTSS (AX)(CX*1), Z11
 	VFMADD231PS  Z11, Z10, Z1
-	VBROADCASTSS 8(CX), Z11
+	VBROADCASTSS (AX)(CX*2), Z11
 	VFMADD231PS  Z11, Z10, Z2
-	VBROADCASTSS 12(CX), Z11
+	VBROADCASTSS (AX)(DX*1), Z11
 	VFMADD231PS  Z11, Z10, Z3
-	VBROADCASTSS 16(CX), Z11
+	VBROADCASTSS (AX)(CX*4), Z11
 	VFMADD231PS  Z11, Z10, Z4
-	VBROADCASTSS 20(CX), Z11
+	VBROADCASTSS (AX)(BX*1), Z11
 	VFMADD231PS  Z11, Z10, Z5
-	VBROADCASTSS 24(CX), Z11
+	VBROADCASTSS (AX)(DX*2), Z11
 	VFMADD231PS  Z11, Z10, Z6
-	VBROADCASTSS 28(CX), Z11
+	VBROADCASTSS (AX)(SI*1), Z11
 	VFMADD231PS  Z11, Z10, Z7
-	VBROADCASTSS 32(CX), Z11
+	VBROADCASTSS (AX)(CX*8), Z11
 	VFMADD231PS  Z11, Z10, Z8
-	VBROADCASTSS 36(CX), Z11
+	VBROADCASTSS (DI), Z11
 	VFMADD231PS  Z11, Z10, Z9
-	ADDQ         BX, DX
-	ADDQ         $+56, CX
-	DECQ         AX
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	ADDQ         R11, R10
+	DECQ         R14
 	JNE          single
 
-store:
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   R8, AX, AX
-	KMOVD   AX, K1
-	MOVQ    SI, AX
+jump:
+	MOVQ    jump+40(FP), R14
+	SHLQ    $0x02, R14
+	ADDQ    R14, AX
+	ADDQ    R14, DI
+	TESTQ   R9, R9
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DX, BX, BX
+	KMOVD   BX, K1
 	VMOVUPS Z0, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z1, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z2, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z3, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z4, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z5, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z6, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z7, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z8, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z9, K1, (AX)
 	VZEROUPPER
 	RET
 
-// func halfTile11AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·halfTile11AVX512(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+// func halfTile11AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·halfTile11AVX512(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -5490,238 +6025,269 @@ TEXT ·halfTile11AVX512(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R8, R9, R9
-	KMOVD     R9, K1
-	MOVQ      SI, R9
-	VMOVUPS.Z (R9), K1, Z0
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z1
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z2
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z3
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z4
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z5
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z6
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z7
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z8
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z9
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z10
+	MOVQ      cols+80(FP), CX
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     CX, DX, DX
+	KMOVD     DX, K1
+	MOVQ      c+64(FP), CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z5
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z6
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z7
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z8
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z9
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z10
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	LEAQ (CX)(CX*2), DX
+	LEAQ (CX)(CX*4), BX
+	LEAQ (DX)(CX*4), SI
+	LEAQ (AX)(CX*8), DI
+	ADDQ CX, DI
+	MOVQ step+24(FP), R8
+	SHLQ $0x02, R8
+	MOVQ k+0(FP), R9
+	MOVQ b+48(FP), R10
+	MOVQ ldb+56(FP), R11
+	SHLQ $0x02, R11
+	MOVQ ahead+96(FP), R12
+	LEAQ (R11)(R11*2), R13
+
+run:
+	MOVQ    run+32(FP), R14
+	CMPQ    R9, R14
+	CMOVQLT R9, R14
+	SUBQ    R14, R9
+	SUBQ    $0x04, R14
+	JL      rest
 
 loop:
-	PREFETCHT1   (R9)
-	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Z11
-	VBROADCASTSS (CX), Z12
+	PREFETCHT1   (R12)
+	ADDQ         $0x40, R12
+	VMOVUPS      (R10), Z11
+	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z12, Z11, Z0
-	VBROADCASTSS 4(CX), Z12
+	VBROADCASTSS (AX)(CX*1), Z12
 	VFMADD231PS  Z12, Z11, Z1
-	VBROADCASTSS 8(CX), Z12
+	VBROADCASTSS (AX)(CX*2), Z12
 	VFMADD231PS  Z12, Z11, Z2
-	VBROADCASTSS 12(CX), Z12
+	VBROADCASTSS (AX)(DX*1), Z12
 	VFMADD231PS  Z12, Z11, Z3
-	VBROADCASTSS 16(CX), Z12
+	VBROADCASTSS (AX)(CX*4), Z12
 	VFMADD231PS  Z12, Z11, Z4
-	VBROADCASTSS 20(CX), Z12
+	VBROADCASTSS (AX)(BX*1), Z12
 	VFMADD231PS  Z12, Z11, Z5
-	VBROADCASTSS 24(CX), Z12
+	VBROADCASTSS (AX)(DX*2), Z12
 	VFMADD231PS  Z12, Z11, Z6
-	VBROADCASTSS 28(CX), Z12
+	VBROADCASTSS (AX)(SI*1), Z12
 	VFMADD231PS  Z12, Z11, Z7
-	VBROADCASTSS 32(CX), Z12
+	VBROADCASTSS (AX)(CX*8), Z12
 	VFMADD231PS  Z12, Z11, Z8
-	VBROADCASTSS 36(CX), Z12
+	VBROADCASTSS (DI), Z12
 	VFMADD231PS  Z12, Z11, Z9
-	VBROADCASTSS 40(CX), Z12
+	VBROADCASTSS (DI)(CX*1), Z12
 	VFMADD231PS  Z12, Z11, Z10
-	VMOVUPS      (DX)(BX*1), Z11
-	VBROADCASTSS 56(CX), Z12
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	VMOVUPS      (R10)(R11*1), Z11
+	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z12, Z11, Z0
-	VBROADCASTSS 60(CX), Z12
+	VBROADCASTSS (AX)(CX*1), Z12
 	VFMADD231PS  Z12, Z11, Z1
-	VBROADCASTSS 64(CX), Z12
+	VBROADCASTSS (AX)(CX*2), Z12
 	VFMADD231PS  Z12, Z11, Z2
-	VBROADCASTSS 68(CX), Z12
+	VBROADCASTSS (AX)(DX*1), Z12
 	VFMADD231PS  Z12, Z11, Z3
-	VBROADCASTSS 72(CX), Z12
+	VBROADCASTSS (AX)(CX*4), Z12
 	VFMADD231PS  Z12, Z11, Z4
-	VBROADCASTSS 76(CX), Z12
+	VBROADCASTSS (AX)(BX*1), Z12
 	VFMADD231PS  Z12, Z11, Z5
-	VBROADCASTSS 80(CX), Z12
+	VBROADCASTSS (AX)(DX*2), Z12
 	VFMADD231PS  Z12, Z11, Z6
-	VBROADCASTSS 84(CX), Z12
+	VBROADCASTSS (AX)(SI*1), Z12
 	VFMADD231PS  Z12, Z11, Z7
-	VBROADCASTSS 88(CX), Z12
+	VBROADCASTSS (AX)(CX*8), Z12
 	VFMADD231PS  Z12, Z11, Z8
-	VBROADCASTSS 92(CX), Z12
+	VBROADCASTSS (DI), Z12
 	VFMADD231PS  Z12, Z11, Z9
-	VBROADCASTSS 96(CX), Z12
+	VBROADCASTSS (DI)(CX*1), Z12
 	VFMADD231PS  Z12, Z11, Z10
-	VMOVUPS      (DX)(BX*2), Z11
-	VBROADCASTSS 112(CX), Z12
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	VMOVUPS      (R10)(R11*2), Z11
+	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z12, Z11, Z0
-	VBROADCASTSS 116(CX), Z12
+	VBROADCASTSS (AX)(CX*1), Z12
 	VFMADD231PS  Z12, Z11, Z1
-	VBROADCASTSS 120(CX), Z12
+	VBROADCASTSS (AX)(CX*2), Z12
 	VFMADD231PS  Z12, Z11, Z2
-	VBROADCASTSS 124(CX), Z12
+	VBROADCASTSS (AX)(DX*1), Z12
 	VFMADD231PS  Z12, Z11, Z3
-	VBROADCASTSS 128(CX), Z12
+	VBROADCASTSS (AX)(CX*4), Z12
 	VFMADD231PS  Z12, Z11, Z4
-	VBROADCASTSS 132(CX), Z12
+	VBROADCASTSS (AX)(BX*1), Z12
 	VFMADD231PS  Z12, Z11, Z5
-	VBROADCASTSS 136(CX), Z12
+	VBROADCASTSS (AX)(DX*2), Z12
 	VFMADD231PS  Z12, Z11, Z6
-	VBROADCASTSS 140(CX), Z12
+	VBROADCASTSS (AX)(SI*1), Z12
 	VFMADD231PS  Z12, Z11, Z7
-	VBROADCASTSS 144(CX), Z12
+	VBROADCASTSS (AX)(CX*8), Z12
 	VFMADD231PS  Z12, Z11, Z8
-	VBROADCASTSS 148(CX), Z12
+	VBROADCASTSS (DI), Z12
 	VFMADD231PS  Z12, Z11, Z9
-	VBROADCASTSS 152(CX), Z12
+	VBROADCASTSS (DI)(CX*1), Z12
 	VFMADD231PS  Z12, Z11, Z10
-	VMOVUPS      (DX)(R10*1), Z11
-	VBROADCASTSS 168(CX), Z12
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	VMOVUPS      (R10)(R13*1), Z11
+	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z12, Z11, Z0
-	VBROADCASTSS 172(CX), Z12
+	VBROADCASTSS (AX)(CX*1), Z12
 	VFMADD231PS  Z12, Z11, Z1
-	VBROADCASTSS 176(CX), Z12
+	VBROADCASTSS (AX)(CX*2), Z12
 	VFMADD231PS  Z12, Z11, Z2
-	VBROADCASTSS 180(CX), Z12
+	VBROADCASTSS (AX)(DX*1), Z12
 	VFMADD231PS  Z12, Z11, Z3
-	VBROADCASTSS 184(CX), Z12
+	VBROADCASTSS (AX)(CX*4), Z12
 	VFMADD231PS  Z12, Z11, Z4
-	VBROADCASTSS 188(CX), Z12
+	VBROADCASTSS (AX)(BX*1), Z12
 	VFMADD231PS  Z12, Z11, Z5
-	VBROADCASTSS 192(CX), Z12
+	VBROADCASTSS (AX)(DX*2), Z12
 	VFMADD231PS  Z12, Z11, Z6
-	VBROADCASTSS 196(CX), Z12
+	VBROADCASTSS (AX)(SI*1), Z12
 	VFMADD231PS  Z12, Z11, Z7
-	VBROADCASTSS 200(CX), Z12
+	VBROADCASTSS (AX)(CX*8), Z12
 	VFMADD231PS  Z12, Z11, Z8
-	VBROADCASTSS 204(CX), Z12
+	VBROADCASTSS (DI), Z12
 	VFMADD231PS  Z12, Z11, Z9
-	VBROADCASTSS 208(CX), Z12
+	VBROADCASTSS (DI)(CX*1), Z12
 	VFMADD231PS  Z12, Z11, Z10
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+224, CX
-	SUBQ         $0x04, AX
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	LEAQ         (R10)(R11*4), R10
+	SUBQ         $0x04, R14
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R14
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Z11
-	VBROADCASTSS (CX), Z12
+	VMOVUPS      (R10), Z11
+	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z12, Z11, Z0
-	VBROADCASTSS 4(CX), Z12
+	VBROADCASTSS (AX)(CX*1), Z12
 	VFMADD231PS  Z12, Z11, Z1
-	VBROADCASTSS 8(CX), Z12
+	VBROADCASTSS (AX)(CX*2), Z12
 	VFMADD231PS  Z12, Z11, Z2
-	VBROADCASTSS 12(CX), Z12
+	VBROADCASTSS (AX)(DX*1), Z12
 	VFMADD231PS  Z12, Z11, Z3
-	VBROADCASTSS 16(CX), Z12
+	VBROADCASTSS (AX)(CX*4), Z12
 	VFMADD231PS  Z12, Z11, Z4
-	VBROADCASTSS 20(CX), Z12
+	VBROADCASTSS (AX)(BX*1), Z12
 	VFMADD231PS  Z12, Z11, Z5
-	VBROADCASTSS 24(CX), Z12
+	VBROADCASTSS (AX)(DX*2), Z12
 	VFMADD231PS  Z12, Z11, Z6
-	VBROADCASTSS 28(CX), Z12
+	VBROADCASTSS (AX)(SI*1), Z12
 	VFMADD231PS  Z12, Z11, Z7
-	VBROADCASTSS 32(CX), Z12
+	VBROADCASTSS (AX)(CX*8), Z12
 	VFMADD231PS  Z12, Z11, Z8
-	VBROADCASTSS 36(CX), Z12
+	VBROADCASTSS (DI), Z12
 	VFMADD231PS  Z12, Z11, Z9
-	VBROADCASTSS 40(CX), Z12
+	VBROADCASTSS (DI)(CX*1), Z12
 	VFMADD231PS  Z12, Z11, Z10
-	ADDQ         BX, DX
-	ADDQ         $+56, CX
-	DECQ         AX
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	ADDQ         R11, R10
+	DECQ         R14
 	JNE          single
 
-store:
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   R8, AX, AX
-	KMOVD   AX, K1
-	MOVQ    SI, AX
+jump:
+	MOVQ    jump+40(FP), R14
+	SHLQ    $0x02, R14
+	ADDQ    R14, AX
+	ADDQ    R14, DI
+	TESTQ   R9, R9
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DX, BX, BX
+	KMOVD   BX, K1
 	VMOVUPS Z0, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z1, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z2, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z3, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z4, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z5, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z6, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z7, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z8, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z9, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z10, K1, (AX)
 	VZEROUPPER
 	RET
 
-// func halfTile12AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·halfTile12AVX512(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+// func halfTile12AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·halfTile12AVX512(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -5738,254 +6304,285 @@ TEXT ·halfTile12AVX512(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R8, R9, R9
-	KMOVD     R9, K1
-	MOVQ      SI, R9
-	VMOVUPS.Z (R9), K1, Z0
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z1
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z2
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z3
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z4
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z5
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z6
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z7
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z8
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z9
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z10
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z11
+	MOVQ      cols+80(FP), CX
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     CX, DX, DX
+	KMOVD     DX, K1
+	MOVQ      c+64(FP), CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z5
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z6
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z7
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z8
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z9
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z10
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z11
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	LEAQ (CX)(CX*2), DX
+	LEAQ (CX)(CX*4), BX
+	LEAQ (DX)(CX*4), SI
+	LEAQ (AX)(CX*8), DI
+	ADDQ CX, DI
+	MOVQ step+24(FP), R8
+	SHLQ $0x02, R8
+	MOVQ k+0(FP), R9
+	MOVQ b+48(FP), R10
+	MOVQ ldb+56(FP), R11
+	SHLQ $0x02, R11
+	MOVQ ahead+96(FP), R12
+	LEAQ (R11)(R11*2), R13
+
+run:
+	MOVQ    run+32(FP), R14
+	CMPQ    R9, R14
+	CMOVQLT R9, R14
+	SUBQ    R14, R9
+	SUBQ    $0x04, R14
+	JL      rest
 
 loop:
-	PREFETCHT1   (R9)
-	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Z12
-	VBROADCASTSS (CX), Z13
+	PREFETCHT1   (R12)
+	ADDQ         $0x40, R12
+	VMOVUPS      (R10), Z12
+	VBROADCASTSS (AX), Z13
 	VFMADD231PS  Z13, Z12, Z0
-	VBROADCASTSS 4(CX), Z13
+	VBROADCASTSS (AX)(CX*1), Z13
 	VFMADD231PS  Z13, Z12, Z1
-	VBROADCASTSS 8(CX), Z13
+	VBROADCASTSS (AX)(CX*2), Z13
 	VFMADD231PS  Z13, Z12, Z2
-	VBROADCASTSS 12(CX), Z13
+	VBROADCASTSS (AX)(DX*1), Z13
 	VFMADD231PS  Z13, Z12, Z3
-	VBROADCASTSS 16(CX), Z13
+	VBROADCASTSS (AX)(CX*4), Z13
 	VFMADD231PS  Z13, Z12, Z4
-	VBROADCASTSS 20(CX), Z13
+	VBROADCASTSS (AX)(BX*1), Z13
 	VFMADD231PS  Z13, Z12, Z5
-	VBROADCASTSS 24(CX), Z13
+	VBROADCASTSS (AX)(DX*2), Z13
 	VFMADD231PS  Z13, Z12, Z6
-	VBROADCASTSS 28(CX), Z13
+	VBROADCASTSS (AX)(SI*1), Z13
 	VFMADD231PS  Z13, Z12, Z7
-	VBROADCASTSS 32(CX), Z13
+	VBROADCASTSS (AX)(CX*8), Z13
 	VFMADD231PS  Z13, Z12, Z8
-	VBROADCASTSS 36(CX), Z13
+	VBROADCASTSS (DI), Z13
 	VFMADD231PS  Z13, Z12, Z9
-	VBROADCASTSS 40(CX), Z13
+	VBROADCASTSS (DI)(CX*1), Z13
 	VFMADD231PS  Z13, Z12, Z10
-	VBROADCASTSS 44(CX), Z13
+	VBROADCASTSS (DI)(CX*2), Z13
 	VFMADD231PS  Z13, Z12, Z11
-	VMOVUPS      (DX)(BX*1), Z12
-	VBROADCASTSS 56(CX), Z13
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	VMOVUPS      (R10)(R11*1), Z12
+	VBROADCASTSS (AX), Z13
 	VFMADD231PS  Z13, Z12, Z0
-	VBROADCASTSS 60(CX), Z13
+	VBROADCASTSS (AX)(CX*1), Z13
 	VFMADD231PS  Z13, Z12, Z1
-	VBROADCASTSS 64(CX), Z13
+	VBROADCASTSS (AX)(CX*2), Z13
 	VFMADD231PS  Z13, Z12, Z2
-	VBROADCASTSS 68(CX), Z13
+	VBROADCASTSS (AX)(DX*1), Z13
 	VFMADD231PS  Z13, Z12, Z3
-	VBROADCASTSS 72(CX), Z13
+	VBROADCASTSS (AX)(CX*4), Z13
 	VFMADD231PS  Z13, Z12, Z4
-	VBROADCASTSS 76(CX), Z13
+	VBROADCASTSS (AX)(BX*1), Z13
 	VFMADD231PS  Z13, Z12, Z5
-	VBROADCASTSS 80(CX), Z13
+	VBROADCASTSS (AX)(DX*2), Z13
 	VFMADD231PS  Z13, Z12, Z6
-	VBROADCASTSS 84(CX), Z13
+	VBROADCASTSS (AX)(SI*1), Z13
 	VFMADD231PS  Z13, Z12, Z7
-	VBROADCASTSS 88(CX), Z13
+	VBROADCASTSS (AX)(CX*8), Z13
 	VFMADD231PS  Z13, Z12, Z8
-	VBROADCASTSS 92(CX), Z13
+	VBROADCASTSS (DI), Z13
 	VFMADD231PS  Z13, Z12, Z9
-	VBROADCASTSS 96(CX), Z13
+	VBROADCASTSS (DI)(CX*1), Z13
 	VFMADD231PS  Z13, Z12, Z10
-	VBROADCASTSS 100(CX), Z13
+	VBROADCASTSS (DI)(CX*2), Z13
 	VFMADD231PS  Z13, Z12, Z11
-	VMOVUPS      (DX)(BX*2), Z12
-	VBROADCASTSS 112(CX), Z13
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	VMOVUPS      (R10)(R11*2), Z12
+	VBROADCASTSS (AX), Z13
 	VFMADD231PS  Z13, Z12, Z0
-	VBROADCASTSS 116(CX), Z13
+	VBROADCASTSS (AX)(CX*1), Z13
 	VFMADD231PS  Z13, Z12, Z1
-	VBROADCASTSS 120(CX), Z13
+	VBROADCASTSS (AX)(CX*2), Z13
 	VFMADD231PS  Z13, Z12, Z2
-	VBROADCASTSS 124(CX), Z13
+	VBROADCASTSS (AX)(DX*1), Z13
 	VFMADD231PS  Z13, Z12, Z3
-	VBROADCASTSS 128(CX), Z13
+	VBROADCASTSS (AX)(CX*4), Z13
 	VFMADD231PS  Z13, Z12, Z4
-	VBROADCASTSS 132(CX), Z13
+	VBROADCASTSS (AX)(BX*1), Z13
 	VFMADD231PS  Z13, Z12, Z5
-	VBROADCASTSS 136(CX), Z13
+	VBROADCASTSS (AX)(DX*2), Z13
 	VFMADD231PS  Z13, Z12, Z6
-	VBROADCASTSS 140(CX), Z13
+	VBROADCASTSS (AX)(SI*1), Z13
 	VFMADD231PS  Z13, Z12, Z7
-	VBROADCASTSS 144(CX), Z13
+	VBROADCASTSS (AX)(CX*8), Z13
 	VFMADD231PS  Z13, Z12, Z8
-	VBROADCASTSS 148(CX), Z13
+	VBROADCASTSS (DI), Z13
 	VFMADD231PS  Z13, Z12, Z9
-	VBROADCASTSS 152(CX), Z13
+	VBROADCASTSS (DI)(CX*1), Z13
 	VFMADD231PS  Z13, Z12, Z10
-	VBROADCASTSS 156(CX), Z13
+	VBROADCASTSS (DI)(CX*2), Z13
 	VFMADD231PS  Z13, Z12, Z11
-	VMOVUPS      (DX)(R10*1), Z12
-	VBROADCASTSS 168(CX), Z13
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	VMOVUPS      (R10)(R13*1), Z12
+	VBROADCASTSS (AX), Z13
 	VFMADD231PS  Z13, Z12, Z0
-	VBROADCASTSS 172(CX), Z13
+	VBROADCASTSS (AX)(CX*1), Z13
 	VFMADD231PS  Z13, Z12, Z1
-	VBROADCASTSS 176(CX), Z13
+	VBROADCASTSS (AX)(CX*2), Z13
 	VFMADD231PS  Z13, Z12, Z2
-	VBROADCASTSS 180(CX), Z13
+	VBROADCASTSS (AX)(DX*1), Z13
 	VFMADD231PS  Z13, Z12, Z3
-	VBROADCASTSS 184(CX), Z13
+	VBROADCASTSS (AX)(CX*4), Z13
 	VFMADD231PS  Z13, Z12, Z4
-	VBROADCASTSS 188(CX), Z13
+	VBROADCASTSS (AX)(BX*1), Z13
 	VFMADD231PS  Z13, Z12, Z5
-	VBROADCASTSS 192(CX), Z13
+	VBROADCASTSS (AX)(DX*2), Z13
 	VFMADD231PS  Z13, Z12, Z6
-	VBROADCASTSS 196(CX), Z13
+	VBROADCASTSS (AX)(SI*1), Z13
 	VFMADD231PS  Z13, Z12, Z7
-	VBROADCASTSS 200(CX), Z13
+	VBROADCASTSS (AX)(CX*8), Z13
 	VFMADD231PS  Z13, Z12, Z8
-	VBROADCASTSS 204(CX), Z13
+	VBROADCASTSS (DI), Z13
 	VFMADD231PS  Z13, Z12, Z9
-	VBROADCASTSS 208(CX), Z13
+	VBROADCASTSS (DI)(CX*1), Z13
 	VFMADD231PS  Z13, Z12, Z10
-	VBROADCASTSS 212(CX), Z13
+	VBROADCASTSS (DI)(CX*2), Z13
 	VFMADD231PS  Z13, Z12, Z11
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+224, CX
-	SUBQ         $0x04, AX
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	LEAQ         (R10)(R11*4), R10
+	SUBQ         $0x04, R14
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R14
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Z12
-	VBROADCASTSS (CX), Z13
+	VMOVUPS      (R10), Z12
+	VBROADCASTSS (AX), Z13
 	VFMADD231PS  Z13, Z12, Z0
-	VBROADCASTSS 4(CX), Z13
+	VBROADCASTSS (AX)(CX*1), Z13
 	VFMADD231PS  Z13, Z12, Z1
-	VBROADCASTSS 8(CX), Z13
+	VBROADCASTSS (AX)(CX*2), Z13
 	VFMADD231PS  Z13, Z12, Z2
-	VBROADCASTSS 12(CX), Z13
+	VBROADCASTSS (AX)(DX*1), Z13
 	VFMADD231PS  Z13, Z12, Z3
-	VBROADCASTSS 16(CX), Z13
+	VBROADCASTSS (AX)(CX*4), Z13
 	VFMADD231PS  Z13, Z12, Z4
-	VBROADCASTSS 20(CX), Z13
+	VBROADCASTSS (AX)(BX*1), Z13
 	VFMADD231PS  Z13, Z12, Z5
-	VBROADCASTSS 24(CX), Z13
+	VBROADCASTSS (AX)(DX*2), Z13
 	VFMADD231PS  Z13, Z12, Z6
-	VBROADCASTSS 28(CX), Z13
+	VBROADCASTSS (AX)(SI*1), Z13
 	VFMADD231PS  Z13, Z12, Z7
-	VBROADCASTSS 32(CX), Z13
+	VBROADCASTSS (AX)(CX*8), Z13
 	VFMADD231PS  Z13, Z12, Z8
-	VBROADCASTSS 36(CX), Z13
+	VBROADCASTSS (DI), Z13
 	VFMADD231PS  Z13, Z12, Z9
-	VBROADCASTSS 40(CX), Z13
+	VBROADCASTSS (DI)(CX*1), Z13
 	VFMADD231PS  Z13, Z12, Z10
-	VBROADCASTSS 44(CX), Z13
+	VBROADCASTSS (DI)(CX*2), Z13
 	VFMADD231PS  Z13, Z12, Z11
-	ADDQ         BX, DX
-	ADDQ         $+56, CX
-	DECQ         AX
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	ADDQ         R11, R10
+	DECQ         R14
 	JNE          single
 
-store:
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   R8, AX, AX
-	KMOVD   AX, K1
-	MOVQ    SI, AX
+jump:
+	MOVQ    jump+40(FP), R14
+	SHLQ    $0x02, R14
+	ADDQ    R14, AX
+	ADDQ    R14, DI
+	TESTQ   R9, R9
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DX, BX, BX
+	KMOVD   BX, K1
 	VMOVUPS Z0, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z1, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z2, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z3, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z4, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z5, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z6, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z7, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z8, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z9, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z10, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z11, K1, (AX)
 	VZEROUPPER
 	RET
 
-// func halfTile13AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·halfTile13AVX512(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+// func halfTile13AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·halfTile13AVX512(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -6003,270 +6600,301 @@ TEXT ·halfTile13AVX512(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R8, R9, R9
-	KMOVD     R9, K1
-	MOVQ      SI, R9
-	VMOVUPS.Z (R9), K1, Z0
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z1
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z2
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z3
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z4
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z5
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z6
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z7
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z8
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z9
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z10
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z11
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z12
+	MOVQ      cols+80(FP), CX
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     CX, DX, DX
+	KMOVD     DX, K1
+	MOVQ      c+64(FP), CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z5
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z6
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z7
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z8
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z9
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z10
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z11
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z12
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	LEAQ (CX)(CX*2), DX
+	LEAQ (CX)(CX*4), BX
+	LEAQ (DX)(CX*4), SI
+	LEAQ (AX)(CX*8), DI
+	ADDQ CX, DI
+	MOVQ step+24(FP), R8
+	SHLQ $0x02, R8
+	MOVQ k+0(FP), R9
+	MOVQ b+48(FP), R10
+	MOVQ ldb+56(FP), R11
+	SHLQ $0x02, R11
+	MOVQ ahead+96(FP), R12
+	LEAQ (R11)(R11*2), R13
+
+run:
+	MOVQ    run+32(FP), R14
+	CMPQ    R9, R14
+	CMOVQLT R9, R14
+	SUBQ    R14, R9
+	SUBQ    $0x04, R14
+	JL      rest
 
 loop:
-	PREFETCHT1   (R9)
-	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Z13
-	VBROADCASTSS (CX), Z14
+	PREFETCHT1   (R12)
+	ADDQ         $0x40, R12
+	VMOVUPS      (R10), Z13
+	VBROADCASTSS (AX), Z14
 	VFMADD231PS  Z14, Z13, Z0
-	VBROADCASTSS 4(CX), Z14
+	VBROADCASTSS (AX)(CX*1), Z14
 	VFMADD231PS  Z14, Z13, Z1
-	VBROADCASTSS 8(CX), Z14
+	VBROADCASTSS (AX)(CX*2), Z14
 	VFMADD231PS  Z14, Z13, Z2
-	VBROADCASTSS 12(CX), Z14
+	VBROADCASTSS (AX)(DX*1), Z14
 	VFMADD231PS  Z14, Z13, Z3
-	VBROADCASTSS 16(CX), Z14
+	VBROADCASTSS (AX)(CX*4), Z14
 	VFMADD231PS  Z14, Z13, Z4
-	VBROADCASTSS 20(CX), Z14
+	VBROADCASTSS (AX)(BX*1), Z14
 	VFMADD231PS  Z14, Z13, Z5
-	VBROADCASTSS 24(CX), Z14
+	VBROADCASTSS (AX)(DX*2), Z14
 	VFMADD231PS  Z14, Z13, Z6
-	VBROADCASTSS 28(CX), Z14
+	VBROADCASTSS (AX)(SI*1), Z14
 	VFMADD231PS  Z14, Z13, Z7
-	VBROADCASTSS 32(CX), Z14
+	VBROADCASTSS (AX)(CX*8), Z14
 	VFMADD231PS  Z14, Z13, Z8
-	VBROADCASTSS 36(CX), Z14
+	VBROADCASTSS (DI), Z14
 	VFMADD231PS  Z14, Z13, Z9
-	VBROADCASTSS 40(CX), Z14
+	VBROADCASTSS (DI)(CX*1), Z14
 	VFMADD231PS  Z14, Z13, Z10
-	VBROADCASTSS 44(CX), Z14
+	VBROADCASTSS (DI)(CX*2), Z14
 	VFMADD231PS  Z14, Z13, Z11
-	VBROADCASTSS 48(CX), Z14
+	VBROADCASTSS (DI)(DX*1), Z14
 	VFMADD231PS  Z14, Z13, Z12
-	VMOVUPS      (DX)(BX*1), Z13
-	VBROADCASTSS 56(CX), Z14
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	VMOVUPS      (R10)(R11*1), Z13
+	VBROADCASTSS (AX), Z14
 	VFMADD231PS  Z14, Z13, Z0
-	VBROADCASTSS 60(CX), Z14
+	VBROADCASTSS (AX)(CX*1), Z14
 	VFMADD231PS  Z14, Z13, Z1
-	VBROADCASTSS 64(CX), Z14
+	VBROADCASTSS (AX)(CX*2), Z14
 	VFMADD231PS  Z14, Z13, Z2
-	VBROADCASTSS 68(CX), Z14
+	VBROADCASTSS (AX)(DX*1), Z14
 	VFMADD231PS  Z14, Z13, Z3
-	VBROADCASTSS 72(CX), Z14
+	VBROADCASTSS (AX)(CX*4), Z14
 	VFMADD231PS  Z14, Z13, Z4
-	VBROADCASTSS 76(CX), Z14
+	VBROADCASTSS (AX)(BX*1), Z14
 	VFMADD231PS  Z14, Z13, Z5
-	VBROADCASTSS 80(CX), Z14
+	VBROADCASTSS (AX)(DX*2), Z14
 	VFMADD231PS  Z14, Z13, Z6
-	VBROADCASTSS 84(CX), Z14
+	VBROADCASTSS (AX)(SI*1), Z14
 	VFMADD231PS  Z14, Z13, Z7
-	VBROADCASTSS 88(CX), Z14
+	VBROADCASTSS (AX)(CX*8), Z14
 	VFMADD231PS  Z14, Z13, Z8
-	VBROADCASTSS 92(CX), Z14
+	VBROADCASTSS (DI), Z14
 	VFMADD231PS  Z14, Z13, Z9
-	VBROADCASTSS 96(CX), Z14
+	VBROADCASTSS (DI)(CX*1), Z14
 	VFMADD231PS  Z14, Z13, Z10
-	VBROADCASTSS 100(CX), Z14
+	VBROADCASTSS (DI)(CX*2), Z14
 	VFMADD231PS  Z14, Z13, Z11
-	VBROADCASTSS 104(CX), Z14
+	VBROADCASTSS (DI)(DX*1), Z14
 	VFMADD231PS  Z14, Z13, Z12
-	VMOVUPS      (DX)(BX*2), Z13
-	VBROADCASTSS 112(CX), Z14
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	VMOVUPS      (R10)(R11*2), Z13
+	VBROADCASTSS (AX), Z14
 	VFMADD231PS  Z14, Z13, Z0
-	VBROADCASTSS 116(CX), Z14
+	VBROADCASTSS (AX)(CX*1), Z14
 	VFMADD231PS  Z14, Z13, Z1
-	VBROADCASTSS 120(CX), Z14
+	VBROADCASTSS (AX)(CX*2), Z14
 	VFMADD231PS  Z14, Z13, Z2
-	VBROADCASTSS 124(CX), Z14
+	VBROADCASTSS (AX)(DX*1), Z14
 	VFMADD231PS  Z14, Z13, Z3
-	VBROADCASTSS 128(CX), Z14
+	VBROADCASTSS (AX)(CX*4), Z14
 	VFMADD231PS  Z14, Z13, Z4
-	VBROADCASTSS 132(CX), Z14
+	VBROADCASTSS (AX)(BX*1), Z14
 	VFMADD231PS  Z14, Z13, Z5
-	VBROADCASTSS 136(CX), Z14
+	VBROADCASTSS (AX)(DX*2), Z14
 	VFMADD231PS  Z14, Z13, Z6
-	VBROADCASTSS 140(CX), Z14
+	VBROADCASTSS (AX)(SI*1), Z14
 	VFMADD231PS  Z14, Z13, Z7
-	VBROADCASTSS 144(CX), Z14
+	VBROADCASTSS (AX)(CX*8), Z14
 	VFMADD231PS  Z14, Z13, Z8
-	VBROADCASTSS 148(CX), Z14
+	VBROADCASTSS (DI), Z14
 	VFMADD231PS  Z14, Z13, Z9
-	VBROADCASTSS 152(CX), Z14
+	VBROADCASTSS (DI)(CX*1), Z14
 	VFMADD231PS  Z14, Z13, Z10
-	VBROADCASTSS 156(CX), Z14
+	VBROADCASTSS (DI)(CX*2), Z14
 	VFMADD231PS  Z14, Z13, Z11
-	VBROADCASTSS 160(CX), Z14
+	VBROADCASTSS (DI)(DX*1), Z14
 	VFMADD231PS  Z14, Z13, Z12
-	VMOVUPS      (DX)(R10*1), Z13
-	VBROADCASTSS 168(CX), Z14
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	VMOVUPS      (R10)(R13*1), Z13
+	VBROADCASTSS (AX), Z14
 	VFMADD231PS  Z14, Z13, Z0
-	VBROADCASTSS 172(CX), Z14
+	VBROADCASTSS (AX)(CX*1), Z14
 	VFMADD231PS  Z14, Z13, Z1
-	VBROADCASTSS 176(CX), Z14
+	VBROADCASTSS (AX)(CX*2), Z14
 	VFMADD231PS  Z14, Z13, Z2
-	VBROADCASTSS 180(CX), Z14
+	VBROADCASTSS (AX)(DX*1), Z14
 	VFMADD231PS  Z14, Z13, Z3
-	VBROADCASTSS 184(CX), Z14
+	VBROADCASTSS (AX)(CX*4), Z14
 	VFMADD231PS  Z14, Z13, Z4
-	VBROADCASTSS 188(CX), Z14
+	VBROADCASTSS (AX)(BX*1), Z14
 	VFMADD231PS  Z14, Z13, Z5
-	VBROADCASTSS 192(CX), Z14
+	VBROADCASTSS (AX)(DX*2), Z14
 	VFMADD231PS  Z14, Z13, Z6
-	VBROADCASTSS 196(CX), Z14
+	VBROADCASTSS (AX)(SI*1), Z14
 	VFMADD231PS  Z14, Z13, Z7
-	VBROADCASTSS 200(CX), Z14
+	VBROADCASTSS (AX)(CX*8), Z14
 	VFMADD231PS  Z14, Z13, Z8
-	VBROADCASTSS 204(CX), Z14
+	VBROADCASTSS (DI), Z14
 	VFMADD231PS  Z14, Z13, Z9
-	VBROADCASTSS 208(CX), Z14
+	VBROADCASTSS (DI)(CX*1), Z14
 	VFMADD231PS  Z14, Z13, Z10
-	VBROADCASTSS 212(CX), Z14
+	VBROADCASTSS (DI)(CX*2), Z14
 	VFMADD231PS  Z14, Z13, Z11
-	VBROADCASTSS 216(CX), Z14
+	VBROADCASTSS (DI)(DX*1), Z14
 	VFMADD231PS  Z14, Z13, Z12
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+224, CX
-	SUBQ         $0x04, AX
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	LEAQ         (R10)(R11*4), R10
+	SUBQ         $0x04, R14
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R14
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Z13
-	VBROADCASTSS (CX), Z14
+	VMOVUPS      (R10), Z13
+	VBROADCASTSS (AX), Z14
 	VFMADD231PS  Z14, Z13, Z0
-	VBROADCASTSS 4(CX), Z14
+	VBROADCASTSS (AX)(CX*1), Z14
 	VFMADD231PS  Z14, Z13, Z1
-	VBROADCASTSS 8(CX), Z14
+	VBROADCASTSS (AX)(CX*2), Z14
 	VFMADD231PS  Z14, Z13, Z2
-	VBROADCASTSS 12(CX), Z14
+	VBROADCASTSS (AX)(DX*1), Z14
 	VFMADD231PS  Z14, Z13, Z3
-	VBROADCASTSS 16(CX), Z14
+	VBROADCASTSS (AX)(CX*4), Z14
 	VFMADD231PS  Z14, Z13, Z4
-	VBROADCASTSS 20(CX), Z14
+	VBROADCASTSS (AX)(BX*1), Z14
 	VFMADD231PS  Z14, Z13, Z5
-	VBROADCASTSS 24(CX), Z14
+	VBROADCASTSS (AX)(DX*2), Z14
 	VFMADD231PS  Z14, Z13, Z6
-	VBROADCASTSS 28(CX), Z14
+	VBROADCASTSS (AX)(SI*1), Z14
 	VFMADD231PS  Z14, Z13, Z7
-	VBROADCASTSS 32(CX), Z14
+	VBROADCASTSS (AX)(CX*8), Z14
 	VFMADD231PS  Z14, Z13, Z8
-	VBROADCASTSS 36(CX), Z14
+	VBROADCASTSS (DI), Z14
 	VFMADD231PS  Z14, Z13, Z9
-	VBROADCASTSS 40(CX), Z14
+	VBROADCASTSS (DI)(CX*1), Z14
 	VFMADD231PS  Z14, Z13, Z10
-	VBROADCASTSS 44(CX), Z14
+	VBROADCASTSS (DI)(CX*2), Z14
 	VFMADD231PS  Z14, Z13, Z11
-	VBROADCASTSS 48(CX), Z14
+	VBROADCASTSS (DI)(DX*1), Z14
 	VFMADD231PS  Z14, Z13, Z12
-	ADDQ         BX, DX
-	ADDQ         $+56, CX
-	DECQ         AX
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	ADDQ         R11, R10
+	DECQ         R14
 	JNE          single
 
-store:
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   R8, AX, AX
-	KMOVD   AX, K1
-	MOVQ    SI, AX
+jump:
+	MOVQ    jump+40(FP), R14
+	SHLQ    $0x02, R14
+	ADDQ    R14, AX
+	ADDQ    R14, DI
+	TESTQ   R9, R9
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DX, BX, BX
+	KMOVD   BX, K1
 	VMOVUPS Z0, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z1, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z2, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z3, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z4, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z5, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z6, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z7, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z8, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z9, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z10, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z11, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z12, K1, (AX)
 	VZEROUPPER
 	RET
 
-// func halfTile14AVX512(k int, a *float32, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·halfTile14AVX512(SB), NOSPLIT, $0-72
-	MOVQ       k+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       ldb+24(FP), BX
-	MOVQ       c+32(FP), SI
-	MOVQ       ldc+40(FP), DI
-	MOVQ       cols+48(FP), R8
-	SHLQ       $0x02, BX
-	SHLQ       $0x02, DI
-	MOVQ       SI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	ADDQ       DI, R9
-	PREFETCHT1 (R9)
-	MOVB       accumulate+56(FP), R9
-	TESTB      R9, R9
+// func halfTile14AVX512(k int, a *float32, row int, step int, run int, jump int, b *float32, ldb int, c *float32, ldc int, cols int, accumulate bool, ahead *float32)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·halfTile14AVX512(SB), NOSPLIT, $0-104
+	MOVQ       ldc+72(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	ADDQ       AX, CX
+	PREFETCHT1 (CX)
+	MOVB       accumulate+88(FP), CL
+	TESTB      CL, CL
 	JNE        load
 	VXORPS     Z0, Z0, Z0
 	VXORPS     Z1, Z1, Z1
@@ -6285,238 +6913,276 @@ TEXT ·halfTile14AVX512(SB), NOSPLIT, $0-72
 	JMP        start
 
 load:
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R8, R9, R9
-	KMOVD     R9, K1
-	MOVQ      SI, R9
-	VMOVUPS.Z (R9), K1, Z0
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z1
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z2
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z3
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z4
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z5
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z6
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z7
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z8
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z9
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z10
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z11
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z12
-	ADDQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z13
+	MOVQ      cols+80(FP), CX
+	MOVQ      $0xffffffffffffffff, DX
+	BZHIQ     CX, DX, DX
+	KMOVD     DX, K1
+	MOVQ      c+64(FP), CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z5
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z6
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z7
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z8
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z9
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z10
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z11
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z12
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z13
 
 start:
-	MOVQ ahead+64(FP), R9
-	LEAQ (BX)(BX*2), R10
-	SUBQ $0x04, AX
-	JL   rest
+	MOVQ a+8(FP), AX
+	MOVQ row+16(FP), CX
+	SHLQ $0x02, CX
+	LEAQ (CX)(CX*2), DX
+	LEAQ (CX)(CX*4), BX
+	LEAQ (DX)(CX*4), SI
+	LEAQ (AX)(CX*8), DI
+	ADDQ CX, DI
+	MOVQ step+24(FP), R8
+	SHLQ $0x02, R8
+	MOVQ k+0(FP), R9
+	MOVQ b+48(FP), R10
+	MOVQ ldb+56(FP), R11
+	SHLQ $0x02, R11
+	MOVQ ahead+96(FP), R12
+	LEAQ (R11)(R11*2), R13
+
+run:
+	MOVQ    run+32(FP), R14
+	CMPQ    R9, R14
+	CMOVQLT R9, R14
+	SUBQ    R14, R9
+	SUBQ    $0x04, R14
+	JL      rest
 
 loop:
-	PREFETCHT1   (R9)
-	ADDQ         $0x40, R9
-	VMOVUPS      (DX), Z14
-	VBROADCASTSS (CX), Z15
+	PREFETCHT1   (R12)
+	ADDQ         $0x40, R12
+	VMOVUPS      (R10), Z14
+	VBROADCASTSS (AX), Z15
 	VFMADD231PS  Z15, Z14, Z0
-	VBROADCASTSS 4(CX), Z15
+	VBROADCASTSS (AX)(CX*1), Z15
 	VFMADD231PS  Z15, Z14, Z1
-	VBROADCASTSS 8(CX), Z15
+	VBROADCASTSS (AX)(CX*2), Z15
 	VFMADD231PS  Z15, Z14, Z2
-	VBROADCASTSS 12(CX), Z15
+	VBROADCASTSS (AX)(DX*1), Z15
 	VFMADD231PS  Z15, Z14, Z3
-	VBROADCASTSS 16(CX), Z15
+	VBROADCASTSS (AX)(CX*4), Z15
 	VFMADD231PS  Z15, Z14, Z4
-	VBROADCASTSS 20(CX), Z15
+	VBROADCASTSS (AX)(BX*1), Z15
 	VFMADD231PS  Z15, Z14, Z5
-	VBROADCASTSS 24(CX), Z15
+	VBROADCASTSS (AX)(DX*2), Z15
 	VFMADD231PS  Z15, Z14, Z6
-	VBROADCASTSS 28(CX), Z15
+	VBROADCASTSS (AX)(SI*1), Z15
 	VFMADD231PS  Z15, Z14, Z7
-	VBROADCASTSS 32(CX), Z15
+	VBROADCASTSS (AX)(CX*8), Z15
 	VFMADD231PS  Z15, Z14, Z8
-	VBROADCASTSS 36(CX), Z15
+	VBROADCASTSS (DI), Z15
 	VFMADD231PS  Z15, Z14, Z9
-	VBROADCASTSS 40(CX), Z15
+	VBROADCASTSS (DI)(CX*1), Z15
 	VFMADD231PS  Z15, Z14, Z10
-	VBROADCASTSS 44(CX), Z15
+	VBROADCASTSS (DI)(CX*2), Z15
 	VFMADD231PS  Z15, Z14, Z11
-	VBROADCASTSS 48(CX), Z15
+	VBROADCASTSS (DI)(DX*1), Z15
 	VFMADD231PS  Z15, Z14, Z12
-	VBROADCASTSS 52(CX), Z15
+	VBROADCASTSS (DI)(CX*4), Z15
 	VFMADD231PS  Z15, Z14, Z13
-	VMOVUPS      (DX)(BX*1), Z14
-	VBROADCASTSS 56(CX), Z15
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	VMOVUPS      (R10)(R11*1), Z14
+	VBROADCASTSS (AX), Z15
 	VFMADD231PS  Z15, Z14, Z0
-	VBROADCASTSS 60(CX), Z15
+	VBROADCASTSS (AX)(CX*1), Z15
 	VFMADD231PS  Z15, Z14, Z1
-	VBROADCASTSS 64(CX), Z15
+	VBROADCASTSS (AX)(CX*2), Z15
 	VFMADD231PS  Z15, Z14, Z2
-	VBROADCASTSS 68(CX), Z15
+	VBROADCASTSS (AX)(DX*1), Z15
 	VFMADD231PS  Z15, Z14, Z3
-	VBROADCASTSS 72(CX), Z15
+	VBROADCASTSS (AX)(CX*4), Z15
 	VFMADD231PS  Z15, Z14, Z4
-	VBROADCASTSS 76(CX), Z15
+	VBROADCASTSS (AX)(BX*1), Z15
 	VFMADD231PS  Z15, Z14, Z5
-	VBROADCASTSS 80(CX), Z15
+	VBROADCASTSS (AX)(DX*2), Z15
 	VFMADD231PS  Z15, Z14, Z6
-	VBROADCASTSS 84(CX), Z15
+	VBROADCASTSS (AX)(SI*1), Z15
 	VFMADD231PS  Z15, Z14, Z7
-	VBROADCASTSS 88(CX), Z15
+	VBROADCASTSS (AX)(CX*8), Z15
 	VFMADD231PS  Z15, Z14, Z8
-	VBROADCASTSS 92(CX), Z15
+	VBROADCASTSS (DI), Z15
 	VFMADD231PS  Z15, Z14, Z9
-	VBROADCASTSS 96(CX), Z15
+	VBROADCASTSS (DI)(CX*1), Z15
 	VFMADD231PS  Z15, Z14, Z10
-	VBROADCASTSS 100(CX), Z15
+	VBROADCASTSS (DI)(CX*2), Z15
 	VFMADD231PS  Z15, Z14, Z11
-	VBROADCASTSS 104(CX), Z15
+	VBROADCASTSS (DI)(DX*1), Z15
 	VFMADD231PS  Z15, Z14, Z12
-	VBROADCASTSS 108(CX), Z15
+	VBROADCASTSS (DI)(CX*4), Z15
 	VFMADD231PS  Z15, Z14, Z13
-	VMOVUPS      (DX)(BX*2), Z14
-	VBROADCASTSS 112(CX), Z15
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	VMOVUPS      (R10)(R11*2), Z14
+	VBROADCASTSS (AX), Z15
 	VFMADD231PS  Z15, Z14, Z0
-	VBROADCASTSS 116(CX), Z15
+	VBROADCASTSS (AX)(CX*1), Z15
 	VFMADD231PS  Z15, Z14, Z1
-	VBROADCASTSS 120(CX), Z15
+	VBROADCASTSS (AX)(CX*2), Z15
 	VFMADD231PS  Z15, Z14, Z2
-	VBROADCASTSS 124(CX), Z15
+	VBROADCASTSS (AX)(DX*1), Z15
 	VFMADD231PS  Z15, Z14, Z3
-	VBROADCASTSS 128(CX), Z15
+	VBROADCASTSS (AX)(CX*4), Z15
 	VFMADD231PS  Z15, Z14, Z4
-	VBROADCASTSS 132(CX), Z15
+	VBROADCASTSS (AX)(BX*1), Z15
 	VFMADD231PS  Z15, Z14, Z5
-	VBROADCASTSS 136(CX), Z15
+	VBROADCASTSS (AX)(DX*2), Z15
 	VFMADD231PS  Z15, Z14, Z6
-	VBROADCASTSS 140(CX), Z15
+	VBROADCASTSS (AX)(SI*1), Z15
 	VFMADD231PS  Z15, Z14, Z7
-	VBROADCASTSS 144(CX), Z15
+	VBROADCASTSS (AX)(CX*8), Z15
 	VFMADD231PS  Z15, Z14, Z8
-	VBROADCASTSS 148(CX), Z15
+	VBROADCASTSS (DI), Z15
 	VFMADD231PS  Z15, Z14, Z9
-	VBROADCASTSS 152(CX), Z15
+	VBROADCASTSS (DI)(CX*1), Z15
 	VFMADD231PS  Z15, Z14, Z10
-	VBROADCASTSS 156(CX), Z15
+	VBROADCASTSS (DI)(CX*2), Z15
 	VFMADD231PS  Z15, Z14, Z11
-	VBROADCASTSS 160(CX), Z15
+	VBROADCASTSS (DI)(DX*1), Z15
 	VFMADD231PS  Z15, Z14, Z12
-	VBROADCASTSS 164(CX), Z15
+	VBROADCASTSS (DI)(CX*4), Z15
 	VFMADD231PS  Z15, Z14, Z13
-	VMOVUPS      (DX)(R10*1), Z14
-	VBROADCASTSS 168(CX), Z15
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	VMOVUPS      (R10)(R13*1), Z14
+	VBROADCASTSS (AX), Z15
 	VFMADD231PS  Z15, Z14, Z0
-	VBROADCASTSS 172(CX), Z15
+	VBROADCASTSS (AX)(CX*1), Z15
 	VFMADD231PS  Z15, Z14, Z1
-	VBROADCASTSS 176(CX), Z15
+	VBROADCASTSS (AX)(CX*2), Z15
 	VFMADD231PS  Z15, Z14, Z2
-	VBROADCASTSS 180(CX), Z15
+	VBROADCASTSS (AX)(DX*1), Z15
 	VFMADD231PS  Z15, Z14, Z3
-	VBROADCASTSS 184(CX), Z15
+	VBROADCASTSS (AX)(CX*4), Z15
 	VFMADD231PS  Z15, Z14, Z4
-	VBROADCASTSS 188(CX), Z15
+	VBROADCASTSS (AX)(BX*1), Z15
 	VFMADD231PS  Z15, Z14, Z5
-	VBROADCASTSS 192(CX), Z15
+	VBROADCASTSS (AX)(DX*2), Z15
 	VFMADD231PS  Z15, Z14, Z6
-	VBROADCASTSS 196(CX), Z15
+	VBROADCASTSS (AX)(SI*1), Z15
 	VFMADD231PS  Z15, Z14, Z7
-	VBROADCASTSS 200(CX), Z15
+	VBROADCASTSS (AX)(CX*8), Z15
 	VFMADD231PS  Z15, Z14, Z8
-	VBROADCASTSS 204(CX), Z15
+	VBROADCASTSS (DI), Z15
 	VFMADD231PS  Z15, Z14, Z9
-	VBROADCASTSS 208(CX), Z15
+	VBROADCASTSS (DI)(CX*1), Z15
 	VFMADD231PS  Z15, Z14, Z10
-	VBROADCASTSS 212(CX), Z15
+	VBROADCASTSS (DI)(CX*2), Z15
 	VFMADD231PS  Z15, Z14, Z11
-	VBROADCASTSS 216(CX), Z15
+	VBROADCASTSS (DI)(DX*1), Z15
 	VFMADD231PS  Z15, Z14, Z12
-	VBROADCASTSS 220(CX), Z15
+	VBROADCASTSS (DI)(CX*4), Z15
 	VFMADD231PS  Z15, Z14, Z13
-	LEAQ         (DX)(BX*4), DX
-	ADDQ         $+224, CX
-	SUBQ         $0x04, AX
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	LEAQ         (R10)(R11*4), R10
+	SUBQ         $0x04, R14
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
-	JE   store
+	ADDQ $0x04, R14
+	JE   jump
 
 single:
-	VMOVUPS      (DX), Z14
-	VBROADCASTSS (CX), Z15
+	VMOVUPS      (R10), Z14
+	VBROADCASTSS (AX), Z15
 	VFMADD231PS  Z15, Z14, Z0
-	VBROADCASTSS 4(CX), Z15
+	VBROADCASTSS (AX)(CX*1), Z15
 	VFMADD231PS  Z15, Z14, Z1
-	VBROADCASTSS 8(CX), Z15
+	VBROADCASTSS (AX)(CX*2), Z15
 	VFMADD231PS  Z15, Z14, Z2
-	VBROADCASTSS 12(CX), Z15
+	VBROADCASTSS (AX)(DX*1), Z15
 	VFMADD231PS  Z15, Z14, Z3
-	VBROADCASTSS 16(CX), Z15
+	VBROADCASTSS (AX)(CX*4), Z15
 	VFMADD231PS  Z15, Z14, Z4
-	VBROADCASTSS 20(CX), Z15
+	VBROADCASTSS (AX)(BX*1), Z15
 	VFMADD231PS  Z15, Z14, Z5
-	VBROADCASTSS 24(CX), Z15
+	VBROADCASTSS (AX)(DX*2), Z15
 	VFMADD231PS  Z15, Z14, Z6
-	VBROADCASTSS 28(CX), Z15
+	VBROADCASTSS (AX)(SI*1), Z15
 	VFMADD231PS  Z15, Z14, Z7
-	VBROADCASTSS 32(CX), Z15
+	VBROADCASTSS (AX)(CX*8), Z15
 	VFMADD231PS  Z15, Z14, Z8
-	VBROADCASTSS 36(CX), Z15
+	VBROADCASTSS (DI), Z15
 	VFMADD231PS  Z15, Z14, Z9
-	VBROADCASTSS 40(CX), Z15
+	VBROADCASTSS (DI)(CX*1), Z15
 	VFMADD231PS  Z15, Z14, Z10
-	VBROADCASTSS 44(CX), Z15
+	VBROADCASTSS (DI)(CX*2), Z15
 	VFMADD231PS  Z15, Z14, Z11
-	VBROADCASTSS 48(CX), Z15
+	VBROADCASTSS (DI)(DX*1), Z15
 	VFMADD231PS  Z15, Z14, Z12
-	VBROADCASTSS 52(CX), Z15
+	VBROADCASTSS (DI)(CX*4), Z15
 	VFMADD231PS  Z15, Z14, Z13
-	ADDQ         BX, DX
-	ADDQ         $+56, CX
-	DECQ         AX
+	ADDQ         R8, AX
+	ADDQ         R8, DI
+	ADDQ         R11, R10
+	DECQ         R14
 	JNE          single
 
-store:
-	MOVQ    $0xffffffffffffffff, AX
-	BZHIQ   R8, AX, AX
-	KMOVD   AX, K1
-	MOVQ    SI, AX
+jump:
+	MOVQ    jump+40(FP), R14
+	SHLQ    $0x02, R14
+	ADDQ    R14, AX
+	ADDQ    R14, DI
+	TESTQ   R9, R9
+	JNE     run
+	MOVQ    c+64(FP), AX
+	MOVQ    ldc+72(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    cols+80(FP), DX
+	MOVQ    $0xffffffffffffffff, BX
+	BZHIQ   DX, BX, BX
+	KMOVD   BX, K1
 	VMOVUPS Z0, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z1, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z2, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z3, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z4, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z5, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z6, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z7, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z8, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z9, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z10, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z11, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z12, K1, (AX)
-	ADDQ    DI, AX
+	ADDQ    CX, AX
 	VMOVUPS Z13, K1, (AX)
 	VZEROUPPER
 	RET

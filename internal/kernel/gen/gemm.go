@@ -20,23 +20,24 @@ func (g *isa) tiles() {
 
 // tile keeps rows×vectors of C in registers. A step of k loads the vectors of B and spreads one element of A a row.
 func (g *isa) tile(name string, rows, vectors int) {
-	g.function(fmt.Sprint(name, rows), "(k int, a, b *float32, ldb int, c *float32, ldc, cols int, accumulate bool, ahead *float32)",
-		fmt.Sprintf("multiplies a panel of %d of %d rows (element i of step p at a[%d*p+i]) by k rows of b, ldb\n"+
-			"elements apart, to the first cols (1 to %d) of %d columns of c. Meanwhile it fetches what ahead points to into the\n"+
-			"second-level cache: 64 bytes every four steps.", rows, g.height, g.height, vectors*g.lanes, vectors*g.lanes))
-	k, a, b, ldb, c, ldc, cols := integer("k"), pointer("a"), pointer("b"), integer("ldb"), pointer("c"), integer("ldc"), integer("cols")
-	SHLQ(U8(2), ldb)
-	SHLQ(U8(2), ldc)
+	g.function(fmt.Sprint(name, rows), "(k int, a *float32, row, step, run, jump int, b *float32, ldb int, c *float32, ldc, cols int, accumulate bool, ahead *float32)",
+		fmt.Sprintf("multiplies %d rows of A (element i of step p at a[i*row+p*step+p/run*jump]) by k rows of b, ldb elements\n"+
+			"apart, to the first cols (1 to %d) of %d columns of c. Meanwhile it fetches what ahead points to into the second-level\n"+
+			"cache: 64 bytes every four steps.", rows, vectors*g.lanes, vectors*g.lanes))
 	acc := make([][]reg.VecVirtual, rows)
 	for i := range acc {
 		for range vectors {
 			acc[i] = append(acc[i], g.vec())
 		}
 	}
+	bytes := func(name string) reg.Register {
+		r := integer(name)
+		SHLQ(U8(2), r)
+		return r
+	}
 
 	// C is needed only at the end.
-	row := GP64()
-	MOVQ(c, row)
+	ldc, row := bytes("ldc"), pointer("c")
 	for i := range rows {
 		for j := 0; j < vectors*g.lanes; j += 16 {
 			PREFETCHT1(at(row).Offset(4 * j))
@@ -55,9 +56,8 @@ func (g *isa) tile(name string, rows, vectors int) {
 	}
 	JMP(LabelRef("start"))
 	Label("load")
-	masks := g.masks(cols, vectors)
-	row = GP64()
-	MOVQ(c, row)
+	masks := g.masks(integer("cols"), vectors)
+	row = pointer("c")
 	for i := range rows {
 		for j, v := range acc[i] {
 			g.mask = masks[j]
@@ -69,46 +69,57 @@ func (g *isa) tile(name string, rows, vectors int) {
 	}
 
 	Label("start")
-	step := func(p int, b Mem) {
+	left, next := g.rowsOf(pointer("a"), bytes("row"), rows)
+	aStep := bytes("step")
+	k, b, ldb := integer("k"), pointer("b"), bytes("ldb")
+	step := func(b Mem) {
 		var right []reg.VecVirtual
 		for j := range vectors {
 			right = append(right, g.load(b.Offset(4*g.lanes*j), false))
 		}
 		for i := range rows {
 			x := g.vec()
-			VBROADCASTSS(Mem{Base: a, Disp: 4 * (p*g.height + i)}, x)
+			VBROADCASTSS(left[i], x)
 			for j, v := range acc[i] {
 				VFMADD231PS(x, right[j], v)
 			}
 		}
+		next(aStep)
 	}
 	const unroll = 4
 	ahead, ldb3 := pointer("ahead"), GP64()
 	LEAQ(Mem{Base: ldb, Index: ldb, Scale: 2}, ldb3)
-	SUBQ(U8(unroll), k)
+	Label("run")
+	n := integer("run")
+	CMPQ(k, n)
+	CMOVQLT(k, n)
+	SUBQ(n, k)
+	SUBQ(U8(unroll), n)
 	JL(LabelRef("rest"))
 	Label("loop")
 	PREFETCHT1(at(ahead))
 	ADDQ(U8(64), ahead)
-	step(0, Mem{Base: b})
-	step(1, Mem{Base: b, Index: ldb, Scale: 1})
-	step(2, Mem{Base: b, Index: ldb, Scale: 2})
-	step(3, Mem{Base: b, Index: ldb3, Scale: 1})
+	step(Mem{Base: b})
+	step(Mem{Base: b, Index: ldb, Scale: 1})
+	step(Mem{Base: b, Index: ldb, Scale: 2})
+	step(Mem{Base: b, Index: ldb3, Scale: 1})
 	LEAQ(Mem{Base: b, Index: ldb, Scale: 4}, b)
-	ADDQ(I32(4*g.height*unroll), a)
-	SUBQ(U8(unroll), k)
+	SUBQ(U8(unroll), n)
 	JGE(LabelRef("loop"))
 	Label("rest")
-	ADDQ(U8(unroll), k)
-	JE(LabelRef("store"))
+	ADDQ(U8(unroll), n)
+	JE(LabelRef("jump"))
 	Label("single")
-	step(0, Mem{Base: b})
+	step(Mem{Base: b})
 	ADDQ(ldb, b)
-	ADDQ(I32(4*g.height), a)
-	DECQ(k)
+	DECQ(n)
 	JNE(LabelRef("single"))
+	Label("jump")
+	next(bytes("jump"))
+	TESTQ(k, k)
+	JNE(LabelRef("run"))
 
-	Label("store")
+	c, ldc, cols := pointer("c"), bytes("ldc"), integer("cols")
 	if !g.wide() { // a masked store is slow on some machines
 		CMPQ(cols, U8(vectors*g.lanes))
 		JNE(LabelRef("masked"))
@@ -120,6 +131,48 @@ func (g *isa) tile(name string, rows, vectors int) {
 	g.storeTile(acc, c, ldc, cols)
 	VZEROUPPER()
 	RET()
+}
+
+// rowsOf are the addresses of rows that many bytes apart, nine to a register that next moves on.
+func (g *isa) rowsOf(a, apart reg.Register, rows int) (row []Mem, next func(by reg.Register)) {
+	times := map[int]reg.Register{1: apart}
+	multiple := func(n int) reg.Register { // 3, 5 or 7 times
+		if times[n] == nil {
+			r := GP64()
+			if n == 7 {
+				LEAQ(Mem{Base: times[3], Index: apart, Scale: 4}, r)
+			} else {
+				LEAQ(Mem{Base: apart, Index: apart, Scale: uint8(n - 1)}, r)
+			}
+			times[n] = r
+		}
+		return times[n]
+	}
+	var bases []reg.Register
+	for i := range rows {
+		switch n := i % 9; n {
+		case 0:
+			base := a
+			if i > 0 {
+				base = GP64()
+				LEAQ(Mem{Base: bases[len(bases)-1], Index: apart, Scale: 8}, base)
+				ADDQ(apart, base)
+			}
+			bases = append(bases, base)
+			row = append(row, at(base))
+		case 1, 2, 4, 8:
+			row = append(row, Mem{Base: bases[i/9], Index: apart, Scale: uint8(n)})
+		case 6:
+			row = append(row, Mem{Base: bases[i/9], Index: multiple(3), Scale: 2})
+		default:
+			row = append(row, Mem{Base: bases[i/9], Index: multiple(n), Scale: 1})
+		}
+	}
+	return row, func(by reg.Register) {
+		for _, base := range bases {
+			ADDQ(by, base)
+		}
+	}
 }
 
 // storeTile writes the first cols columns of the tile; all when cols is nil.
