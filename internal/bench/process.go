@@ -217,11 +217,15 @@ type others struct {
 type starter func(first answer) (side, error)
 
 // uncounted is how many times each side runs before it counts: until what is
-// kept for all later times is there. Of fine-tuning that are an encoder's
-// states after the first, and ours, frozen weights after the third.
+// kept for all later times is there: an encoder's packed weights after the
+// second; of fine-tuning its states after the first, and ours, frozen weights
+// after the third.
 func (r row) uncounted() int {
-	if r.job.Kind == "finetune" {
+	switch r.job.Kind {
+	case "finetune":
 		return 3
+	case "encode":
+		return 2
 	}
 	return 1
 }
