@@ -199,6 +199,10 @@ func (f *affineOp[T]) Forward() (mat.Tensor, error) {
 func (f *affineOp[T]) multiply(backward, transposed bool, cols int, x []T, in int, y []T, e *kernel.Epilogue[T]) {
 	bfloat16 := f.precision == BFloat16
 	if p := f.panels.of(f.w, backward, transposed, bfloat16); p != nil {
+		if backward && p.BothWays() {
+			p.MultiplyTransposed(f.rows, 0, in, any(x).([]float32), in, any(y).([]float32), cols)
+			return
+		}
 		e, _ := any(e).(*kernel.Epilogue[float32])
 		p.Multiply(f.rows, any(x).([]float32), in, any(y).([]float32), cols, e)
 		return

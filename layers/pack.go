@@ -11,11 +11,11 @@ import (
 )
 
 // Pack lets the [Linear] and [Conv1D] layers of a model, and an [Embedding]
-// that is a head, see [PackedHead], keep their frozen
-// float32 weights in the order in which products with many rows read them,
-// once for the forward and once for the backward pass, from the second time
-// that it is needed on. The results keep their bits, and take less time.
-// Weights that are read from a mapped file leave memory then. As long as a
+// that is a head, see [PackedHead], keep their frozen float32 weights in the
+// order in which products with many rows read them, from the second time on
+// that it is needed: once for the forward and the backward pass or, in another
+// format than float32, once for each. The results keep their bits, and take
+// less time. Weights that are read from a mapped file leave memory then. As long as a
 // weight is frozen, a change of its elements must be told to [Changed]; once it is
 // trained, what was kept of it is dropped. What was kept before is made anew.
 func Pack(model any) { renew(model, true) }
@@ -115,6 +115,9 @@ func (p *panels) of(w mat.Tensor, backward, transposed, bfloat16 bool) *kernel.P
 		return nil
 	}
 	data := mat.Data[float32](m)
+	if forward := p.sides[0]; backward && forward.first == &data[0] && forward.bfloat16 == bfloat16 && forward.packed.BothWays() {
+		return forward.packed
+	}
 	if s.first != &data[0] || s.bfloat16 != bfloat16 {
 		*s = side{first: &data[0], bfloat16: bfloat16}
 	}

@@ -21,7 +21,7 @@ type PackedHead struct {
 	first    *float32 // of the elements that the panels were made of
 	bfloat16 bool
 	logits   *kernel.Packed
-	parts    []*kernel.Packed
+	parts    []*kernel.Packed // nil where logits serve both ways
 }
 
 // Logits sets logits [rows, vocabulary] to hidden·wᵀ for hidden [rows, dim],
@@ -44,15 +44,20 @@ func (h *PackedHead) Gradient(bfloat16 bool, part, rows int, slopes []float32, l
 		return false
 	}
 	h.mu.Lock()
-	parts := h.parts
+	logits, parts := h.logits, h.parts
 	if h.bfloat16 != bfloat16 {
-		parts = nil
+		logits, parts = nil, nil
 	}
 	h.mu.Unlock()
+	vocabulary, dim := dims(h.weight)
+	if logits.BothWays() {
+		lo := part * kernel.HeadPart
+		logits.MultiplyTransposed(rows, lo, min(lo+kernel.HeadPart, vocabulary), slopes, ld, out, dim)
+		return true
+	}
 	if parts == nil {
 		return false
 	}
-	_, dim := dims(h.weight)
 	parts[part].Multiply(rows, slopes, ld, out, dim, nil)
 	return true
 }
@@ -86,7 +91,7 @@ func (h *PackedHead) pack(data []float32) {
 		return
 	}
 	var parts []*kernel.Packed
-	for v := 0; v < vocabulary; v += kernel.HeadPart {
+	for v := 0; v < vocabulary && !logits.BothWays(); v += kernel.HeadPart {
 		p := kernel.Pack(h.bfloat16, false, min(kernel.HeadPart, vocabulary-v), dim, data[v*dim:], dim)
 		if p == nil {
 			return

@@ -138,3 +138,116 @@ func (p *Packed) Multiply(m int, a []float32, lda int, c []float32, ldc int, e *
 		g.many()
 	}
 }
+
+// BothWays reports whether [Packed.MultiplyTransposed] is there.
+func (p *Packed) BothWays() bool { return p != nil && p.data != nil }
+
+// transposedRows is how many rows of A, of depth steps, stay in the second-level cache while the matrix passes by.
+const transposedRows = 256
+
+// MultiplyTransposed sets C [m, k] to the product of A [m, hi-lo] and, transposed, columns [lo, hi) of the matrix op(B), k×n. lo must be
+// a multiple of 64. The bits are those of [Gemm].
+//
+// The matrix is read where it is, as the left operand of Cᵀ = op(B)·Aᵀ: a panel has 32 steps of one of its rows side by side.
+func (p *Packed) MultiplyTransposed(m, lo, hi int, a []float32, lda int, c []float32, ldc int) {
+	defer runtime.KeepAlive(p)
+	if !p.BothWays() || p.cpu != cpu {
+		panic(fmt.Sprintf("kernel: a matrix packed for %s and for one direction, or on %s", p.cpu.name, CPU()))
+	}
+	checkMatrix("A", a, lda, m, hi-lo, false)
+	checkMatrix("C", c, ldc, m, p.k, false)
+	_, width := tileShape[float32]()
+	if lo < 0 || lo%width != 0 || hi <= lo || hi > p.n {
+		panic(fmt.Sprintf("kernel: columns %d to %d of %d", lo, hi, p.n))
+	}
+	for i := 0; i < m; i += transposedRows {
+		t := transposed{Packed: p, rows: min(transposedRows, m-i), width: width, c: c[i*ldc:], ldc: ldc}
+		t.multiply(operand[float32]{a[i*lda:], lda, false}, lo, hi)
+	}
+}
+
+// transposed is what multiplies some rows of A.
+type transposed struct {
+	*Packed
+	rows, width int // of a panel of the matrix
+	c           []float32
+	ldc         int
+	tasks       []span    // rows of the matrix that are multiplied at a time
+	sums        []float32 // those of a task are rows of width ld
+	ld          int
+	right       []float32 // panels of Aᵀ of some of its steps
+}
+
+func (t *transposed) multiply(a operand[float32], lo, hi int) {
+	eachDepth(t.k, depth(t.width), 4, func(rows span) {
+		height, _ := tileShape[float32]()
+		for i, n := 0, divide(rows.len(), height); i < n; i++ {
+			t.tasks = append(t.tasks, span{rows.lo + i*rows.len()/n, rows.lo + (i+1)*rows.len()/n})
+		}
+	})
+	height, _ := tileShape[float32]()
+	t.ld = roundUp(t.rows, t.width)
+	sums := borrow[float32](len(t.tasks) * height * t.ld)
+	defer sums.giveBack()
+	t.sums = sums.x
+	eachDepth(hi-lo, depth(t.width), t.width, func(steps span) {
+		right := borrow[float32](t.ld * steps.len())
+		defer right.giveBack()
+		t.right = right.x
+		a.packTogether(t.right, t.width, span{0, t.rows}, steps)
+		inRunsOf(len(t.tasks), t.rows*t.k*steps.len() < serialWork, func() (func(i, next int), func()) {
+			return func(i, next int) {
+				t.task(i, next, span{lo + steps.lo, lo + steps.hi}, steps.lo > 0)
+				if steps.hi == hi-lo {
+					t.finish(i)
+				}
+			}, func() {}
+		})
+	})
+}
+
+// left are rows of the matrix, from some step on, and how far apart its panels are.
+func (t *transposed) left(rows span, step int) (x []float32, apart int) {
+	var stretch span
+	eachDepth(t.k, depth(t.width), 4, func(s span) {
+		if s.lo <= rows.lo {
+			stretch = s
+		}
+	})
+	apart = t.width * stretch.len()
+	return t.data[roundUp(t.n, t.width)*stretch.lo+step/t.width*apart+(rows.lo-stretch.lo)*t.width:], apart
+}
+
+// task multiplies with some rows of the matrix, and meanwhile fetches those of the next task.
+func (t *transposed) task(i, next int, steps span, accumulate bool) {
+	rows := t.tasks[i]
+	x, apart := t.left(rows, steps.lo)
+	a := &left[float32]{x, t.width, 1, t.width, apart - t.width}
+	panels := divide(t.rows, t.width)
+	var soon fetcher[float32]
+	if next >= 0 {
+		following, _ := t.left(t.tasks[next], steps.lo)
+		soon = fetcher[float32]{following, apart, divide(steps.len(), t.width), t.width * t.tasks[next].len()}
+	}
+	each := divide(soon.rows, panels)
+	for j := range panels {
+		soon.fetch(each)
+		right := t.right[j*t.width*steps.len():]
+		tile(rows.len(), steps.len(), a, right, t.width, t.sumsOf(i)[j*t.width:], t.ld, min(t.width, t.rows-j*t.width), accumulate, right)
+	}
+}
+
+func (t *transposed) sumsOf(task int) []float32 {
+	height, _ := tileShape[float32]()
+	return t.sums[task*height*t.ld:]
+}
+
+// finish brings a task's sums into C.
+func (t *transposed) finish(task int) {
+	rows, sums := t.tasks[task], t.sumsOf(task)
+	if cpu.lanes < rows.len() || cpu.lanes < 16 { // with fewer lanes packTranspose writes beyond them
+		packGeneric(t.c[rows.lo:], t.ldc, sums, t.ld, 1, rows.len(), t.rows)
+		return
+	}
+	cpu.packTranspose(single(t.c[rows.lo:]), t.ldc, single(sums), t.ld, rows.len(), t.rows)
+}

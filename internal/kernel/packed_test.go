@@ -36,6 +36,72 @@ func TestProductsWithAPackedMatrixHaveTheSameBits(t *testing.T) {
 	}
 }
 
+func TestAPackedMatrixMultipliesTransposedWithTheSameBits(t *testing.T) {
+	some := false
+	testOnEveryCPU(t, func(t *testing.T) {
+		for _, shape := range [][3]int{{1, 1, 1}, {3, 33, 7}, {20, 100, 61}, {64, 31, 130}, {57, 70, 1600}, {2, 4099, 40}, {300, 1100, 770}, {257, 900, 70}} {
+			m, n, k := shape[0], shape[1], shape[2]
+			x := newMatrices[float32](m, k, n, 0, 0) // a [m, n], b [n, k] or [k, n]
+			for _, transposed := range []bool{false, true} {
+				ldb := n
+				if transposed {
+					ldb = k
+				}
+				p := Pack(false, transposed, k, n, x.b, ldb)
+				if !p.BothWays() {
+					continue
+				}
+				some = true
+				for _, cols := range []span{{0, n}, {n / 2 / 64 * 64, n}, {0, n / 2}} {
+					b := x.b[cols.lo:]
+					if transposed {
+						b = x.b[cols.lo*ldb:]
+					}
+					want, got := make([]float32, m*k), make([]float32, m*(k+3))
+					if cols.len() > 0 {
+						Gemm(false, !transposed, m, k, cols.len(), x.a, n, b, ldb, want, k, false, nil)
+						p.MultiplyTransposed(m, cols.lo, cols.hi, x.a, n, got, k+3)
+					}
+					for i := range m {
+						same(t, fmt.Sprintf("%v transposed %v columns %v row %d", shape, transposed, cols, i), got[i*(k+3):][:k], want[i*k:][:k])
+						same(t, "beside it", got[i*(k+3)+k:][:3], make([]float32, 3))
+					}
+				}
+			}
+		}
+	})
+	if cpu != nil && !some {
+		t.Error("nothing was packed")
+	}
+}
+
+func BenchmarkPackedTransposed(b *testing.B) {
+	for _, s := range [][3]int{{240, 768, 768}, {240, 3072, 768}, {240, 768, 3072}, {240, 2304, 768}, {240, 1024, 768}} {
+		m, n, k := s[0], s[1], s[2]
+		var all []*Packed
+		x := newMatrices[float32](m, k, n, 0, 0)
+		weights := make([][]float32, 1+(64<<20)/(n*k))
+		for i := range weights {
+			weights[i] = append([]float32(nil), x.b[:n*k]...)
+			all = append(all, Pack(false, false, k, n, weights[i], n))
+		}
+		for _, packed := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%dx%dx%d/packed=%v", m, n, k, packed), func(b *testing.B) {
+				i := 0
+				for b.Loop() {
+					i++
+					if packed {
+						all[i%len(all)].MultiplyTransposed(m, 0, n, x.a, n, x.c, k)
+					} else {
+						Gemm(false, true, m, k, n, x.a, n, weights[i%len(all)], n, x.c, k, false, nil)
+					}
+				}
+				b.ReportMetric(2*float64(m)*float64(n)*float64(k)*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GF/s")
+			})
+		}
+	}
+}
+
 func BenchmarkPacked(b *testing.B) {
 	for _, s := range [][3]int{{224, 768, 768}, {224, 3072, 768}, {224, 768, 3072}, {1576, 3072, 768}} {
 		m, n, k := s[0], s[1], s[2]

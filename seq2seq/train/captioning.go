@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"github.com/ekphrasis-ml/ekphrasis/internal/kernel"
 	"github.com/ekphrasis-ml/ekphrasis/internal/statestore"
 	"github.com/ekphrasis-ml/ekphrasis/internal/weights"
 	"github.com/ekphrasis-ml/ekphrasis/layers"
@@ -33,9 +32,8 @@ type Captioning[In any] struct {
 // NewCaptioning makes the task for a model. If its encoder is frozen, the
 // states of the inputs are computed once, without dropout, and kept in up to
 // cacheBytes of memory, but for those of augmented batches. The decoder's frozen
-// weights are packed, see [layers.Pack], where its products begin with bringing
-// them into another format; from now on a change of theirs must be told to
-// [layers.Changed].
+// weights are packed, see [layers.Pack]; from now on a change of theirs must be
+// told to [layers.Changed].
 func NewCaptioning[In any](m *seq2seq.EncoderDecoder[In], cacheBytes int64) *Captioning[In] {
 	c := &Captioning[In]{EncoderDecoder: m, memory: EncoderCache[In]{Bytes: cacheBytes}}
 	c.repack()
@@ -44,12 +42,9 @@ func NewCaptioning[In any](m *seq2seq.EncoderDecoder[In], cacheBytes int64) *Cap
 }
 
 // repack lets the decoder pack its frozen weights, and first lets go of what is
-// packed. In plain float32 that would save three hundredths of a step, and take
-// as much memory again as the weights.
+// packed.
 func (c *Captioning[In]) repack() {
-	if kernel.CutsFloat32() || slices.Contains(layers.Precisions(c.EncoderDecoder.Decoder), layers.BFloat16) {
-		layers.Pack(c.EncoderDecoder.Decoder)
-	}
+	layers.Pack(c.EncoderDecoder.Decoder)
 }
 
 // Retrained forgets what is kept of the inputs if the encoder is trained now or
