@@ -49,126 +49,109 @@ func (p panelSet) tile(i int) *byte {
 // rounder rounds operands, with room for what has to be brought into shape first.
 type rounder struct {
 	*simd
-	buffer  [16 * roundPiece]float32
+	buffer  [16 * 256]float32
 	factors tileFactors
 }
 
-// roundPiece is the most steps that are rounded at a time.
-const roundPiece = 256
+// left rounds up to 16 lanes of an operand for the left side: k steps from the first one on.
+func (s *rounder) left(to *byte, o operand[float32], lane, lanes, first, k int) {
+	if whole := k / roundStep; whole > 0 && lanes == 16 && !o.side {
+		s.tiles.round(to, &o.x[lane*o.ld+first], 4*o.ld, 64, 128, whole)
+		to, first, k = ahead(to, whole*roundBytes), first+whole*roundStep, k-whole*roundStep
+	}
+	const width = len(s.buffer) / 16
+	for k > 0 {
+		n := min(k, width)
+		steps := divide(n, roundStep)
+		if n%roundStep > 0 || lanes < 16 {
+			for i := range 16 {
+				clear(s.buffer[i*width : i*width+steps*roundStep])
+			}
+		}
+		if o.side {
+			for p := 0; p < n; p += 16 {
+				s.packTranspose(&s.buffer[p], width, &o.x[(first+p)*o.ld+lane], o.ld, min(16, n-p), lanes)
+			}
+		} else {
+			for i := range lanes {
+				copy(s.buffer[i*width:i*width+n], o.x[(lane+i)*o.ld+first:])
+			}
+		}
+		s.tiles.round(to, &s.buffer[0], 4*width, 64, 128, steps)
+		to, first, k = ahead(to, steps*roundBytes), first+n, k-n
+	}
+}
+
+// right is left for the right side, in whose tiles lanes lie side by side.
+func (s *rounder) right(to *byte, o operand[float32], lane, lanes, first, k int) {
+	if whole := k / roundStep; whole > 0 && lanes == 16 && !o.side {
+		s.tiles.roundTurned(to, &o.x[lane*o.ld+first], 4*o.ld, 64, 128, whole)
+		to, first, k = ahead(to, whole*roundBytes), first+whole*roundStep, k-whole*roundStep
+	}
+	const depth = len(s.buffer) / 16
+	for k > 0 {
+		n := min(k, depth)
+		steps := divide(n, roundStep)
+		if n%roundStep > 0 || lanes < 16 {
+			clear(s.buffer[:16*steps*roundStep])
+		}
+		if o.side {
+			for p := range n {
+				copy(s.buffer[16*p:16*p+lanes], o.x[(first+p)*o.ld+lane:])
+			}
+		} else {
+			s.packTranspose(&s.buffer[0], 16, &o.x[lane*o.ld+first], o.ld, lanes, n)
+		}
+		s.tiles.round(to, &s.buffer[0], 4*16, 4*16*16, 4*16*roundStep, steps)
+		to, first, k = ahead(to, steps*roundBytes), first+n, k-n
+	}
+}
 
 // cut is that of panelMaker: all numbers can be rounded.
 func (s *rounder) cut(p panelSet, right bool, o operand[float32], lanes, steps span) (wild bool) {
-	together := lanes.len()
-	if s.tiles.scaled != nil { // their numbers are read twice
-		together = 16
-		if o.side {
-			together = 16 * len(s.factors)
-		}
+	if s.tiles.scaled != nil {
+		s.cutScaled(p, right, o, lanes, steps)
+		return false
 	}
-	for lane := lanes.lo; lane < lanes.hi; lane += together {
-		s.roundTiles(p, (lane-lanes.lo)/16, right, o, span{lane, min(lane+together, lanes.hi)}, steps)
+	side := s.left
+	if right {
+		side = s.right
+	}
+	first := lanes.lo
+	if o.side && steps.len() >= roundStep {
+		first = s.cutAcross(p, right, o, lanes, steps)
+	}
+	for lane := lanes.lo; lane < lanes.hi; lane += 16 {
+		to := p.tile((lane - lanes.lo) / 16)
+		from, k := steps.lo, steps.len()
+		if lane < first { // all but the rest of the steps is done
+			done := k / roundStep
+			to, from, k = ahead(to, done*roundBytes), from+done*roundStep, k-done*roundStep
+		}
+		side(to, o, lane, min(16, lanes.hi-lane), from, k)
 	}
 	return false
 }
 
-// roundTiles fills tiles, from the first on, with so many lanes and steps: in tiles of the right side lanes lie side by side.
-func (s *rounder) roundTiles(p panelSet, first int, right bool, o operand[float32], lanes, steps span) {
-	if s.tiles.scaled != nil {
-		s.scale(p, first, o, lanes, steps)
+// cutAcross rounds whole tiles of lanes that lie side by side, step by step, and so reads each row of memory in one go. It returns the first
+// lane that it left out.
+func (s *rounder) cutAcross(p panelSet, right bool, o operand[float32], lanes, steps span) int {
+	round := s.tiles.roundTurned
+	if right {
+		round = s.tiles.round
 	}
-	tiles, whole := 0, 0 // of which so many steps are done
-	if o.side {
-		tiles, whole = lanes.len()/16, steps.len()/roundStep
-		s.roundAcross(p, first, right, o, span{lanes.lo, lanes.lo + 16*tiles}, span{steps.lo, steps.lo + whole*roundStep})
-	}
-	for i := range divide(lanes.len(), 16) {
-		to, from := p.tile(first+i), steps.lo
-		if i < tiles {
-			from += whole * roundStep
-		}
-		s.pieces(o, lanes.lo+16*i, min(16, lanes.len()-16*i), span{from, steps.hi}, func(x *float32, ld, n int) {
-			step := 4 * roundStep
-			if o.side {
-				step *= ld
-			}
-			s.roundTile(ahead(to, (from-steps.lo)/roundStep*p.stride), right, o.side, i, x, ld, step, n)
-			from += n * roundStep
-		})
-	}
-}
-
-// roundTile fills a tile of so many steps with 16 lanes of x, soon bytes apart from one step to the next.
-func (s *rounder) roundTile(to *byte, right, side bool, tile int, x *float32, ld, soon, steps int) {
-	second := 64
-	if side {
-		second = 4 * 16 * ld
-	}
-	if k := s.tiles.scaled; k != nil {
-		round, factors, next := k.round, &s.factors[tile], 64
-		if right != side {
-			round = k.roundTurned
-		}
-		if side {
-			next = 0
-		}
-		round(to, x, 4*ld, second, soon, steps, &factors[0], next)
-		return
-	}
-	round := s.tiles.round
-	if right != side {
-		round = s.tiles.roundTurned
-	}
-	round(to, x, 4*ld, second, soon, steps)
-}
-
-// roundAcross rounds whole tiles of lanes that lie side by side, step by step, and so reads each row of memory in one go.
-func (s *rounder) roundAcross(p panelSet, first int, right bool, o operand[float32], lanes, steps span) {
 	soon := 4 * 64 // bytes from what is rounded to what is fetched: four tiles on, or the next step
 	if lanes.len() <= 64 {
 		soon = 4 * roundStep * o.ld
 	}
+	left := lanes.lo + lanes.len()/16*16
 	for i := range steps.len() / roundStep {
-		for t := range lanes.len() / 16 {
-			s.roundTile(ahead(p.tile(first+t), i*p.stride), right, true, t, &o.x[(steps.lo+i*roundStep)*o.ld+lanes.lo+16*t], o.ld, soon, 1)
+		for lane := lanes.lo; lane < left; lane += 16 {
+			to := p.tile((lane - lanes.lo) / 16)
+			round(ahead(to, i*roundBytes), &o.x[(steps.lo+i*roundStep)*o.ld+lane], 4*o.ld, 4*16*o.ld, soon, 1)
 		}
 	}
-}
-
-// pieces calls f with so many times roundStep steps of 16 lanes of an operand, piece by piece: with its own memory, or a copy with zeros where
-// there are not as many lanes or steps. Where a piece ends depends on the steps alone.
-func (s *rounder) pieces(o operand[float32], lane, lanes int, steps span, f func(x *float32, ld, n int)) {
-	for p := steps.lo; p < steps.hi; {
-		k := min(steps.hi-p, roundPiece)
-		if k > roundStep {
-			k = k / roundStep * roundStep
-		}
-		x, ld := o.from(lane, p), o.ld
-		if lanes < 16 || k < roundStep {
-			x, ld = s.copy(o, lane, lanes, p, k)
-		}
-		f(&x[0], ld, divide(k, roundStep))
-		p += k
-	}
-}
-
-// copy copies lanes, in the order in which they are, and their row stride.
-func (s *rounder) copy(o operand[float32], lane, lanes, first, k int) (x []float32, ld int) {
-	rows, cols, ld := lanes, k, roundPiece
-	if o.side {
-		rows, cols, ld = k, lanes, 16
-	}
-	steps := roundUp(k, roundStep)
-	if o.side {
-		clear(s.buffer[:16*steps])
-	} else {
-		for i := range 16 {
-			clear(s.buffer[i*ld:][:steps])
-		}
-	}
-	for i := range rows {
-		copy(s.buffer[i*ld:][:cols], o.from(lane, first)[i*o.ld:])
-	}
-	return s.buffer[:], ld
+	return left
 }
 
 var rounders = sync.Pool{New: func() any { return &rounder{} }}

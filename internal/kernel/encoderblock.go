@@ -224,7 +224,7 @@ func (p *blockPart) put(to panelSet, first int, right bool, x []float32, ld, col
 		if p.tiles.scaled == nil {
 			round(to.tile(first+r/16), &x[r*ld], 4*ld, 64, 128, divide(columns, roundStep))
 		} else {
-			p.roundTiles(to, first+r/16, right, operand[float32]{x[r*ld:], ld, false}, span{0, 16}, span{0, columns})
+			p.cutTiles(to, first+r/16, right, operand[float32]{x[r*ld:], ld, false}, span{0, 16}, span{0, columns})
 		}
 	}
 }

@@ -35,6 +35,56 @@ type scaledTiles struct {
 // tileFactors are those of some tiles: for each row in memory one of each of 16 columns, or where columns are lanes those of the first.
 type tileFactors [8][16 * 16]float32
 
+// roundPiece is the most steps that are rounded at a time.
+const roundPiece = 256
+
+// cutScaled is cut for int16Panels.
+func (s *rounder) cutScaled(p panelSet, right bool, o operand[float32], lanes, steps span) {
+	together := 16 // lanes, which are read twice
+	if o.side {
+		together = 16 * len(s.factors)
+	}
+	for lane := lanes.lo; lane < lanes.hi; lane += together {
+		s.cutTiles(p, (lane-lanes.lo)/16, right, o, span{lane, min(lane+together, lanes.hi)}, steps)
+	}
+}
+
+// cutTiles fills tiles, from the first on, with some lanes and steps.
+func (s *rounder) cutTiles(p panelSet, first int, right bool, o operand[float32], lanes, steps span) {
+	s.scale(p, first, o, lanes, steps)
+	tiles, whole := 0, 0 // of which so many steps are rounded
+	if o.side {
+		tiles, whole = lanes.len()/16, steps.len()/roundStep
+	}
+	for i := range whole { // all lanes of a step, as they lie side by side
+		for t := range tiles {
+			s.roundScaled(ahead(p.tile(first+t), i*p.stride), right, true, t, &o.from(lanes.lo+16*t, steps.lo+i*roundStep)[0], o.ld, 1)
+		}
+	}
+	for i := range divide(lanes.len(), 16) {
+		to, left := p.tile(first+i), steps
+		if i < tiles {
+			to, left.lo = ahead(to, whole*p.stride), left.lo+whole*roundStep
+		}
+		s.pieces(o, lanes.lo+16*i, min(16, lanes.len()-16*i), left, func(x *float32, ld, steps int) {
+			s.roundScaled(to, right, o.side, i, x, ld, steps)
+			to = ahead(to, steps*p.stride)
+		})
+	}
+}
+
+// roundScaled rounds so many steps of 16 lanes of x for a tile.
+func (s *rounder) roundScaled(to *byte, right, side bool, tile int, x *float32, ld, steps int) {
+	round, second, step, next := s.tiles.scaled.round, 4*16, 4*roundStep, 4*16
+	if right != side {
+		round = s.tiles.scaled.roundTurned
+	}
+	if side {
+		second, step, next = second*ld, step*ld, 0
+	}
+	round(to, x, 4*ld, second, step, steps, &s.factors[tile][0], next)
+}
+
 // scale sets the scales of tiles, from the first on, and their factors.
 func (s *rounder) scale(p panelSet, first int, o operand[float32], lanes, steps span) {
 	var sums [len(s.factors) * 16]float32
@@ -103,3 +153,40 @@ func (o operand[T]) scale(lane int, steps span) (scale, factor float32) {
 
 // floats are the 16 numbers at p.
 func floats(p *byte) *[16]float32 { return (*[16]float32)(unsafe.Pointer(p)) }
+
+// pieces calls f with so many times roundStep steps of 16 lanes of an operand, piece by piece: with its own memory, or a copy with zeros where
+// there are not as many lanes or steps. Where a piece ends depends on the steps alone.
+func (s *rounder) pieces(o operand[float32], lane, lanes int, steps span, f func(x *float32, ld, n int)) {
+	for p := steps.lo; p < steps.hi; {
+		k := min(steps.hi-p, roundPiece)
+		if k > roundStep {
+			k = k / roundStep * roundStep
+		}
+		x, ld := o.from(lane, p), o.ld
+		if lanes < 16 || k < roundStep {
+			x, ld = s.copy(o, lane, lanes, p, k)
+		}
+		f(&x[0], ld, divide(k, roundStep))
+		p += k
+	}
+}
+
+// copy copies lanes, in the order in which they are, and their row stride.
+func (s *rounder) copy(o operand[float32], lane, lanes, first, k int) (x []float32, ld int) {
+	rows, cols, ld := lanes, k, roundPiece
+	if o.side {
+		rows, cols, ld = k, lanes, 16
+	}
+	steps := roundUp(k, roundStep)
+	if o.side {
+		clear(s.buffer[:16*steps])
+	} else {
+		for i := range 16 {
+			clear(s.buffer[i*ld:][:steps])
+		}
+	}
+	for i := range rows {
+		copy(s.buffer[i*ld:][:cols], o.from(lane, first)[i*o.ld:])
+	}
+	return s.buffer[:], ld
+}
