@@ -4,6 +4,7 @@ import sys "golang.org/x/sys/cpu"
 
 //go:generate go -C gen run . -isa amx -out ../kernel_amx_amd64.s -stubs ../kernel_amx_amd64.go -pkg kernel
 //go:generate go -C gen run . -isa vnni -out ../kernel_vnni_amd64.s -stubs ../kernel_vnni_amd64.go -pkg kernel
+//go:generate go -C gen run . -isa streams -out ../kernel_streams_amd64.s -stubs ../kernel_streams_amd64.go -pkg kernel
 //go:generate go -C gen run . -isa avx512 -out ../kernel_avx512_amd64.s -stubs ../kernel_avx512_amd64.go -pkg kernel
 //go:generate go -C gen run . -isa avx2 -out ../kernel_avx2_amd64.s -stubs ../kernel_avx2_amd64.go -pkg kernel
 
@@ -16,15 +17,12 @@ func available() []*simd {
 			if sys.X86.HasAVX512VNNI {
 				plain.heldInt8 = []int8Kernel{heldInt81VNNI, heldInt82VNNI, heldInt83VNNI, heldInt84VNNI}
 			}
+			if intel() && sys.X86.HasAVX512VNNI {
+				plain.held, plain.heldInt8 = streams, []int8Kernel{heldInt81Streams, heldInt82Streams, heldInt83Streams, heldInt84Streams}
+				plain.ahead = [2]int{}
+			}
 			amx := plain
 			if sys.X86.HasAMXTile && sys.X86.HasAMXBF16 && sys.X86.HasAMXInt8 && allowTiles() {
-				amx.held = [HeldInt8][]heldKernel{
-					{heldFloat321AMX, heldFloat322AMX, heldFloat323AMX, heldFloat324AMX, heldFloat325AMX, heldFloat326AMX, heldFloat327AMX, heldFloat328AMX},
-					{heldBFloat161AMX, heldBFloat162AMX, heldBFloat163AMX, heldBFloat164AMX, heldBFloat165AMX, heldBFloat166AMX, heldBFloat167AMX, heldBFloat168AMX},
-					{heldInt241AMX, heldInt242AMX, heldInt243AMX, heldInt244AMX, heldInt245AMX, heldInt246AMX, heldInt247AMX, heldInt248AMX},
-				}
-				amx.heldInt8 = []int8Kernel{heldInt81AMX, heldInt82AMX, heldInt83AMX, heldInt84AMX}
-				amx.ahead = [2]int{}
 				amx.name, amx.tiles = "amx", &tiles{
 					format: bfloat16Panels, tilePanels: tilePanelsAMX, round: roundAMX, roundTurned: roundTurnedAMX, finish: finishAMX, gelu: geluCoarseAMX, together: 8,
 					digits: digitTilesAMX, cutRows: cutRowsAMX, cutColumns: cutColumnsAMX,
@@ -32,7 +30,7 @@ func available() []*simd {
 				all = append(all, &amx)
 			}
 			switch {
-			case sys.X86.HasAVX512VNNI && (!sys.X86.HasAVX512BF16 || slowBFloat16()):
+			case sys.X86.HasAVX512VNNI && (!sys.X86.HasAVX512BF16 || intel()): // whose dot products of bfloat16 take as long as four of int16
 				plain.tiles = &int16Dots
 			case sys.X86.HasAVX512BF16:
 				plain.tiles = &bfloat16Dots
@@ -44,10 +42,17 @@ func available() []*simd {
 	return all
 }
 
-// slowBFloat16 reports whether a dot product of bfloat16 in AVX-512 takes as long as four of int16, as on Intel's processors. AMD's take as long as one.
-func slowBFloat16() bool {
+// intel reports whether the processor is Intel's.
+func intel() bool {
 	b, d, c := vendorVNNI()
 	return [3]uint32{b, d, c} == [3]uint32{0x756e6547, 0x49656e69, 0x6c65746e} // GenuineIntel
+}
+
+// streams read memory as four streams, which Intel's processors need to be kept busy.
+var streams = [HeldInt8][]heldKernel{
+	{heldFloat321Streams, heldFloat322Streams, heldFloat323Streams, heldFloat324Streams, heldFloat325Streams, heldFloat326Streams, heldFloat327Streams, heldFloat328Streams},
+	{heldBFloat161Streams, heldBFloat162Streams, heldBFloat163Streams, heldBFloat164Streams, heldBFloat165Streams, heldBFloat166Streams, heldBFloat167Streams, heldBFloat168Streams},
+	{heldInt241Streams, heldInt242Streams, heldInt243Streams, heldInt244Streams, heldInt245Streams, heldInt246Streams, heldInt247Streams, heldInt248Streams},
 }
 
 // Products of bfloat16 without tiles, and of int16 in their place.

@@ -8,6 +8,8 @@ func variants() (all []*simd) {
 		if s.tiles == &int16Dots && sys.X86.HasAVX512BF16 {
 			other := *s
 			other.tiles = &bfloat16Dots
+			other.held, other.ahead = avx512.held, avx512.ahead
+			other.heldInt8 = []int8Kernel{heldInt81VNNI, heldInt82VNNI, heldInt83VNNI, heldInt84VNNI}
 			all = append(all, &other)
 		}
 	}

@@ -44,7 +44,7 @@ const fetchNear = 2
 
 // aheadDoc says what a kernel for so many rows fetches.
 func (g *isa) aheadDoc(rows int) string {
-	if g.name == "AMX" {
+	if g.name == "Streams" {
 		return "Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:\n" +
 			"one alone does not keep memory busy."
 	}
@@ -163,7 +163,7 @@ func (r rows) advance(bytes int) {
 // quarter is that of the bytes of so many steps, if it is needed.
 func (g *isa) quarter(steps reg.Register, bytes int) reg.Register {
 	q := GP64()
-	if g.name == "AMX" {
+	if g.name == "Streams" {
 		IMUL3Q(I32(bytes/4), steps, q)
 	}
 	return q
@@ -171,7 +171,7 @@ func (g *isa) quarter(steps reg.Register, bytes int) reg.Register {
 
 // fetcher gives what fetches as many bytes as a loop for so many rows reads of b, of which there are four times quarter.
 func (g *isa) fetcher(rows int, b, ahead, quarter reg.Register) func(n int) {
-	if g.name != "AMX" {
+	if g.name != "Streams" {
 		prefetch := PREFETCHT0
 		if rows > fetchNear {
 			prefetch = PREFETCHT1

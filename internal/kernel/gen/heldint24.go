@@ -92,7 +92,7 @@ func (g *isa) heldInt24(rows int) {
 	}
 	g.putColumns(acc, false)
 	quarter := GP64()
-	if g.name == "AMX" {
+	if g.name == "Streams" {
 		IMUL3Q(I32((int24Scales+int24Steps/2*int24Pair)/4/(int24Steps/2)), k, quarter)
 		SHRQ(U8(1), quarter)
 	}

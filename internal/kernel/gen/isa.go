@@ -29,6 +29,8 @@ var isas = map[string]*isa{
 	"avx512": {name: "AVX512", lanes: 16, height: 14, consts: map[uint32]Mem{}},
 	"vnni":   {name: "VNNI", lanes: 16, consts: map[uint32]Mem{}}, // what it adds to AVX-512
 	"amx":    {name: "AMX", lanes: 16, consts: map[uint32]Mem{}},  // what it adds to AVX-512
+	// what takes the place of AVX-512's and VNNI's where memory is read faster as several streams
+	"streams": {name: "Streams", lanes: 16, consts: map[uint32]Mem{}},
 }
 
 func (g *isa) wide() bool { return g.lanes == 16 }

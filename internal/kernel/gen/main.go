@@ -14,7 +14,7 @@ import (
 )
 
 func main() {
-	name := flag.String("isa", "avx512", "avx2, avx512, vnni or amx")
+	name := flag.String("isa", "avx512", "avx2, avx512, vnni, streams or amx")
 	flag.Parse()
 	g, ok := isas[*name]
 	if !ok {
@@ -26,6 +26,9 @@ func main() {
 		g.heldBytes()
 		g.int16s()
 		g.vendor()
+	case "Streams":
+		g.held()
+		g.heldBytes()
 	case "AMX":
 		g.configureTiles()
 		g.tilePanels()
@@ -35,8 +38,6 @@ func main() {
 		g.geluCoarse()
 		g.digitTiles()
 		g.digits()
-		g.held()
-		g.heldBytes()
 	default:
 		g.tiles()
 		g.packs()
