@@ -198,8 +198,8 @@ func (f *affineOp[T]) Forward() (mat.Tensor, error) {
 // transposed or not.
 func (f *affineOp[T]) multiply(backward, transposed bool, cols int, x []T, in int, y []T, e *kernel.Epilogue[T]) {
 	bfloat16 := f.precision == BFloat16
-	if p := f.panels.of(f.w, backward, transposed, bfloat16); p != nil {
-		if backward && p.BothWays() {
+	if p, otherWay := f.panels.of(f.w, backward, transposed, bfloat16); p != nil {
+		if otherWay {
 			p.MultiplyTransposed(f.rows, 0, in, any(x).([]float32), in, any(y).([]float32), cols)
 			return
 		}

@@ -99,10 +99,11 @@ func (p *panels) passBy(w mat.Tensor) {
 }
 
 // of returns the weight w, transposed or not, for one of the passes; nil if
-// the product is to be made of w itself.
-func (p *panels) of(w mat.Tensor, backward, transposed, bfloat16 bool) *kernel.Packed {
+// the product is to be made of w itself. For the backward pass it may be as it
+// is for the forward pass, to be multiplied the other way.
+func (p *panels) of(w mat.Tensor, backward, transposed, bfloat16 bool) (packed *kernel.Packed, otherWay bool) {
 	if p == nil {
-		return nil
+		return nil, false
 	}
 	s := &p.sides[0]
 	if backward {
@@ -112,11 +113,11 @@ func (p *panels) of(w mat.Tensor, backward, transposed, bfloat16 bool) *kernel.P
 	defer p.mu.Unlock()
 	m := p.frozen(w)
 	if m == nil {
-		return nil
+		return nil, false
 	}
 	data := mat.Data[float32](m)
 	if forward := p.sides[0]; backward && forward.first == &data[0] && forward.bfloat16 == bfloat16 && forward.packed.BothWays() {
-		return forward.packed
+		return forward.packed, true
 	}
 	if s.first != &data[0] || s.bfloat16 != bfloat16 {
 		*s = side{first: &data[0], bfloat16: bfloat16}
@@ -131,7 +132,7 @@ func (p *panels) of(w mat.Tensor, backward, transposed, bfloat16 bool) *kernel.P
 			mmap.Release(data)
 		}
 	}
-	return s.packed
+	return s.packed, false
 }
 
 // again is of, for a linear layer's forward pass in bfloat16, from the second
@@ -146,5 +147,6 @@ func (p *panels) again(w mat.Tensor) *kernel.Packed {
 	if !used {
 		return nil
 	}
-	return p.of(w, false, true, true)
+	packed, _ := p.of(w, false, true, true)
+	return packed
 }
