@@ -139,8 +139,8 @@ func (p *Packed) Multiply(m int, a []float32, lda int, c []float32, ldc int, e *
 	}
 }
 
-// BothWays reports whether [Packed.MultiplyTransposed] is there.
-func (p *Packed) BothWays() bool { return p != nil && p.data != nil }
+// BothWays reports whether [Packed.MultiplyTransposed] is there. It is not where [Gemm] may cut operands into digits for the other direction.
+func (p *Packed) BothWays() bool { return p != nil && p.data != nil && !p.cpu.inDigits() }
 
 // transposedRows is how many rows of A, of depth steps, stay in the second-level cache while the matrix passes by.
 const transposedRows = 256
