@@ -75,7 +75,9 @@ func (a *SelfAttention) Forward(residual, x mat.Tensor, offsets layers.Offsets, 
 		Query: query, Source: source, SourceRows: rows,
 		Dropout: a.config.AttentionDropout, Random: random,
 	})
-	return layers.AddTo(residual, out, project(a.CProj, cache != nil), a.config.ResidualDropout, random)
+	y := layers.AddTo(residual, out, project(a.CProj, cache != nil), a.config.ResidualDropout, random)
+	layers.Drop(y, qkv, out)
+	return y
 }
 
 // project is a layer as it is used in decoding with a cache, or otherwise.
@@ -108,10 +110,13 @@ func (a *CrossAttention) KeyValues(states mat.Tensor) mat.Tensor {
 // Forward adds to the residual what x sees of the source, both [rows, D].
 // decoding says that the rows are the newest tokens of cached sequences.
 func (a *CrossAttention) Forward(residual, x mat.Tensor, offsets layers.Offsets, seen seen, source layers.Source, decoding bool, random *layers.Random) mat.Tensor {
-	out := a.attend(layers.Columns{X: a.Queries(x, decoding)}, offsets, seen, source, random)
+	q := a.Queries(x, decoding)
+	out := a.attend(layers.Columns{X: q}, offsets, seen, source, random)
 	project := project(a.CProj, decoding)
 	if a.Output == nil {
-		return layers.AddTo(residual, out, project, a.config.ResidualDropout, random)
+		y := layers.AddTo(residual, out, project, a.config.ResidualDropout, random)
+		layers.Drop(y, q, out)
+		return y
 	}
 	out = a.Output.Forward(project.Forward(out, layers.Identity))
 	return layers.Residual(residual, layers.Dropout(out, a.config.ResidualDropout, random))

@@ -46,13 +46,20 @@ func newBlock[T float.DType](c Config, layer int, act layers.Activation) *Block 
 	return b
 }
 
-// Forward takes x [rows, D] to the same shape.
+// Forward takes x [rows, D], which it drops, to the same shape.
 func (b *Block) Forward(x mat.Tensor, offsets layers.Offsets, past *layers.LayerKeyValues, seen seen, source layers.Source, random *layers.Random) mat.Tensor {
-	x = b.Attn.Forward(x, b.LN1.Forward(x), offsets, past, random)
+	h := b.LN1.Forward(x)
+	y := b.Attn.Forward(x, h, offsets, past, random)
+	layers.Drop(y, x, h)
 	if !seen.nothing() {
-		x = b.CrossAttention.Forward(x, b.LNCrossAttn.Forward(x), offsets, seen, source, past != nil, random)
+		x, h = y, b.LNCrossAttn.Forward(y)
+		y = b.CrossAttention.Forward(x, h, offsets, seen, source, past != nil, random)
+		layers.Drop(y, x, h)
 	}
-	return b.MLP.Forward(x, b.LN2.Forward(x), past != nil, random)
+	x, h = y, b.LN2.Forward(y)
+	y = b.MLP.Forward(x, h, past != nil, random)
+	layers.Drop(y, x, h)
+	return y
 }
 
 // Forward adds to the residual what comes of x, both [rows, D].

@@ -232,11 +232,12 @@ func (m *Model) Decode(tokens layers.Tokens, source layers.Source, cache layers.
 		}
 		x = block.Forward(x, tokens.Offsets, self, look(i), source, random)
 	}
-	x = m.Transformer.LNF.Forward(x)
+	y := m.Transformer.LNF.Forward(x)
+	layers.Drop(y, x)
 	if c == nil {
-		return x, nil, nil
+		return y, nil, nil
 	}
-	return x, c, nil
+	return y, c, nil
 }
 
 // embed adds the embeddings of tokens and positions.
@@ -250,7 +251,9 @@ func (m *Model) embed(tokens layers.Tokens, past []int, random *layers.Random) m
 			}
 		}
 	}
-	x := layers.Residual(m.Transformer.WTE.Forward(tokens.IDs), m.Transformer.WPE.Forward(positions))
+	token, position := m.Transformer.WTE.Forward(tokens.IDs), m.Transformer.WPE.Forward(positions)
+	x := layers.Residual(token, position)
+	layers.Drop(x, token, position)
 	return layers.Dropout(x, m.Config.EmbeddingDropout, random)
 }
 
