@@ -34,9 +34,6 @@ type AttentionOptions struct {
 	// number: an item's rows may lie anywhere, and items may share rows. Such
 	// an attention has no gradient.
 	SourceRows []int
-	// Keys, unless nil, are k and v as [PackKeys] has brought them into order. They are
-	// used where no gradient is asked for, and k is then not read.
-	Keys *Keys
 	// States, unless nil, are the states of a [CrossAttention], for several
 	// layers that look at the same ones.
 	States *States
@@ -96,7 +93,9 @@ func attentionWeights[T kernel.Float](q, k Columns, o AttentionOptions, sequence
 
 // Keys are the keys and values of an attention in the order in which they are
 // read, for those that many steps of decoding look at.
-type Keys struct{ packed any }
+type Keys struct {
+	packed interface{ Release() } // a *kernel.AttentionKeys
+}
 
 // PackKeys brings keys and values into order for the heads and sources of o,
 // in [BFloat16] if that is o's precision.
@@ -107,6 +106,10 @@ func PackKeys(k, v Columns, o AttentionOptions) *Keys {
 	return &Keys{packKeys[float32](k, v, o)}
 }
 
+// Release lets the memory be used for others. The keys must not be used
+// afterwards.
+func (k *Keys) Release() { k.packed.Release() }
+
 func packKeys[T kernel.Float](k, v Columns, o AttentionOptions) *kernel.AttentionKeys[T] {
 	_, ldk := dims(k.X)
 	_, ldv := dims(v.X)
@@ -115,23 +118,38 @@ func packKeys[T kernel.Float](k, v Columns, o AttentionOptions) *kernel.Attentio
 	}, from[T](k), ldk, from[T](v), ldv)
 }
 
+// AttentionTo is [Attention] to keys and values that [PackKeys] has brought
+// into order, without a gradient.
+func AttentionTo(q Columns, keys *Keys, o AttentionOptions) mat.Tensor {
+	if isFloat64(q.X) {
+		return attentionTo[float64](q, keys, o)
+	}
+	return attentionTo[float32](q, keys, o)
+}
+
+func attentionTo[T kernel.Float](q Columns, keys *Keys, o AttentionOptions) mat.Tensor {
+	o.checkColumns(q)
+	rows, cols := dims(q.X)
+	spec := newAttentionSpec(q, o)
+	o.drop(&spec)
+	out := attentionResult[T](rows, o.Dim, o.Query)
+	keys.packed.(*kernel.AttentionKeys[T]).Forward(&spec, out, o.Dim, from[T](q), cols)
+	return matrix(out, rows, o.Dim)
+}
+
 type attentionOp[T kernel.Float] struct {
 	q, k, v Columns
 	dim     int
 	spec    kernel.Attention
-	keys    *Keys
 	out     []T
 	lse     []T
 }
 
 func newAttention[T kernel.Float](q, k, v Columns, o AttentionOptions) *attentionOp[T] {
-	for _, c := range []Columns{q, k, v} {
-		if _, cols := dims(c.X); c.From < 0 || c.From+o.Dim > cols {
-			panic(fmt.Sprintf("layers: attention: columns %d to %d of a matrix %v", c.From, c.From+o.Dim-1, c.X.Shape()))
-		}
-	}
+	o.checkColumns(q, k, v)
+	o.checkSource(k.X)
 	o.checkSource(v.X)
-	f := &attentionOp[T]{q: q, k: k, v: v, dim: o.Dim, spec: newAttentionSpec(q, k, o), keys: o.Keys}
+	f := &attentionOp[T]{q: q, k: k, v: v, dim: o.Dim, spec: newAttentionSpec(q, o)}
 	o.drop(&f.spec)
 	return f
 }
@@ -143,15 +161,14 @@ func (o AttentionOptions) drop(spec *kernel.Attention) {
 	}
 }
 
-// newAttentionSpec says how the rows of q look at those of source, without
+// newAttentionSpec says how the rows of q look at those of the source, without
 // dropout.
-func newAttentionSpec(q, source Columns, o AttentionOptions) kernel.Attention {
+func newAttentionSpec(q Columns, o AttentionOptions) kernel.Attention {
 	if o.NumHeads < 1 || o.Dim%o.NumHeads != 0 {
 		panic(fmt.Sprintf("layers: attention: width %d does not divide into %d heads", o.Dim, o.NumHeads))
 	}
 	rows, _ := dims(q.X)
 	checkSpans("query", o.Query, rows, q.X)
-	o.checkSource(source.X)
 	if o.Of == nil && len(o.Source) != len(o.Query) || o.Of != nil && len(o.Of) != len(o.Query) {
 		panic(fmt.Sprintf("layers: attention: %d sequences, %d items, Of names %d", len(o.Query), len(o.Source), len(o.Of)))
 	}
@@ -164,6 +181,15 @@ func newAttentionSpec(q, source Columns, o AttentionOptions) kernel.Attention {
 		spec.Scale = 1 / math.Sqrt(float64(spec.HeadDim))
 	}
 	return spec
+}
+
+// checkColumns panics unless the matrices have as many.
+func (o AttentionOptions) checkColumns(all ...Columns) {
+	for _, c := range all {
+		if _, cols := dims(c.X); c.From < 0 || c.From+o.Dim > cols {
+			panic(fmt.Sprintf("layers: attention: columns %d to %d of a matrix %v", c.From, c.From+o.Dim-1, c.X.Shape()))
+		}
+	}
 }
 
 // checkSource panics unless the source is rows of x.
@@ -215,21 +241,25 @@ func (f *attentionOp[T]) Operands() []mat.Tensor {
 
 func (f *attentionOp[T]) Forward() (mat.Tensor, error) {
 	rows, _ := dims(f.q.X)
-	f.out = buffer[T](rows * f.dim)
-	if covered := rowsOf(f.spec.Query); covered < rows {
-		clear(f.out) // rows that no sequence has
-	}
+	f.out = attentionResult[T](rows, f.dim, f.spec.Query)
 	q, ldq := f.columns(f.q)
 	v, ldv := f.columns(f.v)
 	if requiresGrad(f.Operands()...) {
 		f.lse = make([]T, rows*f.spec.Heads)
-	} else if f.keys != nil {
-		f.keys.packed.(*kernel.AttentionKeys[T]).Forward(&f.spec, f.out, f.dim, q, ldq, v, ldv)
-		return matrix(f.out, rows, f.dim), nil
 	}
 	k, ldk := f.columns(f.k)
 	kernel.AttentionForward(&f.spec, f.out, f.dim, q, ldq, k, ldk, v, ldv, f.lse)
 	return matrix(f.out, rows, f.dim), nil
+}
+
+// attentionResult is a buffer for the rows of some queries; rows that no
+// sequence has are zero.
+func attentionResult[T kernel.Float](rows, dim int, query []Span) []T {
+	y := buffer[T](rows * dim)
+	if rowsOf(query) < rows {
+		clear(y)
+	}
+	return y
 }
 
 // rowsOf is how many rows there are in spans that do not overlap.

@@ -27,6 +27,14 @@ type TruncatableCache interface {
 	Truncate(lengths []int)
 }
 
+// ReleasableCache is a cache whose memory can be used for others once it is not
+// needed any more.
+type ReleasableCache interface {
+	Cache
+	// Release gives the memory back: nothing may be done with the cache afterwards.
+	Release()
+}
+
 // KeyValues is the key/value cache of a decoder: a growing matrix for each
 // attention layer, with a row for each token, and for each sequence the
 // numbers of its rows, which are the same in all layers. Forgetting,
@@ -99,6 +107,14 @@ func (c *KeyValues) Truncate(lengths []int) {
 	// What follows takes the rows at the end again, so that it stays in a run.
 	c.fresh = used
 	c.free = slices.DeleteFunc(c.free, func(row int) bool { return row >= used })
+}
+
+// Release gives the memory back, as [ReleasableCache] says.
+func (c *KeyValues) Release() {
+	for i := range c.layers {
+		drop(c.layers[i].rows)
+	}
+	*c = KeyValues{}
 }
 
 // Extend makes room for the next tokens of each sequence, given by offsets.
@@ -191,7 +207,7 @@ func (l *LayerKeyValues) Append(kv Columns) {
 func appendRows[T kernel.Float](l *LayerKeyValues, kv Columns) {
 	width := 2 * l.cache.dim
 	if l.rows == nil || l.rows.Shape()[0] < l.cache.capacity {
-		grown := make([]T, l.cache.capacity*width)
+		grown := buffer[T](l.cache.capacity * width)
 		if l.rows != nil {
 			copy(grown, values[T](l.rows))
 		}

@@ -27,7 +27,8 @@ func CrossAttention(q Columns, states mat.Tensor, keyValues *Conv1D, o Attention
 func crossAttention[T kernel.Float](q Columns, states mat.Tensor, keyValues *Conv1D, o AttentionOptions) mat.Tensor {
 	f := &projectedOp[T]{q: q, x: states, w: keyValues.Weight, b: optional(keyValues.Bias)}
 	_, dim := dims(states)
-	f.spec = kernel.ProjectedAttention{Attention: newAttentionSpec(q, Columns{X: states}, o), Dim: dim, BFloat16: keyValues.Precision == BFloat16}
+	o.checkSource(states)
+	f.spec = kernel.ProjectedAttention{Attention: newAttentionSpec(q, o), Dim: dim, BFloat16: keyValues.Precision == BFloat16}
 	if !f.spec.Cheaper() {
 		kv := keyValues.Forward(states, Identity)
 		return Attention(q, Columns{X: kv}, Columns{X: kv, From: o.Dim}, o)

@@ -82,6 +82,9 @@ func (l *Conv1D) options() affineOptions {
 // differs from Forward in the last bits.
 func (l *Conv1D) Few() Affine { return fewRows{l} }
 
+// Held reports whether the weight is held; see [Conv1D.Hold].
+func (l *Conv1D) Held() bool { return heldBy(l.Weight) != nil }
+
 type fewRows struct{ *Conv1D }
 
 func (l fewRows) Forward(x mat.Tensor, act Activation) mat.Tensor {

@@ -26,8 +26,8 @@ func giveBack[T kernel.Float](x []T) { kernel.GiveBack(x) }
 
 // Drop says that of some intermediate results only y, which was computed from
 // them, will be looked at, so that their memory can be used for others. It
-// does nothing where y is part of a graph, which needs them. Each may be
-// dropped once.
+// does nothing where y is part of a graph, which needs them. y may be nil. Each
+// may be dropped once.
 func Drop(y mat.Tensor, results ...mat.Tensor) {
 	if wants(y) {
 		return

@@ -121,7 +121,9 @@ type AttentionKeys[T Float] struct {
 	heads, headDim int
 	lengths        []int            // of the sources
 	panels         []attentionPanel // of each source and head, for float32
+	memory         []float32        // borrowed, of the panels
 	keys           [][]T            // of each source and head, for float64
+	values         []T              // likewise, the rows up to the last
 }
 
 // attentionPanel is one head's part of a source.
@@ -137,8 +139,17 @@ func PackAttentionKeys[T Float](s *Attention, k []T, ldk int, v []T, ldv int) *A
 		p.lengths = append(p.lengths, source.Len())
 	}
 	if k32, ok := any(k).([]float32); ok {
-		p.panels = packAttention(s, k32, ldk, any(v).([]float32), ldv)
+		p.panels, p.memory = packAttention(s, k32, ldk, any(v).([]float32), ldv)
 		return p
+	}
+	rows, columns := 0, s.Heads*s.HeadDim
+	for _, source := range s.Source {
+		if source.Len() > 0 {
+			rows = max(rows, source.End)
+		}
+	}
+	for i := range rows {
+		p.values = append(p.values, v[i*ldv:][:columns]...)
 	}
 	_, width := tileShape[T]()
 	p.keys = make([][]T, len(s.Source)*s.Heads)
@@ -155,20 +166,20 @@ func PackAttentionKeys[T Float](s *Attention, k []T, ldk int, v []T, ldv int) *A
 	return p
 }
 
-// packAttention packs keys and values one after the other, those of a head and source side by side.
-func packAttention(s *Attention, k []float32, ldk int, v []float32, ldv int) []attentionPanel {
+// packAttention packs keys and values one after the other, those of a head and source side by side, in memory that is borrowed.
+func packAttention(s *Attention, k []float32, ldk int, v []float32, ldv int) (panels []attentionPanel, borrowed []float32) {
 	format := HeldFloat32
 	if s.BFloat16 {
 		format = HeldBFloat16
 	}
-	panels := make([]attentionPanel, len(s.Source)*s.Heads)
+	panels = make([]attentionPanel, len(s.Source)*s.Heads)
 	size := 0
 	for i := range panels {
 		n := s.Source[i/s.Heads].Len()
 		panels[i] = attentionPanel{&Held{k: s.HeadDim, n: n, format: format}, &Held{k: n, n: s.HeadDim, format: format}}
 		size += panels[i].keys.size() + panels[i].values.size()
 	}
-	memory := alignedBytes(size)
+	borrowed, memory := borrowBytes(size)
 	for _, p := range panels {
 		for _, h := range []*Held{p.keys, p.values} {
 			h.data, memory = memory[:h.size()], memory[h.size():]
@@ -183,16 +194,20 @@ func packAttention(s *Attention, k []float32, ldk int, v []float32, ldv int) []a
 			}
 		}
 	})
-	return panels
+	return panels, borrowed
 }
 
-// Forward is [AttentionForward] with the packed keys and values, without a causal mask. v is what was packed; that of float32 is not read.
-// Sums are of the elements' own arithmetic.
-func (p *AttentionKeys[T]) Forward(s *Attention, out []T, ldo int, q []T, ldq int, v []T, ldv int) {
+// Release lets the memory be used again. Nothing else may be done with the keys and values afterwards.
+func (p *AttentionKeys[T]) Release() {
+	GiveBack(p.memory)
+	*p = AttentionKeys[T]{}
+}
+
+// Forward is [AttentionForward] with the packed keys and values, without a causal mask. Sums are of the elements' own arithmetic.
+func (p *AttentionKeys[T]) Forward(s *Attention, out []T, ldo int, q []T, ldq int) {
 	s.checkFields()
 	s.check("out", s.Query, len(out), ldo)
 	s.check("q", s.Query, len(q), ldq)
-	s.check("v", s.Source, len(v), ldv)
 	if s.Causal || s.SourceRows != nil || s.Heads != p.heads || s.HeadDim != p.headDim || len(s.Source) != len(p.lengths) {
 		panic(fmt.Sprintf("kernel: attention: keys packed for %d sources and %d heads × %d do not fit", len(p.lengths), p.heads, p.headDim))
 	}
@@ -207,7 +222,7 @@ func (p *AttentionKeys[T]) Forward(s *Attention, out []T, ldo int, q []T, ldq in
 			return
 		}
 		u.keys = p.keys[u.item*s.Heads+u.head]
-		u.forwardPlain(out, ldo, q, ldq, nil, 0, v, ldv, nil)
+		u.forwardPlain(out, ldo, q, ldq, nil, 0, p.values, s.Heads*s.HeadDim, nil)
 	})
 }
 

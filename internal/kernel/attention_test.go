@@ -364,9 +364,18 @@ func testPackedKeys[T Float](t *testing.T, s *Attention) {
 	q, kv := random[T](newRand(), rowsOf(s.Query)*width), random[T](newRand(), 2*rowsOf(s.Source)*width)
 	want, got := make([]T, len(q)), make([]T, len(q))
 	AttentionForward(s, want, width, q, width, kv, 2*width, kv[width:], 2*width, nil)
-	keys := PackAttentionKeys(s, kv, 2*width, kv[width:], 2*width)
-	keys.Forward(s, got, width, q, width, kv[width:], 2*width)
+	packed := clone(kv)
+	keys := PackAttentionKeys(s, packed, 2*width, packed[width:], 2*width)
+	clear(packed) // it is not read again
+	keys.Forward(s, got, width, q, width)
 	same(t, fmt.Sprintf("%+v", *s), got, want)
+	used := Borrow[float32](len(keys.memory)) // not that of the keys
+	for i := range used {
+		used[i] = float32(math.NaN())
+	}
+	keys.Forward(s, got, width, q, width)
+	same(t, fmt.Sprintf("again, %+v", *s), got, want)
+	GiveBack(used)
 
 	if _, ok := any(kv).([]float32); ok {
 		halves := *s
@@ -376,7 +385,9 @@ func testPackedKeys[T Float](t *testing.T, s *Attention) {
 			rounded[i] = T(roundBFloat16(float32(v)))
 		}
 		AttentionForward(s, want, width, q, width, rounded, 2*width, rounded[width:], 2*width, nil)
-		PackAttentionKeys(&halves, kv, 2*width, kv[width:], 2*width).Forward(s, got, width, q, width, kv[width:], 2*width)
+		keys := PackAttentionKeys(&halves, kv, 2*width, kv[width:], 2*width)
+		keys.Forward(s, got, width, q, width)
+		keys.Release()
 		same(t, fmt.Sprintf("in bfloat16, %+v", *s), got, want)
 	}
 
@@ -390,7 +401,7 @@ func testPackedKeys[T Float](t *testing.T, s *Attention) {
 					t.Errorf("%s: no panic", what)
 				}
 			}()
-			keys.Forward(s, got, width, q, width, kv[width:], 2*width)
+			keys.Forward(s, got, width, q, width)
 		}()
 	}
 }

@@ -70,7 +70,8 @@ func (h *Held) fillPanels(o operand[float32], lo, hi int) bool {
 			x, k := part.x, min(steps, h.k-first)
 			if h.format == HeldFloat32 {
 				x = h.floats(nil, panel)
-			} else if lanes.len() < heldCols || k < steps {
+			}
+			if lanes.len() < heldCols || k < steps {
 				clear(x)
 			}
 			o.pack(x, heldCols, lanes, first, k, span{0, k})

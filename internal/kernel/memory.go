@@ -54,10 +54,3 @@ func newBlock(size int) *block {
 	}
 	return b
 }
-
-// alignedBytes are n bytes, zero, that begin at a cache line.
-func alignedBytes(n int) []byte {
-	const line = 64
-	memory := make([]byte, n+line)
-	return memory[-uintptr(unsafe.Pointer(unsafe.SliceData(memory)))&(line-1):][:n:n]
-}

@@ -110,6 +110,14 @@ func borrow[T Float](n int) scratch[T] { return scratch[T]{Borrow[T](n)} }
 
 func (s scratch[T]) giveBack() { GiveBack(s.x) }
 
+// borrowBytes is [Borrow] of n bytes that begin at a cache line.
+func borrowBytes(n int) (borrowed []float32, bytes []byte) {
+	const line = 64
+	borrowed = Borrow[float32](divide(n+line, 4))
+	first := unsafe.Pointer(unsafe.SliceData(borrowed))
+	return borrowed, unsafe.Slice((*byte)(first), 4*len(borrowed))[-uintptr(first)&(line-1):][:n:n]
+}
+
 // vectorised returns the instruction set for elements of type T, nil for plain Go.
 func vectorised[T Float]() *simd {
 	var element T

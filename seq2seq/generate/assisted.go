@@ -25,7 +25,9 @@ func assistedSearch(ctx context.Context, d Decoder, source layers.Source, o *Opt
 	maxLength := o.maxLength(d.MaxLength())
 	stops := o.stops(maxLength)
 	run := newDecoding(d, source, o, maxLength)
+	defer run.release()
 	a := newAssistant(source, o, maxLength)
+	defer a.release()
 	sequences, _ := o.sequences(1)
 	s, fed := sequences[0], 0 // fed: tokens in the decoder's cache
 	for {

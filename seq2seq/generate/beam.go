@@ -38,6 +38,7 @@ func beamSearch(ctx context.Context, d Decoder, source layers.Source, o *Options
 	maxLength := o.maxLength(d.MaxLength())
 	stops := o.stops(maxLength)
 	run := newDecoding(d, source, o, maxLength)
+	defer run.release()
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

@@ -36,6 +36,24 @@ func newDecoding(d Decoder, source layers.Source, o *Options, maxLength int) *de
 	}
 }
 
+// release lets what is large be used again; no row may be looked at afterwards.
+func (d *decoding) release() {
+	kernel.GiveBack(d.logits)
+	kernel.GiveBack(d.scores)
+	if c, ok := d.cache.(layers.ReleasableCache); ok {
+		c.Release()
+	}
+}
+
+// grown is x with n elements of any value.
+func grown(x []float32, n int) []float32 {
+	if n <= cap(x) {
+		return x[:n]
+	}
+	kernel.GiveBack(x)
+	return kernel.Borrow[float32](n)
+}
+
 // feed gives the decoder the next tokens of each sequence, and takes the
 // scores of what follows the last of each.
 func (d *decoding) feed(tokens layers.Tokens) error {
@@ -65,7 +83,7 @@ func (d *decoding) decode(tokens layers.Tokens, last int) error {
 		return err
 	}
 	d.cache, d.source = cache, layers.Source{} // not needed any more
-	d.logits = slices.Grow(d.logits[:0], n*d.vocabulary)[:n*d.vocabulary]
+	d.logits = grown(d.logits, n*d.vocabulary)
 	if _, ok := hidden.Value().(*mat.Dense[float64]); ok {
 		d.wide = slices.Grow(d.wide[:0], len(d.logits))[:len(d.logits)]
 		applyHead(d.wide, hidden, d.decoder.Head(), tokens.Offsets, last)
@@ -130,8 +148,7 @@ func (d *decoding) process(sequences [][]int, items, at []int, logProbabilities 
 		return nil, err
 	}
 	rows := make([][]float32, len(sequences))
-	n := len(rows) * d.vocabulary
-	d.scores = slices.Grow(d.scores[:0], n)[:n]
+	d.scores = grown(d.scores, len(rows)*d.vocabulary)
 	kernel.Parallel(len(rows), 1, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			rows[i] = d.scores[i*d.vocabulary : (i+1)*d.vocabulary]

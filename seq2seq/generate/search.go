@@ -31,6 +31,7 @@ func search(ctx context.Context, d Decoder, source layers.Source, o *Options, it
 	maxLength := o.maxLength(d.MaxLength())
 	stops := o.stops(maxLength)
 	run := newDecoding(d, source, o, maxLength)
+	defer run.release()
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ func rounded(l *layers.Conv1D) *layers.Conv1D {
 func (m *Model) NewCacheWith(sequences int, other layers.Cache) layers.Cache {
 	c := m.NewCache(sequences).(*Cache)
 	if o, ok := other.(*Cache); ok && o.cross != nil && m.sees(o.model) {
-		c.cross, c.source = o.cross, o.source
+		c.cross, c.lent, c.source = o.cross, true, o.source
 	}
 	return c
 }

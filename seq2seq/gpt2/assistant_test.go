@@ -149,3 +149,37 @@ func TestAnAssistantSharesAllButTheRoundedWeights(t *testing.T) {
 		t.Error("it looks at what another model sees")
 	}
 }
+
+// What a cache gives back is used by others at once, and what another one still needs is not given back.
+func TestAReleasedCacheLeavesOthersAsTheyAre(t *testing.T) {
+	for _, hold := range []bool{false, true} {
+		m, source := drawnDecoder(t, gpt2.Variants{gpt2.QKNorm})
+		if hold {
+			m.Hold(layers.BFloat16)
+		}
+		decode := func(cache layers.Cache, token int) []float32 {
+			hidden, _, err := m.Decode(layers.PackTokens([]int{token}), source, cache, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return mat.Data[float32](hidden.Value())
+		}
+		var want [][]float32
+		cache := m.NewCache(1)
+		for token := range 40 {
+			want = append(want, slices.Clone(decode(cache, token)))
+		}
+		first := m.NewCache(1)
+		for token := range 40 {
+			if got := decode(first, token); !slices.Equal(got, want[token]) {
+				t.Errorf("held %v: token %d gets other states", hold, token)
+			}
+			with := m.NewCacheWith(1, first)
+			decode(with, token)
+			alone := m.NewCache(1)
+			decode(alone, token)
+			with.(layers.ReleasableCache).Release()
+			alone.(layers.ReleasableCache).Release()
+		}
+	}
+}

@@ -102,7 +102,9 @@ func (a *CrossAttention) Queries(x mat.Tensor, decoding bool) mat.Tensor {
 func (a *CrossAttention) KeyValues(states mat.Tensor) mat.Tensor {
 	kv := a.CAttn.Forward(states, layers.Identity)
 	if a.Norm != nil {
-		kv = a.Norm.Keys(kv)
+		projected := kv
+		kv = a.Norm.Keys(projected)
+		layers.Drop(kv, projected)
 	}
 	return kv
 }
@@ -124,11 +126,14 @@ func (a *CrossAttention) Forward(residual, x mat.Tensor, offsets layers.Offsets,
 
 func (a *CrossAttention) attend(q layers.Columns, offsets layers.Offsets, seen seen, source layers.Source, random *layers.Random) mat.Tensor {
 	kv := seen.keyValues
-	if kv == nil && a.Norm != nil {
+	if kv == nil && a.Norm != nil && seen.keys == nil {
 		kv = a.KeyValues(seen.states)
 	}
 	k, v, o := a.look(kv, offsets, source)
-	o.Dropout, o.Random, o.Keys = a.config.AttentionDropout, random, seen.keys
+	o.Dropout, o.Random = a.config.AttentionDropout, random
+	if seen.keys != nil && (kv == nil || !q.X.RequiresGrad()) {
+		return layers.AttentionTo(q, seen.keys, o)
+	}
 	if kv == nil {
 		o.States = seen.shared
 		return layers.CrossAttention(q, seen.states, a.CAttn, o)
@@ -137,25 +142,32 @@ func (a *CrossAttention) attend(q layers.Columns, offsets layers.Offsets, seen s
 }
 
 // seen is what a cross-attention looks at: the encoder's states, or the keys
-// and values that it made of them before. Without either there is nothing.
+// and values that it made of them before. Without any there is nothing.
 type seen struct {
 	states, keyValues mat.Tensor
 	shared            *layers.States // those that all blocks look at
-	keys              *layers.Keys   // of the keys and values
+	keys              *layers.Keys   // the keys and values in order, if no gradient of theirs is asked for
 }
 
 // see makes keys and values for many steps of decoding.
 func (a *CrossAttention) see(source layers.Source) seen {
-	s := seen{keyValues: a.KeyValues(source.States)}
-	k, v, o := a.look(s.keyValues, nil, source)
+	kv := a.KeyValues(source.States)
+	if kv.RequiresGrad() {
+		return seen{keyValues: kv}
+	}
+	k, v, o := a.look(kv, nil, source)
 	if a.CAttn.Precision != layers.Float32 {
 		o.Precision = layers.BFloat16
 	}
-	s.keys = layers.PackKeys(k, v, o)
-	return s
+	keys := layers.PackKeys(k, v, o)
+	if !a.QAttn.Held() { // a gradient of the queries may be asked for
+		return seen{keyValues: kv, keys: keys}
+	}
+	layers.Drop(nil, kv)
+	return seen{keys: keys}
 }
 
-func (s seen) nothing() bool { return s.states == nil && s.keyValues == nil }
+func (s seen) nothing() bool { return s.states == nil && s.keyValues == nil && s.keys == nil }
 
 func (a *CrossAttention) look(kv mat.Tensor, offsets layers.Offsets, source layers.Source) (k, v layers.Columns, o layers.AttentionOptions) {
 	return layers.Columns{X: kv}, layers.Columns{X: kv, From: a.config.Dim}, layers.AttentionOptions{

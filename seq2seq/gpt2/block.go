@@ -46,11 +46,11 @@ func newBlock[T float.DType](c Config, layer int, act layers.Activation) *Block 
 	return b
 }
 
-// Forward takes x [rows, D], which it drops, to the same shape.
+// Forward takes x [rows, D] to the same shape.
 func (b *Block) Forward(x mat.Tensor, offsets layers.Offsets, past *layers.LayerKeyValues, seen seen, source layers.Source, random *layers.Random) mat.Tensor {
 	h := b.LN1.Forward(x)
 	y := b.Attn.Forward(x, h, offsets, past, random)
-	layers.Drop(y, x, h)
+	layers.Drop(y, h)
 	if !seen.nothing() {
 		x, h = y, b.LNCrossAttn.Forward(y)
 		y = b.CrossAttention.Forward(x, h, offsets, seen, source, past != nil, random)

@@ -148,6 +148,7 @@ func (m *Model) Hold(p layers.Precision) {
 type Cache struct {
 	self   *layers.KeyValues
 	cross  []seen // of each block; nil before the first call
+	lent   bool   // cross is another cache's
 	source layers.Source
 	model  *Model
 }
@@ -159,6 +160,18 @@ func (m *Model) NewCache(sequences int) layers.Cache {
 
 // Truncate keeps the first lengths[i] tokens of each sequence i.
 func (c *Cache) Truncate(lengths []int) { c.self.Truncate(lengths) }
+
+// Release gives the memory back, as [layers.ReleasableCache] says. A cache that
+// [Model.NewCacheWith] has made of it must not be used afterwards either.
+func (c *Cache) Release() {
+	c.self.Release()
+	for _, s := range c.cross {
+		if s.keys != nil && !c.lent {
+			s.keys.Release()
+		}
+	}
+	c.cross = nil
+}
 
 // Sequences is the number of sequences in the cache.
 func (c *Cache) Sequences() int { return c.self.Sequences() }
@@ -230,7 +243,9 @@ func (m *Model) Decode(tokens layers.Tokens, source layers.Source, cache layers.
 		if c != nil {
 			self = c.self.Layer(i)
 		}
-		x = block.Forward(x, tokens.Offsets, self, look(i), source, random)
+		y := block.Forward(x, tokens.Offsets, self, look(i), source, random)
+		layers.Drop(y, x)
+		x = y
 	}
 	y := m.Transformer.LNF.Forward(x)
 	layers.Drop(y, x)
