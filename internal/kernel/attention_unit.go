@@ -26,7 +26,17 @@ type attentionUnit[T Float] struct {
 	item   int // of Source
 	source Span
 	rows   []queryRow
-	keys   []T // packed; nil: not yet
+	keys   []T         // packed; nil: not yet
+	memory *scratch[T] // for this unit and those after it
+}
+
+// borrow returns n elements of any value, until the next call for a unit with the same memory.
+func (u *attentionUnit[T]) borrow(n int) []T {
+	if n > cap(u.memory.x) {
+		u.memory.giveBack()
+		*u.memory = borrow[T](n)
+	}
+	return u.memory.x[:n]
 }
 
 // attentionUnits divides the work and calls f for each part. Only when split is set do the rows of one head and source end up in several.
@@ -42,7 +52,7 @@ func attentionUnits[T Float](s *Attention, split bool, f func(u *attentionUnit[T
 		rows[source] = sequenceRows(rows[source], query, lk, s.Causal)
 		work += max(query.Len(), fewRows) * lk * s.HeadDim * s.Heads
 	}
-	var units []attentionUnit[T]
+	units := make([]attentionUnit[T], 0, len(s.Query)*s.Heads)
 	for i, r := range rows {
 		size := max(1, len(r))
 		if few := 2 * Threads(); split && len(s.Source)*s.Heads < few {
@@ -50,12 +60,16 @@ func attentionUnits[T Float](s *Attention, split bool, f func(u *attentionUnit[T
 		}
 		for h := range s.Heads {
 			for lo := 0; lo < len(r); lo += size {
-				units = append(units, attentionUnit[T]{s, h, i, s.Source[i], r[lo:min(lo+size, len(r))], nil})
+				units = append(units, attentionUnit[T]{s, h, i, s.Source[i], r[lo:min(lo+size, len(r))], nil, nil})
 			}
 		}
 	}
+	work += unitWork * len(units)
 	Parallel(len(units), 1+len(units)*serialWork/max(1, work), func(lo, hi int) {
+		var memory scratch[T]
+		defer func() { memory.giveBack() }()
 		for i := lo; i < hi; i++ {
+			units[i].memory = &memory
 			f(&units[i])
 		}
 	})
@@ -63,6 +77,9 @@ func attentionUnits[T Float](s *Attention, split bool, f func(u *attentionUnit[T
 
 // fewRows take as long as one: the time goes into reading keys and values.
 const fewRows = 16
+
+// unitWork are the multiplications that take as long as what comes with each unit, however small.
+const unitWork = 1 << 15
 
 // mostRows is more than attentionBlock ever gives, with tiles of up to 16 rows.
 const mostRows = 128
@@ -176,9 +193,7 @@ func (u *attentionUnit[T]) forwardPlain(out []T, ldo int, q []T, ldq int, k []T,
 	if direct {
 		sizes[1] = 0
 	}
-	memory := borrow[T](total(sizes...))
-	defer memory.giveBack()
-	parts := carve(memory.x, sizes...)
+	parts := carve(u.borrow(total(sizes...)), sizes...)
 	keys, values, scores, packed, gathered, collected := parts[0], parts[1], parts[2], parts[3], parts[4], parts[5]
 	var columns operand[T] // the values
 	if n > 0 {
@@ -212,9 +227,7 @@ func (u *attentionUnit[T]) forwardPacked(out []T, ldo int, q []T, ldq int, p att
 	d, n := u.HeadDim, sees(u.rows)
 	block := attentionBlock[T](n)
 	sizes := []int{block * n, block * d}
-	memory := borrow[float32](total(sizes...))
-	defer memory.giveBack()
-	parts := carve(memory.x, sizes...)
+	parts := carve(any(u.borrow(total(sizes...))).([]float32), sizes...)
 	scores, gathered := parts[0], parts[1]
 	var sums [mostRows]float64
 	u.blocks(n, func(rows []queryRow) {
@@ -265,9 +278,7 @@ const tiledRows = 256
 func (u *attentionUnit[T]) forwardTiled(out []T, ldo int, q []T, ldq int, k []T, ldk int, v []T, ldv int, lse []T) {
 	d, n := u.HeadDim, sees(u.rows)
 	sizes := []int{tiledRows * n, tiledRows * d}
-	memory := borrow[T](total(sizes...))
-	defer memory.giveBack()
-	parts := carve(memory.x, sizes...)
+	parts := carve(u.borrow(total(sizes...)), sizes...)
 	scores, gathered := parts[0], parts[1]
 	keys, values, multiply := u.operand(k, ldk, false), u.operand(v, ldv, true), GemmIn[T](true)
 	var sums [tiledRows]float64
@@ -298,9 +309,7 @@ func (u *attentionUnit[T]) backward(dq []T, lddq int, dk []T, lddk int, dv []T, 
 	wide := roundUp(d, width)
 	sizes := []int{roundUp(n, width) * d, roundUp(n, width) * d, wide * n, // keys, values, and keys the other way round
 		block * n, block * n, max(block*d, block*n, block*roundUp(n, height)), block * d, block * d, wide * block}
-	memory := borrow[T](total(sizes...))
-	defer memory.giveBack()
-	parts := carve(memory.x, sizes...)
+	parts := carve(u.borrow(total(sizes...)), sizes...)
 	keys, values, keyColumns := parts[0], parts[1], parts[2]
 	p, dp, packed, queries, douts, columns := parts[3], parts[4], parts[5], parts[6], parts[7], parts[8]
 	packAll(keys, u.operand(k, ldk, false), width, n, d)
