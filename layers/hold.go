@@ -53,6 +53,16 @@ func HoldInt8(weight *nn.Param, transposed bool) *nn.Param {
 	return weight
 }
 
+// InOrder says that decoding reads weights one after the other, again and
+// again, so that those that are held are fetched early.
+func InOrder(weights ...*nn.Param) {
+	for i, w := range weights {
+		if h, next := heldBy(w), heldBy(weights[(i+1)%len(weights)]); h != nil && next != nil {
+			h.Precede(next.Held)
+		}
+	}
+}
+
 // held is a weight in the order of decoding. It is a matrix as far as a frozen
 // parameter has to be one: what else a matrix can do panics.
 type held struct {

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"testing"
+	"unsafe"
 )
 
 // stored are the elements of x, k×n, as the format holds them.
@@ -268,6 +269,73 @@ func TestWeightsAreRoundedAlikeOnEveryCPU(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What is fetched for a goroutine is the panels of its share, one after the other, and then those of its share of the next matrix.
+func TestAGoroutineFetchesWhatItWillReadNext(t *testing.T) {
+	onThreads(func(threads int) {
+		for _, n := range []int{1, 2, 3, 7, 40} {
+			for _, after := range []int{0, 1, 2, 5, 40} {
+				h, next := newHeld(HeldFloat32, 64, n*heldCols), newHeld(HeldFloat32, 96, after*heldCols)
+				for worker := range min(threads, n) {
+					own := shareOf(worker, min(threads, n), n)
+					for early := 1; early < 4; early++ {
+						r := reader{h: h, own: own, early: early, after: next.share(worker)}
+						for p := own.lo; p < own.hi; p++ {
+							following := p + 1
+							if following == own.hi {
+								following = -1
+							}
+							ahead := r.ahead(p, following)
+							at := uintptr(unsafe.Pointer(&h.panel(p)[0])) + uintptr(ahead)
+							want := at // nothing
+							switch at := (p + early - own.hi) * h.panelBytes(); {
+							case at < 0:
+								want = uintptr(unsafe.Pointer(&h.panel(p + early)[0]))
+							case at < len(r.after):
+								want = uintptr(unsafe.Pointer(&r.after[at]))
+							}
+							if at != want {
+								t.Fatalf("%d threads, %d panels, then %d, worker %d, %d early: panel %d fetches %d ahead", threads, n, after, worker, early, p, ahead)
+							}
+						}
+						if other := own.hi % n; other < own.lo && r.ahead(other, -1) != 0 {
+							t.Fatalf("%d threads, %d panels: worker %d fetches beside another's panel", threads, n, worker)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestProductsOfMatricesThatFollowOneAnotherHaveTheSameBits(t *testing.T) {
+	testOnEveryCPU(t, func(t *testing.T) {
+		for format := range heldFormats {
+			var all []*Held
+			var want [][]float32
+			const m, k = 3, 200
+			for _, n := range []int{1000, 40, 3000, 96, 320} {
+				x := newMatrices[float32](m, n, k, 0, 0)
+				all, want = append(all, Hold(format, false, k, n, x.b, n)), append(want, make([]float32, m*n))
+				all[len(all)-1].Multiply(m, x.b, k, want[len(all)-1], n, nil)
+			}
+			for i, h := range all {
+				h.Precede(all[(i+1)%len(all)])
+			}
+			onThreads(func(threads int) {
+				for range 10 {
+					for i, h := range all {
+						x, c := newMatrices[float32](m, h.n, k, 0, 0), make([]float32, m*h.n)
+						h.Multiply(m, x.b, k, c, h.n, nil)
+						if !slices.Equal(c, want[i]) {
+							t.Fatalf("format %d, %d threads: product %d has other bits", format, threads, i)
+						}
+					}
+				}
+			})
+		}
+	})
 }
 
 func FuzzHeld(f *testing.F) {

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 )
 
 var threads atomic.Int64
@@ -62,12 +63,22 @@ func inRuns(n int, f func(i, next int)) {
 
 // inRunsOf is inRuns with a function for each goroutine, which begin makes, and another one that is called at the end. Alone: the caller does all.
 func inRunsOf(n int, alone bool, begin func() (f func(i, next int), end func())) {
+	inShares(n, alone, func(span) (func(i, next int), func()) { return begin() })
+}
+
+// shareOf is that of a goroutine: where it begins.
+func shareOf(worker, workers, n int) span {
+	return span{worker * n / workers, (worker + 1) * n / workers}
+}
+
+// inShares is inRunsOf where begin is told the goroutine's share.
+func inShares(n int, alone bool, begin func(share span) (f func(i, next int), end func())) {
 	workers := min(Threads(), n)
 	if alone || workers < 2 {
 		if n == 0 {
 			return
 		}
-		f, end := begin()
+		f, end := begin(span{0, n})
 		defer end()
 		for i := range n - 1 {
 			f(i, i+1)
@@ -77,10 +88,11 @@ func inRunsOf(n int, alone bool, begin func() (f func(i, next int), end func()))
 	}
 	shares := make([]share, workers)
 	for w := range shares {
-		shares[w].set(w*n/workers, (w+1)*n/workers)
+		own := shareOf(w, workers, n)
+		shares[w].set(own.lo, own.hi)
 	}
 	together(workers, func(worker int) {
-		f, end := begin()
+		f, end := begin(shareOf(worker, workers, n))
 		defer end()
 		for {
 			i, next := shares[worker].first()
@@ -168,17 +180,17 @@ type job struct {
 	present latch // who is at it; once nobody is, nobody may come
 }
 
-// help takes part unless there are enough already.
-func (j *job) help() {
+// help takes part unless there are enough already: then it returns 0, otherwise its number.
+func (j *job) help() (worker int) {
 	for {
 		n := j.present.left.Load()
 		if n == 0 || n >= j.most {
-			return
+			return 0
 		}
 		if j.present.left.CompareAndSwap(n, n+1) {
 			j.f(int(n))
 			j.present.done()
-			return
+			return int(n)
 		}
 	}
 }
@@ -191,6 +203,7 @@ type teamType struct {
 	members  atomic.Int64
 	sleepers atomic.Int64
 	wake     chan struct{}
+	upcoming atomic.Pointer[upcoming] // nil: nothing is known
 }
 
 var team = teamType{wake: make(chan struct{}, 1024)}
@@ -215,21 +228,56 @@ func (t *teamType) call(helpers int) {
 func (t *teamType) help() {
 	var last *job
 	var look lookout
+	var soon fetching
 	for {
 		if j := t.job.Load(); j != nil && j != last {
 			last = j
-			j.help()
+			if worker := j.help(); worker > 0 {
+				soon.worker = worker
+			}
 			look = lookout{}
-		} else if !look.again() {
+		} else if !soon.more(t.upcoming.Load()) && !look.again() {
 			t.sleepers.Add(1)
 			if j := t.job.Load(); j == nil || j == last {
-				last = nil // it is not kept alive
+				last, soon = nil, fetching{worker: soon.worker} // they are not kept alive
+				t.upcoming.Store(nil)
 				<-t.wake
 			}
 			t.sleepers.Add(-1)
 			look = lookout{}
 		}
 	}
+}
+
+// upcoming is a matrix that will probably be multiplied soon.
+type upcoming struct {
+	*Held
+	fetch func(src *float32, ld, rows, lines int)
+}
+
+// fetching is what a helper does while there is nothing else.
+type fetching struct {
+	worker int // that it was the last time
+	of     *upcoming
+	rest   []byte // of its share
+}
+
+// more fetches a little more of what is upcoming. It reports whether there was anything left.
+func (f *fetching) more(of *upcoming) bool {
+	const piece, line = 4096, 64
+	if of != f.of {
+		f.of, f.rest = of, nil
+		if of != nil {
+			share := of.share(f.worker)
+			f.rest = share[min(heldEarly, len(share)):min(heldIdle, len(share))]
+		}
+	}
+	n := min(piece, len(f.rest))
+	if n > 0 {
+		of.fetch((*float32)(unsafe.Pointer(&f.rest[0])), 0, 1, divide(n, line))
+		f.rest = f.rest[n:]
+	}
+	return n > 0
 }
 
 // lookout is for looking out for something before sleeping: mostly at once again, sometimes after others have had a turn.

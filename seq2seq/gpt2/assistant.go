@@ -29,6 +29,7 @@ func (m *Model) Assistant() generate.Decoder {
 		}
 		transformer.Blocks[i] = &block
 	}
+	a.order()
 	return &a
 }
 

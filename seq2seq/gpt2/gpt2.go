@@ -141,6 +141,24 @@ func (m *Model) Hold(p layers.Precision) {
 		b.MLP.CFC.Hold(p)
 		b.MLP.CProj.Hold(p)
 	}
+	m.order()
+}
+
+// order tells in which order decoding reads the weights that are held.
+func (m *Model) order() {
+	var weights []*nn.Param
+	for _, b := range m.Transformer.Blocks {
+		weights = append(weights, b.Attn.CAttn.Weight, b.Attn.CProj.Weight)
+		if c := b.CrossAttention; c != nil {
+			weights = append(weights, c.QAttn.Weight, c.CProj.Weight)
+		}
+		weights = append(weights, b.MLP.CFC.Weight, b.MLP.CProj.Weight)
+	}
+	head := m.LMHead
+	if head == nil {
+		head = m.Transformer.WTE.Weight
+	}
+	layers.InOrder(append(weights, head)...)
 }
 
 // Cache is GPT-2's memory of the tokens it has seen and of the encoder's keys
