@@ -34,7 +34,7 @@ func (b *EncoderBlock) dense() []Dense {
 
 // Fits reports whether there is a way to compute the block as a whole: on this machine, for its sizes, and with all weights packed for bfloat16.
 func (b *EncoderBlock) Fits() bool {
-	if cpu == nil || cpu.tiles == nil || b.HeadDim%roundLanes != 0 || b.HeadDim > panelDepth || b.Query.Weight == nil || b.Heads*b.HeadDim != b.dim() {
+	if cpu == nil || cpu.tiles == nil || b.HeadDim%roundLanes != 0 || b.HeadDim > cpu.tiles.format.depth || b.Query.Weight == nil || b.Heads*b.HeadDim != b.dim() {
 		return false
 	}
 	for _, d := range b.dense() {
@@ -102,7 +102,7 @@ func (b *EncoderBlock) sequence(y, x []float32, rows Span, parts int) {
 	s.panels = divide(s.rows, roundLanes)
 	lanes := b.Heads * s.panels * roundLanes
 	format := cpu.tiles.format
-	s.queries, s.keys, s.values = format.newPanels(lanes, b.HeadDim), format.newPanels(lanes, b.HeadDim), newDeepPanels(b.Heads*b.HeadDim, s.rows, s.deepest())
+	s.queries, s.keys, s.values = format.newPanels(lanes, b.HeadDim), format.newPanels(lanes, b.HeadDim), newDeepPanels(b.Heads*b.HeadDim, s.rows, s.deepest(), all)
 	defer s.queries.back()
 	defer s.keys.back()
 	defer s.values.back()
@@ -133,7 +133,7 @@ func (s *blockSequence) deepest() int {
 	if cpu.tiles.scaled == nil {
 		return s.rows
 	}
-	return panelDepth
+	return cpu.tiles.format.depth
 }
 
 // blockPart is some of a sequence's rows: those of some panels.
@@ -151,10 +151,10 @@ type blockPart struct {
 func newBlockPart(s *blockSequence, panels span) *blockPart {
 	p := &blockPart{blockSequence: s, panels: panels, rows: span{panels.lo * roundLanes, min(panels.hi*roundLanes, s.rows)}, rounder: borrowRounder()}
 	n := panels.len() * roundLanes
-	p.normed = newDeepPanels(n, s.dim(), panelDepth)
+	p.normed = newDeepPanels(n, s.dim(), p.tiles.format.depth, all)
 	wide := 0
 	if p.tiles.scaled != nil {
-		wide = max(s.dim(), s.HeadDim, panelDepth)
+		wide = max(s.dim(), s.HeadDim, p.tiles.format.depth)
 	}
 	p.memory = borrow[float32](n * (roundLanes + wide))
 	p.c, p.wide = p.memory.x[:n*roundLanes], p.memory.x[n*roundLanes:]
@@ -184,7 +184,7 @@ func (p *blockPart) project() {
 	p.projectRows(p.Query, p.Scale, p.queries, false)
 	p.projectRows(p.Key, 1, p.keys, true)
 	width := p.Heads * p.HeadDim
-	p.product(p.normed, p.Value, func(j int) {
+	p.product(p.normed.stretches, p.Value, p.Value.panels(), func(j int) {
 		column, dst, ld := j*roundLanes, p.c, roundLanes
 		if p.columns != nil {
 			dst, ld = p.columns[p.rows.lo*width+column:], width
@@ -199,7 +199,7 @@ func (p *blockPart) project() {
 // projectRows computes alpha times a projection, in panels of the rows of each head.
 func (p *blockPart) projectRows(d Dense, alpha float64, to panelSet, right bool) {
 	columns := p.collected(p.HeadDim)
-	p.product(p.normed, d, func(j int) {
+	p.product(p.normed.stretches, d, d.panels(), func(j int) {
 		column := j * roundLanes
 		p.tiles.finish(&p.wide[column%columns], columns, &p.c[0], roundLanes, from(d.Bias, column), nil, 0, p.rows.len(), roundLanes/16)
 		if (column+roundLanes)%columns > 0 {
@@ -244,31 +244,39 @@ func (p *blockPart) norm(i int, x []float32) {
 	}
 }
 
-// product multiplies a by the weight, 32 columns at a time, which are in c when f is called with the number of their panel.
-func (p *blockPart) product(a deepPanels, d Dense, f func(panel int)) {
-	panels := d.Weight.n / roundLanes
-	weights := make([]panelSet, len(a.stretches))
-	for i, s := range a.stretches {
+// product multiplies a by some panels of the weight, 32 columns at a time, which are in c when f is called with the number of their panel.
+func (p *blockPart) product(a []stretch, d Dense, panels span, f func(panel int)) {
+	weights := d.stretches(a)
+	for j := panels.lo; j < panels.hi; j++ {
+		p.multiply(a, weights, j, p.c, false)
+		f(j)
+	}
+}
+
+// stretches are those of the weight that a is multiplied by.
+func (d Dense) stretches(a []stretch) []panelSet {
+	weights := make([]panelSet, len(a))
+	for i, s := range a {
 		weights[i] = d.Weight.stretch(s.steps)
 	}
-	place := func(stretch, panel int) *byte {
-		if stretch == len(weights) {
-			stretch, panel = 0, panel+1
+	return weights
+}
+
+// panels are those of the weight.
+func (d Dense) panels() span { return span{0, d.Weight.n / roundLanes} }
+
+// multiply sets c to the product of a and a panel of the weight, or adds it.
+func (p *blockPart) multiply(a []stretch, weights []panelSet, panel int, c []float32, accumulate bool) {
+	for i, s := range a {
+		b := weights[i].tile(2 * panel)
+		next := b
+		switch {
+		case i+1 < len(a):
+			next = weights[i+1].tile(2 * panel)
+		case 2*panel+2 < len(weights[0].x)/weights[0].size()*2:
+			next = weights[0].tile(2*panel + 2)
 		}
-		if panel == panels {
-			return nil
-		}
-		return weights[stretch].tile(2 * panel)
-	}
-	for j := range panels {
-		for i, s := range a.stretches {
-			b, next := place(i, j), place(i+1, j)
-			if next == nil {
-				next = b
-			}
-			p.tiles.tilePanels(s.tile(0), b, s.deep, &p.c[0], roundLanes, p.rows.len(), i > 0, next)
-		}
-		f(j)
+		p.tiles.tilePanels(s.tile(0), b, s.deep, &c[0], roundLanes, p.rows.len(), accumulate || i > 0, next)
 	}
 }
 
@@ -296,25 +304,48 @@ func (p *blockPart) rest() {
 	dim := p.dim()
 	p.attend()
 	y := p.y[p.rows.lo*dim:]
-	p.product(p.normed, p.Output, func(j int) {
+	p.product(p.normed.stretches, p.Output, p.Output.panels(), func(j int) {
 		p.tiles.finish(&y[j*roundLanes], dim, &p.c[0], roundLanes, from(p.Output.Bias, j*roundLanes), &p.x[p.rows.lo*dim+j*roundLanes], dim, p.rows.len(), roundLanes/16)
 	})
 	p.norm(1, p.y)
-	hidden := newDeepPanels(p.panels.len()*roundLanes, p.Up.Weight.n, panelDepth)
+	p.perceptron()
+}
+
+// hiddenTogether is how many stretches of hidden columns go from one product to the next at a time.
+const hiddenTogether = 2
+
+// perceptron adds the hidden layer's part to y. The hidden columns are made, and multiplied by their rows of the second weight, some stretches
+// at a time, so that they stay in the second-level cache.
+func (p *blockPart) perceptron() {
+	dim := p.dim()
+	n := p.panels.len() * roundLanes
+	y := p.y[p.rows.lo*dim:]
+	hidden := newDeepPanels(n, p.Up.Weight.n, p.tiles.format.depth, hiddenTogether)
 	defer hidden.back()
-	p.product(p.normed, p.Up, func(j int) {
-		to, step := hidden.at(j)
-		columns := p.collected(to.steps.len())
-		p.tiles.finish(&p.wide[step*roundStep%columns], columns, &p.c[0], roundLanes, from(p.Up.Bias, j*roundLanes), nil, 0, p.rows.len(), roundLanes/16)
-		if (step+1)*roundStep%columns == 0 {
-			x := p.wide[:p.rows.len()*columns]
-			coarselyActivate(p.Act, x, x, nil, nil)
-			p.put(to.ahead(step+1-columns/roundStep), 0, false, p.wide, columns, columns, p.rows.len())
+	sums := borrow[float32](n * dim)
+	defer sums.giveBack()
+	for done := 0; done < len(hidden.stretches); done += hiddenTogether {
+		some := hidden.stretches[done:min(done+hiddenTogether, len(hidden.stretches))]
+		columns := span{some[0].steps.lo, some[len(some)-1].steps.hi}
+		p.product(p.normed.stretches, p.Up, span{columns.lo / roundLanes, columns.hi / roundLanes}, func(j int) {
+			to, step := hidden.at(j)
+			columns := p.collected(to.steps.len())
+			p.tiles.finish(&p.wide[step*roundStep%columns], columns, &p.c[0], roundLanes, from(p.Up.Bias, j*roundLanes), nil, 0, p.rows.len(), roundLanes/16)
+			if (step+1)*roundStep%columns == 0 {
+				x := p.wide[:p.rows.len()*columns]
+				coarselyActivate(p.Act, x, x, nil, nil)
+				p.put(to.ahead(step+1-columns/roundStep), 0, false, p.wide, columns, columns, p.rows.len())
+			}
+		})
+		weights := p.Down.stretches(some)
+		for j := range dim / roundLanes {
+			c := sums.x[n*roundLanes*j:]
+			p.multiply(some, weights, j, c, done > 0)
+			if done+len(some) == len(hidden.stretches) {
+				p.tiles.finish(&y[j*roundLanes], dim, &c[0], roundLanes, from(p.Down.Bias, j*roundLanes), &y[j*roundLanes], dim, p.rows.len(), roundLanes/16)
+			}
 		}
-	})
-	p.product(hidden, p.Down, func(j int) {
-		p.tiles.finish(&y[j*roundLanes], dim, &p.c[0], roundLanes, from(p.Down.Bias, j*roundLanes), &y[j*roundLanes], dim, p.rows.len(), roundLanes/16)
-	})
+	}
 }
 
 // attend sets normed to what the heads say, some rows at a time so that their scores stay in the cache.
@@ -324,7 +355,7 @@ func (p *blockPart) attend() {
 	size := max(1, min(p.panels.len(), most/n/roundLanes))
 	scores := borrow[float32](size * roundLanes * n)
 	defer scores.giveBack()
-	probabilities := newDeepPanels(size*roundLanes, p.blockSequence.rows, p.deepest())
+	probabilities := newDeepPanels(size*roundLanes, p.blockSequence.rows, p.deepest(), all)
 	defer probabilities.back()
 	for head := range p.Heads {
 		for lo := p.panels.lo; lo < p.panels.hi; lo += size {
@@ -390,7 +421,11 @@ type stretch struct {
 	steps span
 }
 
-func newDeepPanels(lanes, k, most int) deepPanels {
+// all stretches have memory of their own.
+const all = 0
+
+// newDeepPanels borrows memory for all stretches, or for so many of them at a time.
+func newDeepPanels(lanes, k, most, together int) deepPanels {
 	format := cpu.tiles.format
 	var d deepPanels
 	n := divide(lanes, format.lanes)
@@ -398,13 +433,18 @@ func newDeepPanels(lanes, k, most int) deepPanels {
 	eachDepth(k, most, format.steps, func(steps span) {
 		s := stretch{format.set(steps), steps}
 		d.stretches = append(d.stretches, s)
-		bytes += n * s.size()
+		if together == all || len(d.stretches) <= together { // later ones are not longer
+			bytes += n * s.size()
+		}
 	})
 	memory := format.newBytes(bytes)
 	d.back = memory.back
 	at := 0
 	for i := range d.stretches {
 		s := &d.stretches[i]
+		if together != all && i%together == 0 {
+			at = 0
+		}
 		s.x = memory.x[at:][:n*s.size()]
 		at += n * s.size()
 	}

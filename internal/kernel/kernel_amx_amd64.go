@@ -5,7 +5,7 @@
 package kernel
 
 // tilePanelsAMX multiplies panels of A, of 32 rows, by one panel of B, to 32 columns of c: so many rows, and more to a
-// multiple of 16. Meanwhile it fetches what ahead points to into the second-level cache.
+// multiple of 16. Meanwhile it fetches what ahead points to, another panel of B, into the second-level cache.
 //
 //go:noescape
 func tilePanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte)

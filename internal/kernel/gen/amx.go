@@ -58,6 +58,11 @@ func tileLoad(t uint8, base general, disp int, stride general) {
 	tileMemory(prefixF2, 0x4b, t, base, disp, stride)
 }
 
+// tileStream is TILELOADDT1, tileLoad of what need not come to stay in the first-level cache.
+func tileStream(t uint8, base general, disp int, stride general) {
+	tileMemory(prefix66, 0x4b, t, base, disp, stride)
+}
+
 func tileStore(t uint8, base general, disp int, stride general) {
 	tileMemory(prefixF3, 0x4b, t, base, disp, stride)
 }
@@ -112,17 +117,13 @@ func (g *isa) configureTiles() {
 	}
 }
 
-// aheadBytes are fetched in each step of a panel of B.
-const aheadBytes = 5 * 64
-
-// tilePanels multiplies panels of bfloat16: 32 rows of C at a time, in four tiles. Both operands come from the second-level cache, and a tile that
-// has to be waited for holds up those after it. So the lines of the next step are fetched into the first-level cache, some between any two
-// instructions of tiles, where they also do what pad does; all at once they hold up the tiles. Six tiles of C, 48 rows, leave but two tiles for
-// operands, which are then loaded more often for a product.
+// tilePanels multiplies panels of bfloat16: 32 rows of C at a time, in four tiles. A panel of B should fit half of the first-level cache, where it stays
+// while panels of A pass by, which are loaded past that cache. Six tiles of C, 48 rows, leave but two tiles for operands, which are then loaded more
+// often for a product.
 func (g *isa) tilePanels() {
 	g.function("tilePanels", "(a, b *byte, steps int, c *float32, ldc, rows int, accumulate bool, ahead *byte)",
 		`multiplies panels of A, of 32 rows, by one panel of B, to 32 columns of c: so many rows, and more to a
-multiple of 16. Meanwhile it fetches what ahead points to into the second-level cache.`)
+multiple of 16. Meanwhile it fetches what ahead points to, another panel of B, into the second-level cache.`)
 	load := func(name string, r reg.Register) { Load(Param(name), r) }
 	LEAQ(g.tileConfig, reg.RAX)
 	tileConfigure(rax)
@@ -131,16 +132,16 @@ multiple of 16. Meanwhile it fetches what ahead points to into the second-level 
 	SHLQ(U8(2), reg.R11)
 	load("c", reg.R10)
 	load("rows", reg.R12)
-	load("ahead", reg.R14)
 	MOVQ(U32(64), reg.RDX)
+	// What is ahead is fetched as four streams, a quarter of a panel each.
+	load("ahead", reg.R14)
+	load("steps", reg.R8)
+	SHLQ(U8(9), reg.R8)
+	LEAQ(Mem{Base: reg.R8, Index: reg.R8, Scale: 2}, reg.R9)
 
 	Label("panel")
 	load("b", reg.RDI)
 	load("steps", reg.RCX)
-	MOVQ(reg.RDI, reg.R8) // to be fetched
-	MOVQ(reg.RCX, reg.R9)
-	SHLQ(U8(11), reg.R9)
-	ADDQ(reg.RDI, reg.R9) // its end
 	MOVQ(reg.R11, reg.R13)
 	SHLQ(U8(4), reg.R13)
 	ADDQ(reg.R10, reg.R13) // 16 rows on
@@ -161,7 +162,7 @@ multiple of 16. Meanwhile it fetches what ahead points to into the second-level 
 }
 
 // panelTiles adds the product of one or two tiles of A, at RSI, and two of B at RDI, RCX steps of each, to C at R10 and R13. It leaves RSI
-// at the next panel. B ends at R9, and R8 is at RDI.
+// at the next panel.
 func (g *isa) panelTiles(name string, down uint8) {
 	eachC := func(f func(t uint8, base general, disp int, stride general)) {
 		for i, r := range []general{r10, r13}[:down] {
@@ -178,57 +179,35 @@ func (g *isa) panelTiles(name string, down uint8) {
 	Label("load" + name)
 	eachC(tileLoad)
 	Label("start" + name)
-	tileLoad(4, rsi, 0, rdx)
+	tileStream(4, rsi, 0, rdx)
 	tileLoad(6, rdi, 0, rdx)
 	tileLoad(7, rdi, tileBytes, rdx)
 	step := func(next bool) {
-		var soon []Mem
-		for line := range 32 {
-			if line < 16*int(down) {
-				soon = append(soon, Mem{Base: reg.RSI, Disp: highBytes + 64*line})
-			}
-			soon = append(soon, Mem{Base: reg.R8, Disp: 64 * line})
-		}
-		few := len(soon) / 8
-		fetch := func() {
-			for _, m := range soon[:few] {
-				PREFETCHT0(m)
-			}
-			soon = soon[few:]
-		}
-		again := func(t uint8, base general, disp int) {
-			if next {
-				tileLoad(t, base, highBytes+disp, rdx)
-			}
-			fetch()
-		}
-		dot := func(c, a, b uint8) {
-			if c < 2*down {
-				tileDotBF16(c, a, b)
-			}
-			fetch()
-		}
-		ADDQ(U32(highBytes), reg.R8)
-		CMPQ(reg.R8, reg.R9)
-		CMOVQEQ(NewParamAddr("b", 8), reg.R8)
-		fetch()
 		if down == 2 {
-			tileLoad(5, rsi, tileBytes, rdx)
+			tileStream(5, rsi, tileBytes, rdx)
 		}
-		fetch()
-		dot(0, 4, 6)
-		dot(1, 4, 7)
-		again(4, rsi, 0)
-		dot(2, 5, 6)
-		again(6, rdi, 0)
-		dot(3, 5, 7)
+		PREFETCHT1(Mem{Base: reg.R14})
+		tileDotBF16(0, 4, 6)
+		PREFETCHT1(Mem{Base: reg.R14, Index: reg.R8, Scale: 1})
+		tileDotBF16(1, 4, 7)
+		if next {
+			tileStream(4, rsi, highBytes, rdx)
+		}
+		PREFETCHT1(Mem{Base: reg.R14, Index: reg.R8, Scale: 2})
+		if down == 2 {
+			tileDotBF16(2, 5, 6)
+		}
+		if next {
+			tileLoad(6, rdi, highBytes, rdx)
+		}
+		PREFETCHT1(Mem{Base: reg.R14, Index: reg.R9, Scale: 1})
+		if down == 2 {
+			tileDotBF16(3, 5, 7)
+		}
 		if next {
 			tileLoad(7, rdi, highBytes+tileBytes, rdx)
 		}
-		for line := 0; line < aheadBytes; line += 64 {
-			PREFETCHT1(Mem{Base: reg.R14, Disp: line})
-		}
-		ADDQ(U32(aheadBytes), reg.R14)
+		ADDQ(U32(64), reg.R14)
 		ADDQ(U32(highBytes), reg.RSI)
 		ADDQ(U32(highBytes), reg.RDI)
 	}

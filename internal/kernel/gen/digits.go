@@ -120,9 +120,9 @@ Meanwhile it fetches what ahead points to into the second-level cache: 512 bytes
 	}
 	for step := range digitSteps {
 		place := func(digit int) int { return digitScales + (3*step+digit)*tileBytes }
-		a := func(t uint8, digit int) { tileLoad(t, rsi, place(digit), rdx); pad() }
+		a := func(t uint8, digit int) { tileStream(t, rsi, place(digit), rdx); pad() }
 		b := func(t uint8, digit int) { tileLoad(t, rbx, place(digit), rdx); pad() }
-		// A's digits stay where they are, B's come one after the other. A product takes as long as three others take to start, so those of
+		// A's digits stay in their tiles, B's come one after the other. A product takes as long as three others take to start, so those of
 		// one order, which wait for one another, are that far apart.
 		for d := range 3 {
 			a(4+uint8(d), d)
