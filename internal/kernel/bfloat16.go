@@ -7,7 +7,7 @@ import (
 // tiles are the functions that multiply panels, with tiles or without: those of GemmBFloat16 in the format that the machine is fastest at,
 // bfloat16 or int16, and digits of float32; see panelFormat. Where there are no tiles digits is nil.
 type tiles struct {
-	format      *panelFormat // bfloat16Panels, bfloat16Tiles or int16Panels
+	format      *panelFormat // bfloat16Panels or int16Panels
 	tilePanels  func(a, b *byte, steps int, c *float32, ldc, rows int, accumulate bool, ahead *byte)
 	round       func(to *byte, src *float32, row, second, step, steps int) // to bfloat16
 	roundTurned func(to *byte, src *float32, row, second, step, steps int)
@@ -28,20 +28,13 @@ const (
 	roundBlock = 8       // panels of A that meet a panel of B while all are in the second-level cache
 )
 
-// bfloat16Panels are of numbers rounded to bfloat16. For tiles stretches are shorter: of a panel of B that half of the first-level cache holds.
-var (
-	bfloat16Panels = bfloat16Stretches(768)
-	bfloat16Tiles  = bfloat16Stretches(384)
-)
-
-func bfloat16Stretches(depth int) *panelFormat {
-	return &panelFormat{
-		lanes: roundLanes, depth: depth, steps: roundStep, bytes: roundBytes, stride: roundBytes, group: 20, across: 8,
-		borrow: func() (panelMaker, func()) {
-			s := borrowRounder()
-			return s, func() { rounders.Put(s) }
-		},
-	}
+// bfloat16Panels are of numbers rounded to bfloat16.
+var bfloat16Panels = &panelFormat{
+	lanes: roundLanes, steps: roundStep, bytes: roundBytes, stride: roundBytes, group: 20, across: 8,
+	borrow: func() (panelMaker, func()) {
+		s := borrowRounder()
+		return s, func() { rounders.Put(s) }
+	},
 }
 
 // tile is the place of a tile of 16 lanes: its numbers of the first step.

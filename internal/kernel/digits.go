@@ -29,7 +29,7 @@ func (s *simd) inDigits() bool { return s != nil && s.tiles != nil && s.tiles.di
 
 // digitPanels are of digits.
 var digitPanels = &panelFormat{
-	lanes: digitLanes, depth: 768, steps: digitSteps, bytes: digitChunk, group: 12, across: 1,
+	lanes: digitLanes, steps: digitSteps, bytes: digitChunk, group: 12, across: 1,
 	borrow: func() (panelMaker, func()) {
 		s := borrowCutter()
 		return s, func() { cutters.Put(s) }

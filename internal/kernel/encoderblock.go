@@ -34,7 +34,7 @@ func (b *EncoderBlock) dense() []Dense {
 
 // Fits reports whether there is a way to compute the block as a whole: on this machine, for its sizes, and with all weights packed for bfloat16.
 func (b *EncoderBlock) Fits() bool {
-	if cpu == nil || cpu.tiles == nil || b.HeadDim%roundLanes != 0 || b.HeadDim > cpu.tiles.format.depth || b.Query.Weight == nil || b.Heads*b.HeadDim != b.dim() {
+	if cpu == nil || cpu.tiles == nil || b.HeadDim%roundLanes != 0 || b.HeadDim > panelDepth || b.Query.Weight == nil || b.Heads*b.HeadDim != b.dim() {
 		return false
 	}
 	for _, d := range b.dense() {
@@ -133,7 +133,7 @@ func (s *blockSequence) deepest() int {
 	if cpu.tiles.scaled == nil {
 		return s.rows
 	}
-	return cpu.tiles.format.depth
+	return panelDepth
 }
 
 // blockPart is some of a sequence's rows: those of some panels.
@@ -151,10 +151,10 @@ type blockPart struct {
 func newBlockPart(s *blockSequence, panels span) *blockPart {
 	p := &blockPart{blockSequence: s, panels: panels, rows: span{panels.lo * roundLanes, min(panels.hi*roundLanes, s.rows)}, rounder: borrowRounder()}
 	n := panels.len() * roundLanes
-	p.normed = newDeepPanels(n, s.dim(), p.tiles.format.depth, all)
+	p.normed = newDeepPanels(n, s.dim(), panelDepth, all)
 	wide := 0
 	if p.tiles.scaled != nil {
-		wide = max(s.dim(), s.HeadDim, p.tiles.format.depth)
+		wide = max(s.dim(), s.HeadDim, panelDepth)
 	}
 	p.memory = borrow[float32](n * (roundLanes + wide))
 	p.c, p.wide = p.memory.x[:n*roundLanes], p.memory.x[n*roundLanes:]
@@ -312,7 +312,7 @@ func (p *blockPart) rest() {
 }
 
 // hiddenTogether is how many stretches of hidden columns go from one product to the next at a time.
-const hiddenTogether = 2
+const hiddenTogether = 1
 
 // perceptron adds the hidden layer's part to y. The hidden columns are made, and multiplied by their rows of the second weight, some stretches
 // at a time, so that they stay in the second-level cache.
@@ -320,7 +320,7 @@ func (p *blockPart) perceptron() {
 	dim := p.dim()
 	n := p.panels.len() * roundLanes
 	y := p.y[p.rows.lo*dim:]
-	hidden := newDeepPanels(n, p.Up.Weight.n, p.tiles.format.depth, hiddenTogether)
+	hidden := newDeepPanels(n, p.Up.Weight.n, panelDepth, hiddenTogether)
 	defer hidden.back()
 	sums := borrow[float32](n * dim)
 	defer sums.giveBack()

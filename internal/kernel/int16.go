@@ -6,7 +6,7 @@ import (
 )
 
 // Where dot products of int16 are much faster than those of bfloat16, GemmBFloat16 is made of them. Each lane has, for a stretch of at most
-// 768 steps, a scale, a power of two of which its numbers become multiples: integers whose norm, the root of the sum of their squares, is
+// panelDepth steps, a scale, a power of two of which its numbers become multiples: integers whose norm, the root of the sum of their squares, is
 // between int16Norm and half of it. By the inequality of Cauchy and Schwarz no sum of products of two lanes, nor a part of it,
 // leaves 32 bits then: sums are exact, and only once a stretch is there a number of float32 to be added to C.
 //
@@ -19,7 +19,7 @@ const (
 
 // int16Panels are of integers: of a tile a scale for each lane, and then its steps.
 var int16Panels = &panelFormat{
-	lanes: roundLanes, depth: 768, steps: roundStep, bytes: roundBytes, stride: roundBytes / 2, scales: int16Scales, group: 20, across: 8,
+	lanes: roundLanes, steps: roundStep, bytes: roundBytes, stride: roundBytes / 2, scales: int16Scales, group: 20, across: 8,
 	borrow: bfloat16Panels.borrow,
 }
 

@@ -55,34 +55,52 @@ DATA tileConfigAMX<>+63(SB)/1, $0x00
 GLOBL tileConfigAMX<>(SB), RODATA|NOPTR, $64
 
 // func tilePanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte)
-// Requires: MMX+
-TEXT ·tilePanelsAMX(SB), NOSPLIT, $0-64
-	LEAQ tileConfigAMX<>+0(SB), AX
-	BYTE $0xc4
-	BYTE $0xe2
-	BYTE $0x78
-	BYTE $0x49
-	BYTE $0x00
-	MOVQ a+0(FP), SI
-	MOVQ ldc+32(FP), R11
-	SHLQ $0x02, R11
-	MOVQ c+24(FP), R10
-	MOVQ rows+40(FP), R12
-	MOVQ $0x00000040, DX
-	MOVQ ahead+56(FP), R14
-	MOVQ steps+16(FP), R8
-	SHLQ $0x09, R8
-	LEAQ (R8)(R8*2), R9
+// Requires: CMOV, MMX+
+TEXT ·tilePanelsAMX(SB), NOSPLIT, $40-64
+	LEAQ    tileConfigAMX<>+0(SB), AX
+	BYTE    $0xc4
+	BYTE    $0xe2
+	BYTE    $0x78
+	BYTE    $0x49
+	BYTE    $0x00
+	MOVQ    ldc+32(FP), R11
+	SHLQ    $0x02, R11
+	MOVQ    $0x00000040, DX
+	MOVQ    ahead+56(FP), R14
+	MOVQ    steps+16(FP), R8
+	SHLQ    $0x09, R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    steps+16(FP), R15
+	MOVQ    R15, (SP)
+	SHLQ    $0x0b, R15
+	MOVQ    a+0(FP), AX
+	MOVQ    AX, 24(SP)
+	MOVQ    b+8(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVBQZX accumulate+48(FP), AX
+	MOVQ    AX, 16(SP)
+
+stretch:
+	MOVQ    (SP), AX
+	MOVQ    $0x0000000c, CX
+	CMPQ    AX, CX
+	CMOVQGT CX, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    24(SP), BX
+	MOVQ    c+24(FP), R10
+	MOVQ    rows+40(FP), R12
 
 panel:
-	MOVQ b+8(FP), DI
-	MOVQ steps+16(FP), CX
+	MOVQ BX, SI
+	ADDQ R15, BX
+	MOVQ 32(SP), DI
+	MOVQ 8(SP), CX
 	MOVQ R11, R13
 	SHLQ $0x04, R13
 	ADDQ R10, R13
 	CMPQ R12, $0x10
 	JLE  half
-	CMPB accumulate+48(FP), $0x00
+	CMPQ 16(SP), $0x00
 	JNE  load
 	BYTE $0xc4
 	BYTE $0xe2
@@ -339,7 +357,7 @@ last:
 	JMP        done
 
 half:
-	CMPB accumulate+48(FP), $0x00
+	CMPQ 16(SP), $0x00
 	JNE  loadHalf
 	BYTE $0xc4
 	BYTE $0xe2
@@ -500,6 +518,15 @@ lastHalf:
 	BYTE       $0x00
 
 done:
+	MOVQ 8(SP), AX
+	SUBQ AX, (SP)
+	MOVQ $0x00000001, CX
+	MOVQ CX, 16(SP)
+	SHLQ $0x0b, AX
+	ADDQ AX, 24(SP)
+	ADDQ AX, 32(SP)
+	CMPQ (SP), $0x00
+	JNE  stretch
 	BYTE $0xc4
 	BYTE $0xe2
 	BYTE $0x78

@@ -16,7 +16,7 @@ type Packed struct {
 	b        operand[float32] // what it was made of, for rows that cannot be cut into digits
 	data     []float32        // panels of each stretch of up to depth steps, one after the other
 	format   *panelFormat     // of panels, nil if there are none
-	panels   []byte           // the same in a format, stretch after stretch of steps
+	panels   []byte           // the same as data of up to panelDepth steps
 	memory   *block           // of panels
 	back     func()           // of data or panels that are borrowed
 }
@@ -92,7 +92,7 @@ func (p *Packed) copy(o operand[float32], briefly bool) {
 func (p *Packed) cut(o operand[float32]) bool {
 	defer runtime.KeepAlive(p)
 	var wild atomic.Bool
-	eachDepth(p.k, p.format.depth, p.format.steps, func(steps span) {
+	eachDepth(p.k, panelDepth, p.format.steps, func(steps span) {
 		Parallel(divide(p.n, p.format.lanes), 4, func(lo, hi int) {
 			m, giveBack := p.format.borrow()
 			defer giveBack()
@@ -106,7 +106,7 @@ func (p *Packed) cut(o operand[float32]) bool {
 
 // before is the number of bytes of the panels of all steps before one at which a stretch begins, or the end.
 func (p *Packed) before(step int) (bytes int) {
-	eachDepth(p.k, p.format.depth, p.format.steps, func(steps span) {
+	eachDepth(p.k, panelDepth, p.format.steps, func(steps span) {
 		if steps.lo < step {
 			bytes += divide(p.n, p.format.lanes) * p.format.set(steps).size()
 		}

@@ -9,7 +9,6 @@ import (
 // bfloat16Panels, int16Panels and digitPanels.
 type panelFormat struct {
 	lanes  int // of a panel
-	depth  int // steps of a stretch, at most
 	steps  int // of a unit
 	bytes  int // of a panel's unit
 	stride int // bytes from a tile's unit to its next
@@ -27,8 +26,10 @@ type panelMaker interface {
 	multiply(g *product[float32], a, b panelSet, rows, cols, steps span)
 }
 
-// panelRows are brought into panels at a time, at most.
-const panelRows = 4096
+const (
+	panelDepth = 768  // steps brought into panels at a time
+	panelRows  = 4096 // rows of A
+)
 
 // panelSet are the panels of some lanes of an operand, one after the other.
 type panelSet struct {
@@ -83,7 +84,7 @@ func ahead(p *byte, n int) *byte { return (*byte)(unsafe.Add(unsafe.Pointer(p), 
 
 // multiply multiplies in the format.
 func (f *panelFormat) multiply(g *product[float32]) {
-	eachDepth(g.k, f.depth, f.steps, func(steps span) {
+	eachDepth(g.k, panelDepth, f.steps, func(steps span) {
 		for i := 0; i < g.m; i += panelRows {
 			f.part(g, span{i, min(i+panelRows, g.m)}, steps)
 		}

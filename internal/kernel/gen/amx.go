@@ -117,8 +117,11 @@ func (g *isa) configureTiles() {
 	}
 }
 
-// tilePanels multiplies panels of bfloat16: 32 rows of C at a time, in four tiles. A panel of B should fit half of the first-level cache, where it stays
-// while panels of A pass by, which are loaded past that cache. Six tiles of C, 48 rows, leave but two tiles for operands, which are then loaded more
+// tileStretch is how many steps are done with at a time: half of the first-level cache holds those of a panel of B.
+const tileStretch = 12
+
+// tilePanels multiplies panels of bfloat16: 32 rows of C at a time, in four tiles. A stretch of a panel of B stays in the first-level cache
+// while those of A pass by, which are loaded past that cache. Six tiles of C, 48 rows, leave but two tiles for operands, which are then loaded more
 // often for a product.
 func (g *isa) tilePanels() {
 	g.function("tilePanels", "(a, b *byte, steps int, c *float32, ldc, rows int, accumulate bool, ahead *byte)",
@@ -127,11 +130,8 @@ multiple of 16. Meanwhile it fetches what ahead points to, another panel of B, i
 	load := func(name string, r reg.Register) { Load(Param(name), r) }
 	LEAQ(g.tileConfig, reg.RAX)
 	tileConfigure(rax)
-	load("a", reg.RSI)
 	load("ldc", reg.R11)
 	SHLQ(U8(2), reg.R11)
-	load("c", reg.R10)
-	load("rows", reg.R12)
 	MOVQ(U32(64), reg.RDX)
 	// What is ahead is fetched as four streams, a quarter of a panel each.
 	load("ahead", reg.R14)
@@ -139,15 +139,37 @@ multiple of 16. Meanwhile it fetches what ahead points to, another panel of B, i
 	SHLQ(U8(9), reg.R8)
 	LEAQ(Mem{Base: reg.R8, Index: reg.R8, Scale: 2}, reg.R9)
 
+	left, stretch, adding, stretchA, stretchB := AllocLocal(8), AllocLocal(8), AllocLocal(8), AllocLocal(8), AllocLocal(8)
+	load("steps", reg.R15)
+	MOVQ(reg.R15, left)
+	SHLQ(U8(11), reg.R15) // bytes of a panel
+	load("a", reg.RAX)
+	MOVQ(reg.RAX, stretchA)
+	load("b", reg.RAX)
+	MOVQ(reg.RAX, stretchB)
+	MOVBQZX(NewParamAddr("accumulate", 48), reg.RAX)
+	MOVQ(reg.RAX, adding)
+
+	Label("stretch")
+	MOVQ(left, reg.RAX)
+	MOVQ(U32(tileStretch), reg.RCX)
+	CMPQ(reg.RAX, reg.RCX)
+	CMOVQGT(reg.RCX, reg.RAX)
+	MOVQ(reg.RAX, stretch)
+	MOVQ(stretchA, reg.RBX) // of the next panel
+	load("c", reg.R10)
+	load("rows", reg.R12)
 	Label("panel")
-	load("b", reg.RDI)
-	load("steps", reg.RCX)
+	MOVQ(reg.RBX, reg.RSI)
+	ADDQ(reg.R15, reg.RBX)
+	MOVQ(stretchB, reg.RDI)
+	MOVQ(stretch, reg.RCX)
 	MOVQ(reg.R11, reg.R13)
 	SHLQ(U8(4), reg.R13)
 	ADDQ(reg.R10, reg.R13) // 16 rows on
 	CMPQ(reg.R12, U8(16))
 	JLE(LabelRef("half"))
-	g.panelTiles("", 2)
+	g.panelTiles("", 2, adding)
 	MOVQ(reg.R11, reg.R10)
 	SHLQ(U8(4), reg.R10)
 	ADDQ(reg.R13, reg.R10)
@@ -155,22 +177,30 @@ multiple of 16. Meanwhile it fetches what ahead points to, another panel of B, i
 	JG(LabelRef("panel"))
 	JMP(LabelRef("done"))
 	Label("half")
-	g.panelTiles("Half", 1)
+	g.panelTiles("Half", 1, adding)
 	Label("done")
+	MOVQ(stretch, reg.RAX)
+	SUBQ(reg.RAX, left)
+	MOVQ(U32(1), reg.RCX)
+	MOVQ(reg.RCX, adding)
+	SHLQ(U8(11), reg.RAX)
+	ADDQ(reg.RAX, stretchA)
+	ADDQ(reg.RAX, stretchB)
+	CMPQ(left, U8(0))
+	JNE(LabelRef("stretch"))
 	tileRelease()
 	RET()
 }
 
-// panelTiles adds the product of one or two tiles of A, at RSI, and two of B at RDI, RCX steps of each, to C at R10 and R13. It leaves RSI
-// at the next panel.
-func (g *isa) panelTiles(name string, down uint8) {
+// panelTiles adds the product of one or two tiles of A, at RSI, and two of B at RDI, RCX steps of each, to C at R10 and R13, or sets C to it.
+func (g *isa) panelTiles(name string, down uint8, adding Mem) {
 	eachC := func(f func(t uint8, base general, disp int, stride general)) {
 		for i, r := range []general{r10, r13}[:down] {
 			f(uint8(2*i), r, 0, r11)
 			f(uint8(2*i+1), r, 64, r11)
 		}
 	}
-	CMPB(NewParamAddr("accumulate", 48), U8(0))
+	CMPQ(adding, U8(0))
 	JNE(LabelRef("load" + name))
 	for t := range 2 * down {
 		tileZero(t)
