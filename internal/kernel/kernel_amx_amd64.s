@@ -3026,21 +3026,21 @@ TEXT ·geluCoarseAMX(SB), NOSPLIT, $0-40
 	MOVQ n+32(FP), SI
 	XORQ DI, DI
 	SUBQ $0x10, SI
-	JL   tail6
+	JL   after6
 
 loop5:
 	VMOVUPS (CX)(DI*4), Z0
 	TESTQ   DX, DX
-	JE      skip8
+	JE      skip7
 	VMOVUPS (DX)(DI*4), Z1
 	VADDPS  Z1, Z0, Z0
 
-skip8:
+skip7:
 	TESTQ   BX, BX
-	JE      skip9
+	JE      skip8
 	VMOVUPS Z0, (BX)(DI*4)
 
-skip9:
+skip8:
 	VMOVUPS     all42100000AMX<>+0(SB), Z1
 	VMULPS      Z0, Z0, Z2
 	VMINPS      Z1, Z2, Z1
@@ -3065,9 +3065,9 @@ skip9:
 	SUBQ        $0x10, SI
 	JGE         loop5
 
-tail6:
+after6:
 	ADDQ      $0x10, SI
-	JE        done7
+	JE        done9
 	MOVQ      $0xffffffffffffffff, R8
 	BZHIQ     SI, R8, R8
 	KMOVD     R8, K1
@@ -3104,7 +3104,7 @@ skip11:
 	VMULPS      Z0, Z1, Z1
 	VMOVUPS     Z1, K1, (AX)(DI*4)
 
-done7:
+done9:
 	VZEROUPPER
 	RET
 

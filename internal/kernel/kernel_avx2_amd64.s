@@ -4647,7 +4647,7 @@ TEXT ·largestBitsAVX2(SB), NOSPLIT, $0-20
 	VMOVUPS all80000000AVX2<>+0(SB), Y1
 	XORQ    DX, DX
 	SUBQ    $0x08, CX
-	JL      tail2
+	JL      after2
 
 loop1:
 	VMOVUPS (AX)(DX*4), Y2
@@ -4657,7 +4657,7 @@ loop1:
 	SUBQ    $0x08, CX
 	JGE     loop1
 
-tail2:
+after2:
 	ADDQ       $0x08, CX
 	JE         done3
 	LEAQ       lanesAVX2<>+32(SB), BX
@@ -4705,7 +4705,7 @@ TEXT ·quantizeAVX2(SB), NOSPLIT, $0-48
 	VMOVDQU      firstBytesAVX2<>+0(SB), Y5
 	XORQ         SI, SI
 	SUBQ         $0x08, BX
-	JL           tail5
+	JL           after5
 
 loop4:
 	VMOVUPS      (DX)(SI*4), Y6
@@ -4732,7 +4732,7 @@ loop4:
 	SUBQ         $0x08, BX
 	JGE          loop4
 
-tail5:
+after5:
 	ADDQ         $0x08, BX
 	JE           done6
 	LEAQ         lanesAVX2<>+32(SB), DI
@@ -5382,7 +5382,7 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-32
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
 	SUBQ $0x08, BX
-	JL   tail8
+	JL   after8
 
 loop7:
 	VMOVUPS (CX)(SI*4), Y0
@@ -5393,7 +5393,7 @@ loop7:
 	SUBQ    $0x08, BX
 	JGE     loop7
 
-tail8:
+after8:
 	ADDQ       $0x08, BX
 	JE         done9
 	LEAQ       lanesAVX2<>+32(SB), DI
@@ -5418,7 +5418,7 @@ TEXT ·axpyAVX2(SB), NOSPLIT, $0-32
 	MOVQ         n+24(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x08, DX
-	JL           tail11
+	JL           after11
 
 loop10:
 	VMOVUPS     (CX)(BX*4), Y1
@@ -5429,7 +5429,7 @@ loop10:
 	SUBQ        $0x08, DX
 	JGE         loop10
 
-tail11:
+after11:
 	ADDQ        $0x08, DX
 	JE          done12
 	LEAQ        lanesAVX2<>+32(SB), SI
@@ -5455,7 +5455,7 @@ TEXT ·affineAVX2(SB), NOSPLIT, $0-24
 	MOVQ         n+16(FP), CX
 	XORQ         DX, DX
 	SUBQ         $0x08, CX
-	JL           tail14
+	JL           after14
 
 loop13:
 	VMOVUPS     (AX)(DX*4), Y2
@@ -5465,7 +5465,7 @@ loop13:
 	SUBQ        $0x08, CX
 	JGE         loop13
 
-tail14:
+after14:
 	ADDQ        $0x08, CX
 	JE          done15
 	LEAQ        lanesAVX2<>+32(SB), BX
@@ -5489,7 +5489,7 @@ TEXT ·scaleAVX2(SB), NOSPLIT, $0-32
 	MOVQ         n+24(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x08, DX
-	JL           tail17
+	JL           after17
 
 loop16:
 	VMOVUPS (CX)(BX*4), Y1
@@ -5499,7 +5499,7 @@ loop16:
 	SUBQ    $0x08, DX
 	JGE     loop16
 
-tail17:
+after17:
 	ADDQ       $0x08, DX
 	JE         done18
 	LEAQ       lanesAVX2<>+32(SB), SI
@@ -5523,7 +5523,7 @@ TEXT ·dotAVX2(SB), NOSPLIT, $0-32
 	VXORPS Y1, Y1, Y1
 	XORQ   BX, BX
 	SUBQ   $0x08, DX
-	JL     tail20
+	JL     after20
 
 loop19:
 	VMOVUPS      (AX)(BX*4), Y2
@@ -5540,7 +5540,7 @@ loop19:
 	SUBQ         $0x08, DX
 	JGE          loop19
 
-tail20:
+after20:
 	ADDQ         $0x08, DX
 	JE           done21
 	LEAQ         lanesAVX2<>+32(SB), SI
@@ -5577,29 +5577,29 @@ TEXT ·identityAVX2(SB), NOSPLIT, $0-40
 	MOVQ n+32(FP), SI
 	XORQ DI, DI
 	SUBQ $0x08, SI
-	JL   tail23
+	JL   after23
 
 loop22:
 	VMOVUPS (CX)(DI*4), Y0
 	TESTQ   DX, DX
-	JE      skip25
+	JE      skip24
 	VMOVUPS (DX)(DI*4), Y1
 	VADDPS  Y1, Y0, Y0
 
-skip25:
+skip24:
 	TESTQ   BX, BX
-	JE      skip26
+	JE      skip25
 	VMOVUPS Y0, (BX)(DI*4)
 
-skip26:
+skip25:
 	VMOVUPS Y0, (AX)(DI*4)
 	ADDQ    $0x08, DI
 	SUBQ    $0x08, SI
 	JGE     loop22
 
-tail23:
+after23:
 	ADDQ       $0x08, SI
-	JE         done24
+	JE         done26
 	LEAQ       lanesAVX2<>+32(SB), R8
 	NEGQ       SI
 	VMOVUPS    (R8)(SI*4), Y0
@@ -5617,7 +5617,7 @@ skip27:
 skip28:
 	VMASKMOVPS Y1, Y0, (AX)(DI*4)
 
-done24:
+done26:
 	VZEROUPPER
 	RET
 
@@ -5631,21 +5631,21 @@ TEXT ·reluAVX2(SB), NOSPLIT, $0-40
 	MOVQ n+32(FP), SI
 	XORQ DI, DI
 	SUBQ $0x08, SI
-	JL   tail30
+	JL   after30
 
 loop29:
 	VMOVUPS (CX)(DI*4), Y0
 	TESTQ   DX, DX
-	JE      skip32
+	JE      skip31
 	VMOVUPS (DX)(DI*4), Y1
 	VADDPS  Y1, Y0, Y0
 
-skip32:
+skip31:
 	TESTQ   BX, BX
-	JE      skip33
+	JE      skip32
 	VMOVUPS Y0, (BX)(DI*4)
 
-skip33:
+skip32:
 	VXORPS  Y1, Y1, Y1
 	VMAXPS  Y0, Y1, Y1
 	VMOVUPS Y1, (AX)(DI*4)
@@ -5653,9 +5653,9 @@ skip33:
 	SUBQ    $0x08, SI
 	JGE     loop29
 
-tail30:
+after30:
 	ADDQ       $0x08, SI
-	JE         done31
+	JE         done33
 	LEAQ       lanesAVX2<>+32(SB), R8
 	NEGQ       SI
 	VMOVUPS    (R8)(SI*4), Y0
@@ -5675,7 +5675,7 @@ skip35:
 	VMAXPS     Y1, Y2, Y2
 	VMASKMOVPS Y2, Y0, (AX)(DI*4)
 
-done31:
+done33:
 	VZEROUPPER
 	RET
 
@@ -5689,21 +5689,21 @@ TEXT ·geluAVX2(SB), NOSPLIT, $0-40
 	MOVQ n+32(FP), SI
 	XORQ DI, DI
 	SUBQ $0x08, SI
-	JL   tail37
+	JL   after37
 
 loop36:
 	VMOVUPS (CX)(DI*4), Y0
 	TESTQ   DX, DX
-	JE      skip39
+	JE      skip38
 	VMOVUPS (DX)(DI*4), Y1
 	VADDPS  Y1, Y0, Y0
 
-skip39:
+skip38:
 	TESTQ   BX, BX
-	JE      skip40
+	JE      skip39
 	VMOVUPS Y0, (BX)(DI*4)
 
-skip40:
+skip39:
 	VANDPS       all7fffffffAVX2<>+0(SB), Y0, Y1
 	VMOVUPS      all41700000AVX2<>+0(SB), Y2
 	VMINPS       Y1, Y2, Y1
@@ -5760,9 +5760,9 @@ skip40:
 	SUBQ         $0x08, SI
 	JGE          loop36
 
-tail37:
+after37:
 	ADDQ       $0x08, SI
-	JE         done38
+	JE         done40
 	LEAQ       lanesAVX2<>+32(SB), R8
 	NEGQ       SI
 	VMOVUPS    (R8)(SI*4), Y0
@@ -5831,7 +5831,7 @@ skip42:
 	VMULPS       Y1, Y2, Y2
 	VMASKMOVPS   Y2, Y0, (AX)(DI*4)
 
-done38:
+done40:
 	VZEROUPPER
 	RET
 
@@ -6085,21 +6085,21 @@ TEXT ·geluTanhAVX2(SB), NOSPLIT, $0-40
 	MOVQ n+32(FP), SI
 	XORQ DI, DI
 	SUBQ $0x08, SI
-	JL   tail44
+	JL   after44
 
 loop43:
 	VMOVUPS (CX)(DI*4), Y0
 	TESTQ   DX, DX
-	JE      skip46
+	JE      skip45
 	VMOVUPS (DX)(DI*4), Y1
 	VADDPS  Y1, Y0, Y0
 
-skip46:
+skip45:
 	TESTQ   BX, BX
-	JE      skip47
+	JE      skip46
 	VMOVUPS Y0, (BX)(DI*4)
 
-skip47:
+skip46:
 	VMOVUPS      allbd922279AVX2<>+0(SB), Y2
 	VMULPS       Y0, Y0, Y1
 	VFMADD213PS  allbfcc422aAVX2<>+0(SB), Y1, Y2
@@ -6137,9 +6137,9 @@ skip47:
 	SUBQ         $0x08, SI
 	JGE          loop43
 
-tail44:
+after44:
 	ADDQ       $0x08, SI
-	JE         done45
+	JE         done47
 	LEAQ       lanesAVX2<>+32(SB), R8
 	NEGQ       SI
 	VMOVUPS    (R8)(SI*4), Y0
@@ -6189,7 +6189,7 @@ skip49:
 	VMULPS       Y1, Y2, Y2
 	VMASKMOVPS   Y2, Y0, (AX)(DI*4)
 
-done45:
+done47:
 	VZEROUPPER
 	RET
 
@@ -6223,21 +6223,21 @@ TEXT ·tanhAVX2(SB), NOSPLIT, $0-40
 	MOVQ n+32(FP), SI
 	XORQ DI, DI
 	SUBQ $0x08, SI
-	JL   tail51
+	JL   after51
 
 loop50:
 	VMOVUPS (CX)(DI*4), Y0
 	TESTQ   DX, DX
-	JE      skip53
+	JE      skip52
 	VMOVUPS (DX)(DI*4), Y1
 	VADDPS  Y1, Y0, Y0
 
-skip53:
+skip52:
 	TESTQ   BX, BX
-	JE      skip54
+	JE      skip53
 	VMOVUPS Y0, (BX)(DI*4)
 
-skip54:
+skip53:
 	VANDPS       all7fffffffAVX2<>+0(SB), Y0, Y1
 	VMOVUPS      allc0000000AVX2<>+0(SB), Y2
 	VMULPS       Y2, Y1, Y1
@@ -6279,9 +6279,9 @@ skip54:
 	SUBQ         $0x08, SI
 	JGE          loop50
 
-tail51:
+after51:
 	ADDQ       $0x08, SI
-	JE         done52
+	JE         done54
 	LEAQ       lanesAVX2<>+32(SB), R8
 	NEGQ       SI
 	VMOVUPS    (R8)(SI*4), Y0
@@ -6335,7 +6335,7 @@ skip56:
 	VORPS        Y1, Y2, Y2
 	VMASKMOVPS   Y2, Y0, (AX)(DI*4)
 
-done52:
+done54:
 	VZEROUPPER
 	RET
 
@@ -6361,21 +6361,21 @@ TEXT ·sigmoidLinearAVX2(SB), NOSPLIT, $0-44
 	VBROADCASTSS X0, Y0
 	XORQ         DI, DI
 	SUBQ         $0x08, SI
-	JL           tail58
+	JL           after58
 
 loop57:
 	VMOVUPS (CX)(DI*4), Y1
 	TESTQ   DX, DX
-	JE      skip60
+	JE      skip59
 	VMOVUPS (DX)(DI*4), Y2
 	VADDPS  Y2, Y1, Y1
 
-skip60:
+skip59:
 	TESTQ   BX, BX
-	JE      skip61
+	JE      skip60
 	VMOVUPS Y1, (BX)(DI*4)
 
-skip61:
+skip60:
 	VMULPS       Y0, Y1, Y2
 	VMOVUPS      allc2d00000AVX2<>+0(SB), Y3
 	VMAXPS       Y2, Y3, Y3
@@ -6410,9 +6410,9 @@ skip61:
 	SUBQ         $0x08, SI
 	JGE          loop57
 
-tail58:
+after58:
 	ADDQ       $0x08, SI
-	JE         done59
+	JE         done61
 	LEAQ       lanesAVX2<>+32(SB), R8
 	NEGQ       SI
 	VMOVUPS    (R8)(SI*4), Y1
@@ -6459,7 +6459,7 @@ skip63:
 	VMULPS       Y2, Y0, Y0
 	VMASKMOVPS   Y0, Y1, (AX)(DI*4)
 
-done59:
+done61:
 	VZEROUPPER
 	RET
 
@@ -6472,7 +6472,7 @@ TEXT ·reluGradAVX2(SB), NOSPLIT, $0-32
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
 	SUBQ $0x08, BX
-	JL   tail65
+	JL   after65
 
 loop64:
 	VMOVUPS (CX)(SI*4), Y0
@@ -6485,7 +6485,7 @@ loop64:
 	SUBQ    $0x08, BX
 	JGE     loop64
 
-tail65:
+after65:
 	ADDQ       $0x08, BX
 	JE         done66
 	LEAQ       lanesAVX2<>+32(SB), DI
@@ -6511,7 +6511,7 @@ TEXT ·geluGradAVX2(SB), NOSPLIT, $0-32
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
 	SUBQ $0x08, BX
-	JL   tail68
+	JL   after68
 
 loop67:
 	VMOVUPS      (CX)(SI*4), Y0
@@ -6574,7 +6574,7 @@ loop67:
 	SUBQ         $0x08, BX
 	JGE          loop67
 
-tail68:
+after68:
 	ADDQ         $0x08, BX
 	JE           done69
 	LEAQ         lanesAVX2<>+32(SB), DI
@@ -6660,7 +6660,7 @@ TEXT ·geluTanhGradAVX2(SB), NOSPLIT, $0-32
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
 	SUBQ $0x08, BX
-	JL   tail71
+	JL   after71
 
 loop70:
 	VMOVUPS      (CX)(SI*4), Y0
@@ -6715,7 +6715,7 @@ loop70:
 	SUBQ         $0x08, BX
 	JGE          loop70
 
-tail71:
+after71:
 	ADDQ         $0x08, BX
 	JE           done72
 	LEAQ         lanesAVX2<>+32(SB), DI
@@ -6833,7 +6833,7 @@ TEXT ·tanhGradAVX2(SB), NOSPLIT, $0-32
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
 	SUBQ $0x08, BX
-	JL   tail74
+	JL   after74
 
 loop73:
 	VMOVUPS      (CX)(SI*4), Y0
@@ -6882,7 +6882,7 @@ loop73:
 	SUBQ         $0x08, BX
 	JGE          loop73
 
-tail74:
+after74:
 	ADDQ         $0x08, BX
 	JE           done75
 	LEAQ         lanesAVX2<>+32(SB), DI
@@ -6946,7 +6946,7 @@ TEXT ·sigmoidLinearGradAVX2(SB), NOSPLIT, $0-36
 	VBROADCASTSS X0, Y0
 	XORQ         SI, SI
 	SUBQ         $0x08, BX
-	JL           tail77
+	JL           after77
 
 loop76:
 	VMOVUPS      (CX)(SI*4), Y1
@@ -6996,7 +6996,7 @@ loop76:
 	SUBQ         $0x08, BX
 	JGE          loop76
 
-tail77:
+after77:
 	ADDQ         $0x08, BX
 	JE           done78
 	LEAQ         lanesAVX2<>+32(SB), DI
@@ -7058,7 +7058,7 @@ TEXT ·maximumAVX2(SB), NOSPLIT, $0-20
 	VMOVUPS allff800000AVX2<>+0(SB), Y0
 	XORQ    DX, DX
 	SUBQ    $0x08, CX
-	JL      tail80
+	JL      after80
 
 loop79:
 	VMOVUPS (AX)(DX*4), Y1
@@ -7067,7 +7067,7 @@ loop79:
 	SUBQ    $0x08, CX
 	JGE     loop79
 
-tail80:
+after80:
 	ADDQ       $0x08, CX
 	JE         done81
 	LEAQ       lanesAVX2<>+32(SB), BX
@@ -7111,7 +7111,7 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-40
 	VXORPS       Y2, Y2, Y2
 	XORQ         BX, BX
 	SUBQ         $0x08, DX
-	JL           tail83
+	JL           after83
 
 loop82:
 	VMOVUPS      (CX)(BX*4), Y3
@@ -7141,10 +7141,10 @@ loop82:
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y5, Y5
 	TESTQ        AX, AX
-	JE           skip85
+	JE           skip84
 	VMOVUPS      Y5, (AX)(BX*4)
 
-skip85:
+skip84:
 	VCVTPS2PD    X5, Y3
 	VEXTRACTF128 $0x01, Y5, X4
 	VCVTPS2PD    X4, Y4
@@ -7154,9 +7154,9 @@ skip85:
 	SUBQ         $0x08, DX
 	JGE          loop82
 
-tail83:
+after83:
 	ADDQ         $0x08, DX
-	JE           done84
+	JE           done85
 	LEAQ         lanesAVX2<>+32(SB), SI
 	NEGQ         DX
 	VMOVUPS      (SI)(DX*4), Y3
@@ -7198,7 +7198,7 @@ skip86:
 	VADDPD       Y0, Y1, Y1
 	VADDPD       Y3, Y2, Y2
 
-done84:
+done85:
 	VADDPD       Y2, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X0
 	VADDPD       X0, X1, X1
@@ -7219,7 +7219,7 @@ TEXT ·scaledDifferenceAVX2(SB), NOSPLIT, $0-36
 	VBROADCASTSS X0, Y0
 	XORQ         SI, SI
 	SUBQ         $0x08, BX
-	JL           tail88
+	JL           after88
 
 loop87:
 	VMOVUPS (DX)(SI*4), Y1
@@ -7231,7 +7231,7 @@ loop87:
 	SUBQ    $0x08, BX
 	JGE     loop87
 
-tail88:
+after88:
 	ADDQ       $0x08, BX
 	JE         done89
 	LEAQ       lanesAVX2<>+32(SB), DI
@@ -7257,7 +7257,7 @@ TEXT ·subtractAVX2(SB), NOSPLIT, $0-32
 	VBROADCASTSD X0, Y0
 	XORQ         BX, BX
 	SUBQ         $0x08, DX
-	JL           tail91
+	JL           after91
 
 loop90:
 	VMOVUPS      (CX)(BX*4), Y1
@@ -7274,7 +7274,7 @@ loop90:
 	SUBQ         $0x08, DX
 	JGE          loop90
 
-tail91:
+after91:
 	ADDQ         $0x08, DX
 	JE           done92
 	LEAQ         lanesAVX2<>+32(SB), SI
@@ -7315,7 +7315,7 @@ TEXT ·dropAVX2(SB), NOSPLIT, $0-32
 	VPADDD       Y1, Y4, Y1
 	XORQ         DX, DX
 	SUBQ         $0x08, CX
-	JL           tail94
+	JL           after94
 
 loop93:
 	VPMULLD  Y2, Y1, Y4
@@ -7338,7 +7338,7 @@ loop93:
 	SUBQ     $0x08, CX
 	JGE      loop93
 
-tail94:
+after94:
 	ADDQ       $0x08, CX
 	JE         done95
 	LEAQ       lanesAVX2<>+32(SB), BX
@@ -7406,7 +7406,7 @@ DATA all00000008AVX2<>+28(SB)/4, $0x00000008
 GLOBL all00000008AVX2<>(SB), RODATA|NOPTR, $32
 
 // func layerNormAVX2(y *float32, x *float32, gamma *float32, beta *float32, n int, eps float32, stats *[2]float32)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, AVX2, FMA3, MMX+, SSE
 TEXT ·layerNormAVX2(SB), NOSPLIT, $0-56
 	MOVQ       y+0(FP), AX
 	MOVQ       x+8(FP), CX
@@ -7415,28 +7415,59 @@ TEXT ·layerNormAVX2(SB), NOSPLIT, $0-56
 	MOVQ       n+32(FP), SI
 	VCVTSI2SSQ SI, X0, X0
 	VXORPS     Y1, Y1, Y1
-	XORQ       DI, DI
-	MOVQ       SI, R8
-	SUBQ       $0x08, R8
-	JL         tail97
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	LEAQ       (CX)(SI*4), DI
+	XORQ       R8, R8
+	MOVQ       SI, R9
+	SUBQ       $0x20, R9
+	JL         after97
 
 loop96:
-	VMOVUPS (CX)(DI*4), Y2
-	VADDPS  Y2, Y1, Y1
-	ADDQ    $0x08, DI
-	SUBQ    $0x08, R8
-	JGE     loop96
+	VMOVUPS    (CX)(R8*4), Y5
+	VADDPS     Y5, Y1, Y1
+	PREFETCHT0 (DI)(R8*4)
+	VMOVUPS    32(CX)(R8*4), Y5
+	VADDPS     Y5, Y2, Y2
+	PREFETCHT0 32(DI)(R8*4)
+	VMOVUPS    64(CX)(R8*4), Y5
+	VADDPS     Y5, Y3, Y3
+	PREFETCHT0 64(DI)(R8*4)
+	VMOVUPS    96(CX)(R8*4), Y5
+	VADDPS     Y5, Y4, Y4
+	PREFETCHT0 96(DI)(R8*4)
+	ADDQ       $0x20, R8
+	SUBQ       $0x20, R9
+	JGE        loop96
 
-tail97:
+after97:
+	ADDQ $0x20, R9
+	SUBQ $0x08, R9
+	JL   after99
+
+loop98:
+	VMOVUPS    (CX)(R8*4), Y5
+	VADDPS     Y5, Y1, Y1
+	PREFETCHT0 (DI)(R8*4)
 	ADDQ       $0x08, R8
-	JE         done98
-	LEAQ       lanesAVX2<>+32(SB), R9
-	NEGQ       R8
-	VMOVUPS    (R9)(R8*4), Y2
-	VMASKMOVPS (CX)(DI*4), Y2, Y2
-	VADDPS     Y2, Y1, Y1
+	SUBQ       $0x08, R9
+	JGE        loop98
 
-done98:
+after99:
+	ADDQ       $0x08, R9
+	JE         done100
+	LEAQ       lanesAVX2<>+32(SB), R10
+	NEGQ       R9
+	VMOVUPS    (R10)(R9*4), Y5
+	VMASKMOVPS (CX)(R8*4), Y5, Y5
+	VADDPS     Y5, Y1, Y1
+	PREFETCHT0 (DI)(R8*4)
+
+done100:
+	VADDPS       Y2, Y1, Y1
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y3, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X2
 	VADDPS       X2, X1, X1
 	VMOVHLPS     X1, X1, X2
@@ -7446,31 +7477,59 @@ done98:
 	VDIVSS       X0, X1, X1
 	VBROADCASTSS X1, Y1
 	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
 	XORQ         DI, DI
 	MOVQ         SI, R8
-	SUBQ         $0x08, R8
-	JL           tail100
+	SUBQ         $0x20, R8
+	JL           after102
 
-loop99:
-	VMOVUPS     (CX)(DI*4), Y3
-	VSUBPS      Y1, Y3, Y3
-	VFMADD231PS Y3, Y3, Y2
+loop101:
+	VMOVUPS     (CX)(DI*4), Y6
+	VSUBPS      Y1, Y6, Y6
+	VFMADD231PS Y6, Y6, Y2
+	VMOVUPS     32(CX)(DI*4), Y6
+	VSUBPS      Y1, Y6, Y6
+	VFMADD231PS Y6, Y6, Y3
+	VMOVUPS     64(CX)(DI*4), Y6
+	VSUBPS      Y1, Y6, Y6
+	VFMADD231PS Y6, Y6, Y4
+	VMOVUPS     96(CX)(DI*4), Y6
+	VSUBPS      Y1, Y6, Y6
+	VFMADD231PS Y6, Y6, Y5
+	ADDQ        $0x20, DI
+	SUBQ        $0x20, R8
+	JGE         loop101
+
+after102:
+	ADDQ $0x20, R8
+	SUBQ $0x08, R8
+	JL   after104
+
+loop103:
+	VMOVUPS     (CX)(DI*4), Y6
+	VSUBPS      Y1, Y6, Y6
+	VFMADD231PS Y6, Y6, Y2
 	ADDQ        $0x08, DI
 	SUBQ        $0x08, R8
-	JGE         loop99
+	JGE         loop103
 
-tail100:
+after104:
 	ADDQ        $0x08, R8
-	JE          done101
+	JE          done105
 	LEAQ        lanesAVX2<>+32(SB), R9
 	NEGQ        R8
-	VMOVUPS     (R9)(R8*4), Y3
-	VMASKMOVPS  (CX)(DI*4), Y3, Y4
-	VSUBPS      Y1, Y4, Y4
-	VANDPS      Y4, Y3, Y4
-	VFMADD231PS Y4, Y4, Y2
+	VMOVUPS     (R9)(R8*4), Y6
+	VMASKMOVPS  (CX)(DI*4), Y6, Y7
+	VSUBPS      Y1, Y7, Y7
+	VANDPS      Y7, Y6, Y7
+	VFMADD231PS Y7, Y7, Y2
 
-done101:
+done105:
+	VADDPS       Y3, Y2, Y2
+	VADDPS       Y5, Y4, Y4
+	VADDPS       Y4, Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X3
 	VADDPS       X3, X2, X2
 	VMOVHLPS     X2, X2, X3
@@ -7489,9 +7548,9 @@ done101:
 	VMOVSS       X0, 4(DI)
 	XORQ         DI, DI
 	SUBQ         $0x08, SI
-	JL           tail103
+	JL           after107
 
-loop102:
+loop106:
 	VMOVUPS     (CX)(DI*4), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMULPS      Y0, Y2, Y2
@@ -7501,11 +7560,11 @@ loop102:
 	VMOVUPS     Y3, (AX)(DI*4)
 	ADDQ        $0x08, DI
 	SUBQ        $0x08, SI
-	JGE         loop102
+	JGE         loop106
 
-tail103:
+after107:
 	ADDQ        $0x08, SI
-	JE          done104
+	JE          done108
 	LEAQ        lanesAVX2<>+32(SB), R8
 	NEGQ        SI
 	VMOVUPS     (R8)(SI*4), Y2
@@ -7517,7 +7576,7 @@ tail103:
 	VFMADD213PS Y1, Y3, Y0
 	VMASKMOVPS  Y0, Y2, (AX)(DI*4)
 
-done104:
+done108:
 	VZEROUPPER
 	RET
 
@@ -7539,9 +7598,9 @@ TEXT ·layerNormBackwardAVX2(SB), NOSPLIT, $0-48
 	XORQ         DI, DI
 	MOVQ         SI, R8
 	SUBQ         $0x08, R8
-	JL           tail106
+	JL           after110
 
-loop105:
+loop109:
 	VMOVUPS     (CX)(DI*4), Y5
 	VMOVUPS     (DX)(DI*4), Y6
 	VMOVUPS     (BX)(DI*4), Y7
@@ -7552,11 +7611,11 @@ loop105:
 	VFMADD231PS Y5, Y6, Y4
 	ADDQ        $0x08, DI
 	SUBQ        $0x08, R8
-	JGE         loop105
+	JGE         loop109
 
-tail106:
+after110:
 	ADDQ        $0x08, R8
-	JE          done107
+	JE          done111
 	LEAQ        lanesAVX2<>+32(SB), R9
 	NEGQ        R8
 	VMOVUPS     (R9)(R8*4), Y5
@@ -7569,7 +7628,7 @@ tail106:
 	VADDPS      Y6, Y3, Y3
 	VFMADD231PS Y6, Y7, Y4
 
-done107:
+done111:
 	VEXTRACTF128 $0x01, Y3, X5
 	VADDPS       X5, X3, X3
 	VMOVHLPS     X3, X3, X5
@@ -7588,9 +7647,9 @@ done107:
 	VBROADCASTSS X4, Y1
 	XORQ         DI, DI
 	SUBQ         $0x08, SI
-	JL           tail109
+	JL           after113
 
-loop108:
+loop112:
 	VMOVUPS      (CX)(DI*4), Y4
 	VMOVUPS      (DX)(DI*4), Y5
 	VMOVUPS      (BX)(DI*4), Y6
@@ -7603,11 +7662,11 @@ loop108:
 	VMOVUPS      Y4, (AX)(DI*4)
 	ADDQ         $0x08, DI
 	SUBQ         $0x08, SI
-	JGE          loop108
+	JGE          loop112
 
-tail109:
+after113:
 	ADDQ         $0x08, SI
-	JE           done110
+	JE           done114
 	LEAQ         lanesAVX2<>+32(SB), R8
 	NEGQ         SI
 	VMOVUPS      (R8)(SI*4), Y4
@@ -7622,7 +7681,7 @@ tail109:
 	VMULPS       Y2, Y5, Y5
 	VMASKMOVPS   Y5, Y4, (AX)(DI*4)
 
-done110:
+done114:
 	VZEROUPPER
 	RET
 
@@ -7640,12 +7699,12 @@ TEXT ·layerNormScalesAVX2(SB), NOSPLIT, $0-48
 	VBROADCASTSS X1, Y1
 	XORQ         DI, DI
 	SUBQ         $0x08, SI
-	JL           tail112
+	JL           after116
 
-loop111:
+loop115:
 	VMOVUPS     (DX)(DI*4), Y2
 	TESTQ       AX, AX
-	JE          skip114
+	JE          skip117
 	VMOVUPS     (BX)(DI*4), Y3
 	VMOVUPS     (AX)(DI*4), Y4
 	VSUBPS      Y0, Y3, Y3
@@ -7653,27 +7712,27 @@ loop111:
 	VFMADD231PS Y2, Y3, Y4
 	VMOVUPS     Y4, (AX)(DI*4)
 
-skip114:
+skip117:
 	TESTQ   CX, CX
-	JE      skip115
+	JE      skip118
 	VMOVUPS (CX)(DI*4), Y3
 	VADDPS  Y3, Y2, Y2
 	VMOVUPS Y2, (CX)(DI*4)
 
-skip115:
+skip118:
 	ADDQ $0x08, DI
 	SUBQ $0x08, SI
-	JGE  loop111
+	JGE  loop115
 
-tail112:
+after116:
 	ADDQ        $0x08, SI
-	JE          done113
+	JE          done119
 	LEAQ        lanesAVX2<>+32(SB), R8
 	NEGQ        SI
 	VMOVUPS     (R8)(SI*4), Y2
 	VMASKMOVPS  (DX)(DI*4), Y2, Y3
 	TESTQ       AX, AX
-	JE          skip116
+	JE          skip120
 	VMASKMOVPS  (BX)(DI*4), Y2, Y4
 	VMASKMOVPS  (AX)(DI*4), Y2, Y5
 	VSUBPS      Y0, Y4, Y4
@@ -7681,15 +7740,15 @@ tail112:
 	VFMADD231PS Y3, Y4, Y5
 	VMASKMOVPS  Y5, Y2, (AX)(DI*4)
 
-skip116:
+skip120:
 	TESTQ      CX, CX
-	JE         skip117
+	JE         skip121
 	VMASKMOVPS (CX)(DI*4), Y2, Y0
 	VADDPS     Y0, Y3, Y3
 	VMASKMOVPS Y3, Y2, (CX)(DI*4)
 
-skip117:
-done113:
+skip121:
+done119:
 	VZEROUPPER
 	RET
 
@@ -7713,19 +7772,19 @@ TEXT ·adamAVX2(SB), NOSPLIT, $0-48
 	MOVL         4(DI), DI
 	XORQ         R8, R8
 	SUBQ         $0x08, SI
-	JL           tail119
+	JL           after123
 
-loop118:
+loop122:
 	VMOVUPS     (AX)(R8*4), Y8
 	VMOVUPS     (CX)(R8*4), Y9
 	VMOVUPS     (DX)(R8*4), Y10
 	VMOVUPS     (BX)(R8*4), Y11
 	VMULPS      Y0, Y8, Y8
 	TESTQ       DI, DI
-	JE          skip121
+	JE          skip124
 	VFMADD231PS Y1, Y8, Y9
 
-skip121:
+skip124:
 	VSUBPS      Y10, Y9, Y12
 	VFMADD231PS Y2, Y12, Y10
 	VMOVUPS     Y10, (DX)(R8*4)
@@ -7742,11 +7801,11 @@ skip121:
 	VMOVUPS     Y8, (AX)(R8*4)
 	ADDQ        $0x08, R8
 	SUBQ        $0x08, SI
-	JGE         loop118
+	JGE         loop122
 
-tail119:
+after123:
 	ADDQ        $0x08, SI
-	JE          done120
+	JE          done125
 	LEAQ        lanesAVX2<>+32(SB), R9
 	NEGQ        SI
 	VMOVUPS     (R9)(SI*4), Y8
@@ -7756,10 +7815,10 @@ tail119:
 	VMASKMOVPS  (BX)(R8*4), Y8, Y12
 	VMULPS      Y0, Y9, Y9
 	TESTQ       DI, DI
-	JE          skip122
+	JE          skip126
 	VFMADD231PS Y1, Y9, Y10
 
-skip122:
+skip126:
 	VSUBPS      Y11, Y10, Y0
 	VFMADD231PS Y2, Y0, Y11
 	VMASKMOVPS  Y11, Y8, (DX)(R8*4)
@@ -7775,6 +7834,6 @@ skip122:
 	VADDPS      Y11, Y9, Y9
 	VMASKMOVPS  Y9, Y8, (AX)(R8*4)
 
-done120:
+done125:
 	VZEROUPPER
 	RET

@@ -502,7 +502,7 @@ func subtractAVX512(dst *float32, x *float32, n int, b float64)
 //go:noescape
 func dropAVX512(x *float32, n int, key uint32, factor uint32, threshold uint32, scale float32)
 
-// layerNormAVX512 sets y to the layer norm of x, and stats to its mean and 1/√(variance+eps).
+// layerNormAVX512 sets y to the layer norm of x, and stats to its mean and 1/√(variance+eps). Meanwhile it fetches what follows x.
 //
 //go:noescape
 func layerNormAVX512(y *float32, x *float32, gamma *float32, beta *float32, n int, eps float32, stats *[2]float32)

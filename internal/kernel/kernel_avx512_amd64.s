@@ -13873,7 +13873,7 @@ TEXT ·largestBitsAVX512(SB), NOSPLIT, $0-20
 	VMOVUPS all80000000AVX512<>+0(SB), Z1
 	XORQ    DX, DX
 	SUBQ    $0x10, CX
-	JL      tail2
+	JL      after2
 
 loop1:
 	VMOVUPS (AX)(DX*4), Z2
@@ -13883,7 +13883,7 @@ loop1:
 	SUBQ    $0x10, CX
 	JGE     loop1
 
-tail2:
+after2:
 	ADDQ      $0x10, CX
 	JE        done3
 	MOVQ      $0xffffffffffffffff, BX
@@ -13940,7 +13940,7 @@ TEXT ·quantizeAVX512(SB), NOSPLIT, $0-48
 	VXORPS       Z4, Z4, Z4
 	XORQ         SI, SI
 	SUBQ         $0x10, BX
-	JL           tail5
+	JL           after5
 
 loop4:
 	VMOVUPS (DX)(SI*4), Z5
@@ -13961,7 +13961,7 @@ loop4:
 	SUBQ    $0x10, BX
 	JGE     loop4
 
-tail5:
+after5:
 	ADDQ      $0x10, BX
 	JE        done6
 	MOVQ      $0xffffffffffffffff, DI
@@ -14535,7 +14535,7 @@ TEXT ·addAVX512(SB), NOSPLIT, $0-32
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
 	SUBQ $0x10, BX
-	JL   tail8
+	JL   after8
 
 loop7:
 	VMOVUPS (CX)(SI*4), Z0
@@ -14546,7 +14546,7 @@ loop7:
 	SUBQ    $0x10, BX
 	JGE     loop7
 
-tail8:
+after8:
 	ADDQ      $0x10, BX
 	JE        done9
 	MOVQ      $0xffffffffffffffff, DI
@@ -14571,7 +14571,7 @@ TEXT ·axpyAVX512(SB), NOSPLIT, $0-32
 	MOVQ         n+24(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x10, DX
-	JL           tail11
+	JL           after11
 
 loop10:
 	VMOVUPS     (CX)(BX*4), Z1
@@ -14582,7 +14582,7 @@ loop10:
 	SUBQ        $0x10, DX
 	JGE         loop10
 
-tail11:
+after11:
 	ADDQ        $0x10, DX
 	JE          done12
 	MOVQ        $0xffffffffffffffff, SI
@@ -14608,7 +14608,7 @@ TEXT ·affineAVX512(SB), NOSPLIT, $0-24
 	MOVQ         n+16(FP), CX
 	XORQ         DX, DX
 	SUBQ         $0x10, CX
-	JL           tail14
+	JL           after14
 
 loop13:
 	VMOVUPS     (AX)(DX*4), Z2
@@ -14618,7 +14618,7 @@ loop13:
 	SUBQ        $0x10, CX
 	JGE         loop13
 
-tail14:
+after14:
 	ADDQ        $0x10, CX
 	JE          done15
 	MOVQ        $0xffffffffffffffff, BX
@@ -14642,7 +14642,7 @@ TEXT ·scaleAVX512(SB), NOSPLIT, $0-32
 	MOVQ         n+24(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x10, DX
-	JL           tail17
+	JL           after17
 
 loop16:
 	VMOVUPS (CX)(BX*4), Z1
@@ -14652,7 +14652,7 @@ loop16:
 	SUBQ    $0x10, DX
 	JGE     loop16
 
-tail17:
+after17:
 	ADDQ      $0x10, DX
 	JE        done18
 	MOVQ      $0xffffffffffffffff, SI
@@ -14676,7 +14676,7 @@ TEXT ·dotAVX512(SB), NOSPLIT, $0-32
 	VXORPS Z1, Z1, Z1
 	XORQ   BX, BX
 	SUBQ   $0x10, DX
-	JL     tail20
+	JL     after20
 
 loop19:
 	VMOVUPS       (AX)(BX*4), Z2
@@ -14693,7 +14693,7 @@ loop19:
 	SUBQ          $0x10, DX
 	JGE           loop19
 
-tail20:
+after20:
 	ADDQ          $0x10, DX
 	JE            done21
 	MOVQ          $0xffffffffffffffff, SI
@@ -14732,29 +14732,29 @@ TEXT ·identityAVX512(SB), NOSPLIT, $0-40
 	MOVQ n+32(FP), SI
 	XORQ DI, DI
 	SUBQ $0x10, SI
-	JL   tail23
+	JL   after23
 
 loop22:
 	VMOVUPS (CX)(DI*4), Z0
 	TESTQ   DX, DX
-	JE      skip25
+	JE      skip24
 	VMOVUPS (DX)(DI*4), Z1
 	VADDPS  Z1, Z0, Z0
 
-skip25:
+skip24:
 	TESTQ   BX, BX
-	JE      skip26
+	JE      skip25
 	VMOVUPS Z0, (BX)(DI*4)
 
-skip26:
+skip25:
 	VMOVUPS Z0, (AX)(DI*4)
 	ADDQ    $0x10, DI
 	SUBQ    $0x10, SI
 	JGE     loop22
 
-tail23:
+after23:
 	ADDQ      $0x10, SI
-	JE        done24
+	JE        done26
 	MOVQ      $0xffffffffffffffff, R8
 	BZHIQ     SI, R8, R8
 	KMOVD     R8, K1
@@ -14772,7 +14772,7 @@ skip27:
 skip28:
 	VMOVUPS Z0, K1, (AX)(DI*4)
 
-done24:
+done26:
 	VZEROUPPER
 	RET
 
@@ -14786,21 +14786,21 @@ TEXT ·reluAVX512(SB), NOSPLIT, $0-40
 	MOVQ n+32(FP), SI
 	XORQ DI, DI
 	SUBQ $0x10, SI
-	JL   tail30
+	JL   after30
 
 loop29:
 	VMOVUPS (CX)(DI*4), Z0
 	TESTQ   DX, DX
-	JE      skip32
+	JE      skip31
 	VMOVUPS (DX)(DI*4), Z1
 	VADDPS  Z1, Z0, Z0
 
-skip32:
+skip31:
 	TESTQ   BX, BX
-	JE      skip33
+	JE      skip32
 	VMOVUPS Z0, (BX)(DI*4)
 
-skip33:
+skip32:
 	VXORPS  Z1, Z1, Z1
 	VMAXPS  Z0, Z1, Z1
 	VMOVUPS Z1, (AX)(DI*4)
@@ -14808,9 +14808,9 @@ skip33:
 	SUBQ    $0x10, SI
 	JGE     loop29
 
-tail30:
+after30:
 	ADDQ      $0x10, SI
-	JE        done31
+	JE        done33
 	MOVQ      $0xffffffffffffffff, R8
 	BZHIQ     SI, R8, R8
 	KMOVD     R8, K1
@@ -14830,7 +14830,7 @@ skip35:
 	VMAXPS  Z0, Z1, Z1
 	VMOVUPS Z1, K1, (AX)(DI*4)
 
-done31:
+done33:
 	VZEROUPPER
 	RET
 
@@ -14844,21 +14844,21 @@ TEXT ·geluAVX512(SB), NOSPLIT, $0-40
 	MOVQ n+32(FP), SI
 	XORQ DI, DI
 	SUBQ $0x10, SI
-	JL   tail37
+	JL   after37
 
 loop36:
 	VMOVUPS (CX)(DI*4), Z0
 	TESTQ   DX, DX
-	JE      skip39
+	JE      skip38
 	VMOVUPS (DX)(DI*4), Z1
 	VADDPS  Z1, Z0, Z0
 
-skip39:
+skip38:
 	TESTQ   BX, BX
-	JE      skip40
+	JE      skip39
 	VMOVUPS Z0, (BX)(DI*4)
 
-skip40:
+skip39:
 	VANDPS       all7fffffffAVX512<>+0(SB), Z0, Z1
 	VMOVUPS      all41700000AVX512<>+0(SB), Z2
 	VMINPS       Z1, Z2, Z1
@@ -14908,9 +14908,9 @@ skip40:
 	SUBQ         $0x10, SI
 	JGE          loop36
 
-tail37:
+after37:
 	ADDQ      $0x10, SI
-	JE        done38
+	JE        done40
 	MOVQ      $0xffffffffffffffff, R8
 	BZHIQ     SI, R8, R8
 	KMOVD     R8, K1
@@ -14972,7 +14972,7 @@ skip42:
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS      Z1, K1, (AX)(DI*4)
 
-done38:
+done40:
 	VZEROUPPER
 	RET
 
@@ -15400,21 +15400,21 @@ TEXT ·geluTanhAVX512(SB), NOSPLIT, $0-40
 	MOVQ n+32(FP), SI
 	XORQ DI, DI
 	SUBQ $0x10, SI
-	JL   tail44
+	JL   after44
 
 loop43:
 	VMOVUPS (CX)(DI*4), Z0
 	TESTQ   DX, DX
-	JE      skip46
+	JE      skip45
 	VMOVUPS (DX)(DI*4), Z1
 	VADDPS  Z1, Z0, Z0
 
-skip46:
+skip45:
 	TESTQ   BX, BX
-	JE      skip47
+	JE      skip46
 	VMOVUPS Z0, (BX)(DI*4)
 
-skip47:
+skip46:
 	VMOVUPS      allbd922279AVX512<>+0(SB), Z2
 	VMULPS       Z0, Z0, Z1
 	VFMADD213PS  allbfcc422aAVX512<>+0(SB), Z1, Z2
@@ -15444,9 +15444,9 @@ skip47:
 	SUBQ         $0x10, SI
 	JGE          loop43
 
-tail44:
+after44:
 	ADDQ      $0x10, SI
-	JE        done45
+	JE        done47
 	MOVQ      $0xffffffffffffffff, R8
 	BZHIQ     SI, R8, R8
 	KMOVD     R8, K1
@@ -15488,7 +15488,7 @@ skip49:
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS      Z1, K1, (AX)(DI*4)
 
-done45:
+done47:
 	VZEROUPPER
 	RET
 
@@ -15538,21 +15538,21 @@ TEXT ·tanhAVX512(SB), NOSPLIT, $0-40
 	MOVQ n+32(FP), SI
 	XORQ DI, DI
 	SUBQ $0x10, SI
-	JL   tail51
+	JL   after51
 
 loop50:
 	VMOVUPS (CX)(DI*4), Z0
 	TESTQ   DX, DX
-	JE      skip53
+	JE      skip52
 	VMOVUPS (DX)(DI*4), Z1
 	VADDPS  Z1, Z0, Z0
 
-skip53:
+skip52:
 	TESTQ   BX, BX
-	JE      skip54
+	JE      skip53
 	VMOVUPS Z0, (BX)(DI*4)
 
-skip54:
+skip53:
 	VANDPS       all7fffffffAVX512<>+0(SB), Z0, Z1
 	VMOVUPS      allc0000000AVX512<>+0(SB), Z2
 	VMULPS       Z2, Z1, Z1
@@ -15586,9 +15586,9 @@ skip54:
 	SUBQ         $0x10, SI
 	JGE          loop50
 
-tail51:
+after51:
 	ADDQ      $0x10, SI
-	JE        done52
+	JE        done54
 	MOVQ      $0xffffffffffffffff, R8
 	BZHIQ     SI, R8, R8
 	KMOVD     R8, K1
@@ -15634,7 +15634,7 @@ skip56:
 	VORPS        Z0, Z1, Z1
 	VMOVUPS      Z1, K1, (AX)(DI*4)
 
-done52:
+done54:
 	VZEROUPPER
 	RET
 
@@ -15668,21 +15668,21 @@ TEXT ·sigmoidLinearAVX512(SB), NOSPLIT, $0-44
 	VBROADCASTSS X0, Z0
 	XORQ         DI, DI
 	SUBQ         $0x10, SI
-	JL           tail58
+	JL           after58
 
 loop57:
 	VMOVUPS (CX)(DI*4), Z1
 	TESTQ   DX, DX
-	JE      skip60
+	JE      skip59
 	VMOVUPS (DX)(DI*4), Z2
 	VADDPS  Z2, Z1, Z1
 
-skip60:
+skip59:
 	TESTQ   BX, BX
-	JE      skip61
+	JE      skip60
 	VMOVUPS Z1, (BX)(DI*4)
 
-skip61:
+skip60:
 	VMULPS       Z0, Z1, Z2
 	VMOVUPS      allc2d00000AVX512<>+0(SB), Z3
 	VMAXPS       Z2, Z3, Z3
@@ -15709,9 +15709,9 @@ skip61:
 	SUBQ         $0x10, SI
 	JGE          loop57
 
-tail58:
+after58:
 	ADDQ      $0x10, SI
-	JE        done59
+	JE        done61
 	MOVQ      $0xffffffffffffffff, R8
 	BZHIQ     SI, R8, R8
 	KMOVD     R8, K1
@@ -15750,7 +15750,7 @@ skip63:
 	VMULPS       Z1, Z0, Z0
 	VMOVUPS      Z0, K1, (AX)(DI*4)
 
-done59:
+done61:
 	VZEROUPPER
 	RET
 
@@ -15763,7 +15763,7 @@ TEXT ·reluGradAVX512(SB), NOSPLIT, $0-32
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
 	SUBQ $0x10, BX
-	JL   tail65
+	JL   after65
 
 loop64:
 	VMOVUPS   (CX)(SI*4), Z0
@@ -15776,7 +15776,7 @@ loop64:
 	SUBQ      $0x10, BX
 	JGE       loop64
 
-tail65:
+after65:
 	ADDQ      $0x10, BX
 	JE        done66
 	MOVQ      $0xffffffffffffffff, DI
@@ -15802,7 +15802,7 @@ TEXT ·geluGradAVX512(SB), NOSPLIT, $0-32
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
 	SUBQ $0x10, BX
-	JL   tail68
+	JL   after68
 
 loop67:
 	VMOVUPS      (CX)(SI*4), Z0
@@ -15858,7 +15858,7 @@ loop67:
 	SUBQ         $0x10, BX
 	JGE          loop67
 
-tail68:
+after68:
 	ADDQ         $0x10, BX
 	JE           done69
 	MOVQ         $0xffffffffffffffff, DI
@@ -15945,7 +15945,7 @@ TEXT ·geluTanhGradAVX512(SB), NOSPLIT, $0-32
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
 	SUBQ $0x10, BX
-	JL   tail71
+	JL   after71
 
 loop70:
 	VMOVUPS      (CX)(SI*4), Z0
@@ -15992,7 +15992,7 @@ loop70:
 	SUBQ         $0x10, BX
 	JGE          loop70
 
-tail71:
+after71:
 	ADDQ         $0x10, BX
 	JE           done72
 	MOVQ         $0xffffffffffffffff, DI
@@ -16142,7 +16142,7 @@ TEXT ·tanhGradAVX512(SB), NOSPLIT, $0-32
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
 	SUBQ $0x10, BX
-	JL   tail74
+	JL   after74
 
 loop73:
 	VMOVUPS      (CX)(SI*4), Z0
@@ -16183,7 +16183,7 @@ loop73:
 	SUBQ         $0x10, BX
 	JGE          loop73
 
-tail74:
+after74:
 	ADDQ         $0x10, BX
 	JE           done75
 	MOVQ         $0xffffffffffffffff, DI
@@ -16239,7 +16239,7 @@ TEXT ·sigmoidLinearGradAVX512(SB), NOSPLIT, $0-36
 	VBROADCASTSS X0, Z0
 	XORQ         SI, SI
 	SUBQ         $0x10, BX
-	JL           tail77
+	JL           after77
 
 loop76:
 	VMOVUPS      (CX)(SI*4), Z1
@@ -16281,7 +16281,7 @@ loop76:
 	SUBQ         $0x10, BX
 	JGE          loop76
 
-tail77:
+after77:
 	ADDQ         $0x10, BX
 	JE           done78
 	MOVQ         $0xffffffffffffffff, DI
@@ -16335,7 +16335,7 @@ TEXT ·maximumAVX512(SB), NOSPLIT, $0-20
 	VMOVUPS allff800000AVX512<>+0(SB), Z0
 	XORQ    DX, DX
 	SUBQ    $0x10, CX
-	JL      tail80
+	JL      after80
 
 loop79:
 	VMOVUPS (AX)(DX*4), Z1
@@ -16344,7 +16344,7 @@ loop79:
 	SUBQ    $0x10, CX
 	JGE     loop79
 
-tail80:
+after80:
 	ADDQ      $0x10, CX
 	JE        done81
 	MOVQ      $0xffffffffffffffff, BX
@@ -16396,7 +16396,7 @@ TEXT ·expSumAVX512(SB), NOSPLIT, $0-40
 	VXORPS       Z2, Z2, Z2
 	XORQ         BX, BX
 	SUBQ         $0x10, DX
-	JL           tail83
+	JL           after83
 
 loop82:
 	VMOVUPS      (CX)(BX*4), Z3
@@ -16418,10 +16418,10 @@ loop82:
 	VFMADD213PS  all3f800000AVX512<>+0(SB), Z4, Z5
 	VSCALEFPS    Z3, Z5, Z5
 	TESTQ        AX, AX
-	JE           skip85
+	JE           skip84
 	VMOVUPS      Z5, (AX)(BX*4)
 
-skip85:
+skip84:
 	VCVTPS2PD     Y5, Z3
 	VEXTRACTF64X4 $0x01, Z5, Y4
 	VCVTPS2PD     Y4, Z4
@@ -16431,9 +16431,9 @@ skip85:
 	SUBQ          $0x10, DX
 	JGE           loop82
 
-tail83:
+after83:
 	ADDQ         $0x10, DX
-	JE           done84
+	JE           done85
 	MOVQ         $0xffffffffffffffff, SI
 	BZHIQ        DX, SI, SI
 	KMOVD        SI, K1
@@ -16467,7 +16467,7 @@ skip86:
 	VADDPD        Z0, Z1, Z1
 	VADDPD        Z3, Z2, Z2
 
-done84:
+done85:
 	VADDPD        Z2, Z1, Z1
 	VEXTRACTF64X4 $0x01, Z1, Y0
 	VADDPD        Y0, Y1, Y0
@@ -16490,7 +16490,7 @@ TEXT ·scaledDifferenceAVX512(SB), NOSPLIT, $0-36
 	VBROADCASTSS X0, Z0
 	XORQ         SI, SI
 	SUBQ         $0x10, BX
-	JL           tail88
+	JL           after88
 
 loop87:
 	VMOVUPS (DX)(SI*4), Z1
@@ -16502,7 +16502,7 @@ loop87:
 	SUBQ    $0x10, BX
 	JGE     loop87
 
-tail88:
+after88:
 	ADDQ      $0x10, BX
 	JE        done89
 	MOVQ      $0xffffffffffffffff, DI
@@ -16528,7 +16528,7 @@ TEXT ·subtractAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSD X0, Z0
 	XORQ         BX, BX
 	SUBQ         $0x10, DX
-	JL           tail91
+	JL           after91
 
 loop90:
 	VMOVUPS       (CX)(BX*4), Z1
@@ -16545,7 +16545,7 @@ loop90:
 	SUBQ          $0x10, DX
 	JGE           loop90
 
-tail91:
+after91:
 	ADDQ          $0x10, DX
 	JE            done92
 	MOVQ          $0xffffffffffffffff, SI
@@ -16586,7 +16586,7 @@ TEXT ·dropAVX512(SB), NOSPLIT, $0-32
 	VPADDD       Z1, Z4, Z1
 	XORQ         DX, DX
 	SUBQ         $0x10, CX
-	JL           tail94
+	JL           after94
 
 loop93:
 	VPMULLD   Z2, Z1, Z4
@@ -16608,7 +16608,7 @@ loop93:
 	SUBQ      $0x10, CX
 	JGE       loop93
 
-tail94:
+after94:
 	ADDQ      $0x10, CX
 	JE        done95
 	MOVQ      $0xffffffffffffffff, BX
@@ -16707,7 +16707,7 @@ DATA all00000010AVX512<>+60(SB)/4, $0x00000010
 GLOBL all00000010AVX512<>(SB), RODATA|NOPTR, $64
 
 // func layerNormAVX512(y *float32, x *float32, gamma *float32, beta *float32, n int, eps float32, stats *[2]float32)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, SSE
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, MMX+, SSE
 TEXT ·layerNormAVX512(SB), NOSPLIT, $0-56
 	MOVQ       y+0(FP), AX
 	MOVQ       x+8(FP), CX
@@ -16716,28 +16716,59 @@ TEXT ·layerNormAVX512(SB), NOSPLIT, $0-56
 	MOVQ       n+32(FP), SI
 	VCVTSI2SSQ SI, X0, X0
 	VXORPS     Z1, Z1, Z1
-	XORQ       DI, DI
-	MOVQ       SI, R8
-	SUBQ       $0x10, R8
-	JL         tail97
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	LEAQ       (CX)(SI*4), DI
+	XORQ       R8, R8
+	MOVQ       SI, R9
+	SUBQ       $0x40, R9
+	JL         after97
 
 loop96:
-	VMOVUPS (CX)(DI*4), Z2
-	VADDPS  Z2, Z1, Z1
-	ADDQ    $0x10, DI
-	SUBQ    $0x10, R8
-	JGE     loop96
+	VMOVUPS    (CX)(R8*4), Z5
+	VADDPS     Z5, Z1, Z1
+	PREFETCHT0 (DI)(R8*4)
+	VMOVUPS    64(CX)(R8*4), Z5
+	VADDPS     Z5, Z2, Z2
+	PREFETCHT0 64(DI)(R8*4)
+	VMOVUPS    128(CX)(R8*4), Z5
+	VADDPS     Z5, Z3, Z3
+	PREFETCHT0 128(DI)(R8*4)
+	VMOVUPS    192(CX)(R8*4), Z5
+	VADDPS     Z5, Z4, Z4
+	PREFETCHT0 192(DI)(R8*4)
+	ADDQ       $0x40, R8
+	SUBQ       $0x40, R9
+	JGE        loop96
 
-tail97:
-	ADDQ      $0x10, R8
-	JE        done98
-	MOVQ      $0xffffffffffffffff, R9
-	BZHIQ     R8, R9, R9
-	KMOVD     R9, K1
-	VMOVUPS.Z (CX)(DI*4), K1, Z2
-	VADDPS    Z2, Z1, Z1
+after97:
+	ADDQ $0x40, R9
+	SUBQ $0x10, R9
+	JL   after99
 
-done98:
+loop98:
+	VMOVUPS    (CX)(R8*4), Z5
+	VADDPS     Z5, Z1, Z1
+	PREFETCHT0 (DI)(R8*4)
+	ADDQ       $0x10, R8
+	SUBQ       $0x10, R9
+	JGE        loop98
+
+after99:
+	ADDQ       $0x10, R9
+	JE         done100
+	MOVQ       $0xffffffffffffffff, R10
+	BZHIQ      R9, R10, R10
+	KMOVD      R10, K1
+	VMOVUPS.Z  (CX)(R8*4), K1, Z5
+	VADDPS     Z5, Z1, Z1
+	PREFETCHT0 (DI)(R8*4)
+
+done100:
+	VADDPS        Z2, Z1, Z1
+	VADDPS        Z4, Z3, Z3
+	VADDPS        Z3, Z1, Z1
 	VEXTRACTF64X4 $0x01, Z1, Y2
 	VADDPS        Y2, Y1, Y2
 	VEXTRACTF128  $0x01, Y2, X1
@@ -16749,31 +16780,59 @@ done98:
 	VDIVSS        X0, X2, X2
 	VBROADCASTSS  X2, Z1
 	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VXORPS        Z4, Z4, Z4
+	VXORPS        Z5, Z5, Z5
 	XORQ          DI, DI
 	MOVQ          SI, R8
-	SUBQ          $0x10, R8
-	JL            tail100
+	SUBQ          $0x40, R8
+	JL            after102
 
-loop99:
-	VMOVUPS     (CX)(DI*4), Z3
-	VSUBPS      Z1, Z3, Z3
-	VFMADD231PS Z3, Z3, Z2
+loop101:
+	VMOVUPS     (CX)(DI*4), Z6
+	VSUBPS      Z1, Z6, Z6
+	VFMADD231PS Z6, Z6, Z2
+	VMOVUPS     64(CX)(DI*4), Z6
+	VSUBPS      Z1, Z6, Z6
+	VFMADD231PS Z6, Z6, Z3
+	VMOVUPS     128(CX)(DI*4), Z6
+	VSUBPS      Z1, Z6, Z6
+	VFMADD231PS Z6, Z6, Z4
+	VMOVUPS     192(CX)(DI*4), Z6
+	VSUBPS      Z1, Z6, Z6
+	VFMADD231PS Z6, Z6, Z5
+	ADDQ        $0x40, DI
+	SUBQ        $0x40, R8
+	JGE         loop101
+
+after102:
+	ADDQ $0x40, R8
+	SUBQ $0x10, R8
+	JL   after104
+
+loop103:
+	VMOVUPS     (CX)(DI*4), Z6
+	VSUBPS      Z1, Z6, Z6
+	VFMADD231PS Z6, Z6, Z2
 	ADDQ        $0x10, DI
 	SUBQ        $0x10, R8
-	JGE         loop99
+	JGE         loop103
 
-tail100:
+after104:
 	ADDQ        $0x10, R8
-	JE          done101
+	JE          done105
 	MOVQ        $0xffffffffffffffff, R9
 	BZHIQ       R8, R9, R9
 	KMOVD       R9, K1
-	VMOVUPS.Z   (CX)(DI*4), K1, Z3
-	VSUBPS      Z1, Z3, Z3
-	VMOVAPS.Z   Z3, K1, Z3
-	VFMADD231PS Z3, Z3, Z2
+	VMOVUPS.Z   (CX)(DI*4), K1, Z6
+	VSUBPS      Z1, Z6, Z6
+	VMOVAPS.Z   Z6, K1, Z6
+	VFMADD231PS Z6, Z6, Z2
 
-done101:
+done105:
+	VADDPS        Z3, Z2, Z2
+	VADDPS        Z5, Z4, Z4
+	VADDPS        Z4, Z2, Z2
 	VEXTRACTF64X4 $0x01, Z2, Y3
 	VADDPS        Y3, Y2, Y3
 	VEXTRACTF128  $0x01, Y3, X2
@@ -16794,9 +16853,9 @@ done101:
 	VMOVSS        X0, 4(DI)
 	XORQ          DI, DI
 	SUBQ          $0x10, SI
-	JL            tail103
+	JL            after107
 
-loop102:
+loop106:
 	VMOVUPS     (CX)(DI*4), Z2
 	VSUBPS      Z1, Z2, Z2
 	VMULPS      Z0, Z2, Z2
@@ -16806,11 +16865,11 @@ loop102:
 	VMOVUPS     Z3, (AX)(DI*4)
 	ADDQ        $0x10, DI
 	SUBQ        $0x10, SI
-	JGE         loop102
+	JGE         loop106
 
-tail103:
+after107:
 	ADDQ        $0x10, SI
-	JE          done104
+	JE          done108
 	MOVQ        $0xffffffffffffffff, R8
 	BZHIQ       SI, R8, R8
 	KMOVD       R8, K1
@@ -16822,7 +16881,7 @@ tail103:
 	VFMADD213PS Z1, Z2, Z0
 	VMOVUPS     Z0, K1, (AX)(DI*4)
 
-done104:
+done108:
 	VZEROUPPER
 	RET
 
@@ -16844,9 +16903,9 @@ TEXT ·layerNormBackwardAVX512(SB), NOSPLIT, $0-48
 	XORQ         DI, DI
 	MOVQ         SI, R8
 	SUBQ         $0x10, R8
-	JL           tail106
+	JL           after110
 
-loop105:
+loop109:
 	VMOVUPS     (CX)(DI*4), Z5
 	VMOVUPS     (DX)(DI*4), Z6
 	VMOVUPS     (BX)(DI*4), Z7
@@ -16857,11 +16916,11 @@ loop105:
 	VFMADD231PS Z5, Z6, Z4
 	ADDQ        $0x10, DI
 	SUBQ        $0x10, R8
-	JGE         loop105
+	JGE         loop109
 
-tail106:
+after110:
 	ADDQ        $0x10, R8
-	JE          done107
+	JE          done111
 	MOVQ        $0xffffffffffffffff, R9
 	BZHIQ       R8, R9, R9
 	KMOVD       R9, K1
@@ -16874,7 +16933,7 @@ tail106:
 	VADDPS      Z5, Z3, Z3
 	VFMADD231PS Z5, Z6, Z4
 
-done107:
+done111:
 	VEXTRACTF64X4 $0x01, Z3, Y5
 	VADDPS        Y5, Y3, Y5
 	VEXTRACTF128  $0x01, Y5, X3
@@ -16897,9 +16956,9 @@ done107:
 	VBROADCASTSS  X5, Z1
 	XORQ          DI, DI
 	SUBQ          $0x10, SI
-	JL            tail109
+	JL            after113
 
-loop108:
+loop112:
 	VMOVUPS      (CX)(DI*4), Z4
 	VMOVUPS      (DX)(DI*4), Z5
 	VMOVUPS      (BX)(DI*4), Z6
@@ -16912,11 +16971,11 @@ loop108:
 	VMOVUPS      Z4, (AX)(DI*4)
 	ADDQ         $0x10, DI
 	SUBQ         $0x10, SI
-	JGE          loop108
+	JGE          loop112
 
-tail109:
+after113:
 	ADDQ         $0x10, SI
-	JE           done110
+	JE           done114
 	MOVQ         $0xffffffffffffffff, R8
 	BZHIQ        SI, R8, R8
 	KMOVD        R8, K1
@@ -16931,7 +16990,7 @@ tail109:
 	VMULPS       Z2, Z4, Z4
 	VMOVUPS      Z4, K1, (AX)(DI*4)
 
-done110:
+done114:
 	VZEROUPPER
 	RET
 
@@ -16949,12 +17008,12 @@ TEXT ·layerNormScalesAVX512(SB), NOSPLIT, $0-48
 	VBROADCASTSS X1, Z1
 	XORQ         DI, DI
 	SUBQ         $0x10, SI
-	JL           tail112
+	JL           after116
 
-loop111:
+loop115:
 	VMOVUPS     (DX)(DI*4), Z2
 	TESTQ       AX, AX
-	JE          skip114
+	JE          skip117
 	VMOVUPS     (BX)(DI*4), Z3
 	VMOVUPS     (AX)(DI*4), Z4
 	VSUBPS      Z0, Z3, Z3
@@ -16962,27 +17021,27 @@ loop111:
 	VFMADD231PS Z2, Z3, Z4
 	VMOVUPS     Z4, (AX)(DI*4)
 
-skip114:
+skip117:
 	TESTQ   CX, CX
-	JE      skip115
+	JE      skip118
 	VMOVUPS (CX)(DI*4), Z3
 	VADDPS  Z3, Z2, Z2
 	VMOVUPS Z2, (CX)(DI*4)
 
-skip115:
+skip118:
 	ADDQ $0x10, DI
 	SUBQ $0x10, SI
-	JGE  loop111
+	JGE  loop115
 
-tail112:
+after116:
 	ADDQ        $0x10, SI
-	JE          done113
+	JE          done119
 	MOVQ        $0xffffffffffffffff, R8
 	BZHIQ       SI, R8, R8
 	KMOVD       R8, K1
 	VMOVUPS.Z   (DX)(DI*4), K1, Z2
 	TESTQ       AX, AX
-	JE          skip116
+	JE          skip120
 	VMOVUPS.Z   (BX)(DI*4), K1, Z3
 	VMOVUPS.Z   (AX)(DI*4), K1, Z4
 	VSUBPS      Z0, Z3, Z3
@@ -16990,15 +17049,15 @@ tail112:
 	VFMADD231PS Z2, Z3, Z4
 	VMOVUPS     Z4, K1, (AX)(DI*4)
 
-skip116:
+skip120:
 	TESTQ     CX, CX
-	JE        skip117
+	JE        skip121
 	VMOVUPS.Z (CX)(DI*4), K1, Z0
 	VADDPS    Z0, Z2, Z2
 	VMOVUPS   Z2, K1, (CX)(DI*4)
 
-skip117:
-done113:
+skip121:
+done119:
 	VZEROUPPER
 	RET
 
@@ -17022,19 +17081,19 @@ TEXT ·adamAVX512(SB), NOSPLIT, $0-48
 	MOVL         4(DI), DI
 	XORQ         R8, R8
 	SUBQ         $0x10, SI
-	JL           tail119
+	JL           after123
 
-loop118:
+loop122:
 	VMOVUPS     (AX)(R8*4), Z8
 	VMOVUPS     (CX)(R8*4), Z9
 	VMOVUPS     (DX)(R8*4), Z10
 	VMOVUPS     (BX)(R8*4), Z11
 	VMULPS      Z0, Z8, Z8
 	TESTQ       DI, DI
-	JE          skip121
+	JE          skip124
 	VFMADD231PS Z1, Z8, Z9
 
-skip121:
+skip124:
 	VSUBPS      Z10, Z9, Z12
 	VFMADD231PS Z2, Z12, Z10
 	VMOVUPS     Z10, (DX)(R8*4)
@@ -17051,11 +17110,11 @@ skip121:
 	VMOVUPS     Z8, (AX)(R8*4)
 	ADDQ        $0x10, R8
 	SUBQ        $0x10, SI
-	JGE         loop118
+	JGE         loop122
 
-tail119:
+after123:
 	ADDQ        $0x10, SI
-	JE          done120
+	JE          done125
 	MOVQ        $0xffffffffffffffff, R9
 	BZHIQ       SI, R9, R9
 	KMOVD       R9, K1
@@ -17065,10 +17124,10 @@ tail119:
 	VMOVUPS.Z   (BX)(R8*4), K1, Z11
 	VMULPS      Z0, Z8, Z8
 	TESTQ       DI, DI
-	JE          skip122
+	JE          skip126
 	VFMADD231PS Z1, Z8, Z9
 
-skip122:
+skip126:
 	VSUBPS      Z10, Z9, Z0
 	VFMADD231PS Z2, Z0, Z10
 	VMOVUPS     Z10, K1, (DX)(R8*4)
@@ -17084,6 +17143,6 @@ skip122:
 	VADDPS      Z10, Z8, Z8
 	VMOVUPS     Z8, K1, (AX)(R8*4)
 
-done120:
+done125:
 	VZEROUPPER
 	RET

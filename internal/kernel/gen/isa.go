@@ -164,27 +164,43 @@ func (g *isa) clearTail(v reg.Register) {
 // each runs body over n elements, a vector at a time, and once masked for the rest. load and store address the vector's elements
 // from p on.
 func (g *isa) each(n reg.Register, body func(load func(p reg.Register) reg.VecVirtual, store func(v, p reg.Register), masked bool)) {
-	loop, tail, done := label("loop"), label("tail"), label("done")
+	g.eachOf(n, 1, func(_ int, at func(p reg.Register) Mem, masked bool) {
+		body(func(p reg.Register) reg.VecVirtual { return g.load(at(p), masked) }, func(v, p reg.Register) { g.store(v, at(p), masked) }, masked)
+	})
+}
+
+// eachOf is each for a body that need not wait for itself: so many vectors, at addresses at(p), follow one another without a branch, numbered
+// from zero. What is left at the end has number zero.
+func (g *isa) eachOf(n reg.Register, together int, body func(number int, at func(p reg.Register) Mem, masked bool)) {
 	i := GP64()
 	XORQ(i, i)
-	run := func(masked bool) {
-		body(func(p reg.Register) reg.VecVirtual { return g.load(Mem{Base: p, Index: i, Scale: 4}, masked) },
-			func(v, p reg.Register) { g.store(v, Mem{Base: p, Index: i, Scale: 4}, masked) }, masked)
+	run := func(number int, masked bool) {
+		body(number, func(p reg.Register) Mem { return Mem{Base: p, Index: i, Scale: 4, Disp: 4 * g.lanes * number} }, masked)
 	}
 	left := GP64()
 	MOVQ(n, left)
-	SUBQ(U8(g.lanes), left)
-	JL(LabelRef(tail))
-	Label(loop)
-	run(false)
-	ADDQ(U8(g.lanes), i)
-	SUBQ(U8(g.lanes), left)
-	JGE(LabelRef(loop))
-	Label(tail)
-	ADDQ(U8(g.lanes), left)
+	loop := func(together int) {
+		loop, after := label("loop"), label("after")
+		SUBQ(U8(together*g.lanes), left)
+		JL(LabelRef(after))
+		Label(loop)
+		for number := range together {
+			run(number, false)
+		}
+		ADDQ(U8(together*g.lanes), i)
+		SUBQ(U8(together*g.lanes), left)
+		JGE(LabelRef(loop))
+		Label(after)
+		ADDQ(U8(together*g.lanes), left)
+	}
+	if together > 1 {
+		loop(together)
+	}
+	loop(1)
+	done := label("done")
 	JE(LabelRef(done))
 	g.setMask(left)
-	run(true)
+	run(0, true)
 	Label(done)
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 
@@ -37,30 +38,45 @@ func (g *isa) everywhere(low reg.VecVirtual) reg.VecVirtual {
 	return v
 }
 
+// sums are running sums that do not wait for one another.
+func (g *isa) sums() [4]reg.VecVirtual {
+	return [4]reg.VecVirtual{g.zero(), g.zero(), g.zero(), g.zero()}
+}
+
+// sum adds them up in the first.
+func (g *isa) sum(sums [4]reg.VecVirtual) reg.VecVirtual {
+	VADDPS(sums[1], sums[0], sums[0])
+	VADDPS(sums[3], sums[2], sums[2])
+	VADDPS(sums[2], sums[0], sums[0])
+	return sums[0]
+}
+
 func (g *isa) layerNorm() {
 	g.function("layerNorm", "(y, x, gamma, beta *float32, n int, eps float32, stats *[2]float32)",
-		"sets y to the layer norm of x, and stats to its mean and 1/√(variance+eps).")
+		"sets y to the layer norm of x, and stats to its mean and 1/√(variance+eps). Meanwhile it fetches what follows x.")
 	y, x, gamma, beta, n := pointer("y"), pointer("x"), pointer("gamma"), pointer("beta"), integer("n")
 	count := XMM()
 	VCVTSI2SSQ(n, count, count)
-	sum := g.zero()
-	g.each(n, func(load func(reg.Register) reg.VecVirtual, _ func(v, p reg.Register), _ bool) {
-		VADDPS(load(x), sum, sum)
+	sum, next := g.sums(), GP64()
+	LEAQ(Mem{Base: x, Index: n, Scale: 4}, next)
+	g.eachOf(n, len(sum), func(number int, at func(p reg.Register) Mem, masked bool) {
+		VADDPS(g.load(at(x), masked), sum[number], sum[number])
+		PREFETCHT0(at(next))
 	})
-	low := g.fold(sum, VADDPS)
+	low := g.fold(g.sum(sum), VADDPS)
 	VDIVSS(count, low, low)
 	mean := g.everywhere(low)
 
-	squares := g.zero()
-	g.each(n, func(load func(reg.Register) reg.VecVirtual, _ func(v, p reg.Register), masked bool) {
-		v := load(x)
+	squares := g.sums()
+	g.eachOf(n, len(squares), func(number int, at func(p reg.Register) Mem, masked bool) {
+		v := g.load(at(x), masked)
 		VSUBPS(mean, v, v)
 		if masked {
 			g.clearTail(v)
 		}
-		VFMADD231PS(v, v, squares)
+		VFMADD231PS(v, v, squares[number])
 	})
-	low = g.fold(squares, VADDPS)
+	low = g.fold(g.sum(squares), VADDPS)
 	VDIVSS(count, low, low)
 	eps := Load(Param("eps"), XMM())
 	VADDSS(eps, low, low)
