@@ -11,6 +11,7 @@ type tiles struct {
 	tilePanels  func(a, b *byte, steps int, c *float32, ldc, rows int, accumulate bool, ahead *byte)
 	round       func(to *byte, src *float32, row, second, step, steps int) // to bfloat16
 	roundTurned func(to *byte, src *float32, row, second, step, steps int)
+	roundGelu   func(to *byte, src, bias *float32, panel, rows int)
 	scaled      *scaledTiles // what int16Panels has in place of round
 	finish      func(dst *float32, ldd int, src *float32, lds int, bias, residual *float32, ldr, rows, vectors int)
 	gelu        func(dst, x, bias, pre *float32, n int)

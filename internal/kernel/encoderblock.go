@@ -102,7 +102,7 @@ func (b *EncoderBlock) sequence(y, x []float32, rows Span, parts int) {
 	s.panels = divide(s.rows, roundLanes)
 	lanes := b.Heads * s.panels * roundLanes
 	format := cpu.tiles.format
-	s.queries, s.keys, s.values = format.newPanels(lanes, b.HeadDim), format.newPanels(lanes, b.HeadDim), newDeepPanels(b.Heads*b.HeadDim, s.rows, s.deepest(), all)
+	s.queries, s.keys, s.values = format.newPanels(lanes, b.HeadDim), format.newPanels(lanes, b.HeadDim), newDeepPanels(b.Heads*b.HeadDim, s.rows, s.deepest(), everyStretch)
 	defer s.queries.back()
 	defer s.keys.back()
 	defer s.values.back()
@@ -151,7 +151,7 @@ type blockPart struct {
 func newBlockPart(s *blockSequence, panels span) *blockPart {
 	p := &blockPart{blockSequence: s, panels: panels, rows: span{panels.lo * roundLanes, min(panels.hi*roundLanes, s.rows)}, rounder: borrowRounder()}
 	n := panels.len() * roundLanes
-	p.normed = newDeepPanels(n, s.dim(), panelDepth, all)
+	p.normed = newDeepPanels(n, s.dim(), panelDepth, everyStretch)
 	wide := 0
 	if p.tiles.scaled != nil {
 		wide = max(s.dim(), s.HeadDim, panelDepth)
@@ -329,6 +329,10 @@ func (p *blockPart) perceptron() {
 		columns := span{some[0].steps.lo, some[len(some)-1].steps.hi}
 		p.product(p.normed.stretches, p.Up, span{columns.lo / roundLanes, columns.hi / roundLanes}, func(j int) {
 			to, step := hidden.at(j)
+			if p.tiles.scaled == nil && p.Act == GELU {
+				p.tiles.roundGelu(to.ahead(step).tile(0), &p.c[0], from(p.Up.Bias, j*roundLanes), to.size(), p.rows.len())
+				return
+			}
 			columns := p.collected(to.steps.len())
 			p.tiles.finish(&p.wide[step*roundStep%columns], columns, &p.c[0], roundLanes, from(p.Up.Bias, j*roundLanes), nil, 0, p.rows.len(), roundLanes/16)
 			if (step+1)*roundStep%columns == 0 {
@@ -355,7 +359,7 @@ func (p *blockPart) attend() {
 	size := max(1, min(p.panels.len(), most/n/roundLanes))
 	scores := borrow[float32](size * roundLanes * n)
 	defer scores.giveBack()
-	probabilities := newDeepPanels(size*roundLanes, p.blockSequence.rows, p.deepest(), all)
+	probabilities := newDeepPanels(size*roundLanes, p.blockSequence.rows, p.deepest(), everyStretch)
 	defer probabilities.back()
 	for head := range p.Heads {
 		for lo := p.panels.lo; lo < p.panels.hi; lo += size {
@@ -421,8 +425,8 @@ type stretch struct {
 	steps span
 }
 
-// all stretches have memory of their own.
-const all = 0
+// everyStretch has memory of its own.
+const everyStretch = 0
 
 // newDeepPanels borrows memory for all stretches, or for so many of them at a time.
 func newDeepPanels(lanes, k, most, together int) deepPanels {
@@ -433,7 +437,7 @@ func newDeepPanels(lanes, k, most, together int) deepPanels {
 	eachDepth(k, most, format.steps, func(steps span) {
 		s := stretch{format.set(steps), steps}
 		d.stretches = append(d.stretches, s)
-		if together == all || len(d.stretches) <= together { // later ones are not longer
+		if together == everyStretch || len(d.stretches) <= together { // later ones are not longer
 			bytes += n * s.size()
 		}
 	})
@@ -442,7 +446,7 @@ func newDeepPanels(lanes, k, most, together int) deepPanels {
 	at := 0
 	for i := range d.stretches {
 		s := &d.stretches[i]
-		if together != all && i%together == 0 {
+		if together != everyStretch && i%together == 0 {
 			at = 0
 		}
 		s.x = memory.x[at:][:n*s.size()]

@@ -21,6 +21,12 @@ func dotPanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, ac
 //go:noescape
 func roundAMX(to *byte, src *float32, row int, second int, step int, steps int)
 
+// roundGeluAMX is round of geluCoarse of src plus bias, unless that is nil, for one step of any number of rows of 32: a panel, 32 rows, is
+// panel bytes after the one before.
+//
+//go:noescape
+func roundGeluAMX(to *byte, src *float32, bias *float32, panel int, rows int)
+
 // roundTurnedAMX is round, and then turns the tile: its first row has the first pairs of all rows.
 //
 //go:noescape

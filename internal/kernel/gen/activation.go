@@ -82,24 +82,26 @@ func (g *isa) activations() {
 // geluCoarse writes a GELU for results that are rounded to bfloat16: x/(1+2^(-x·q(x²))), where x·q(x²) is log₂ Φ(x)/Φ(-x). Beyond 6 q stays what it
 // is there.
 func (g *isa) geluCoarse() {
-	g.activation("geluCoarse", "", "x·Φ(x), with an error of at most 2⁻¹²·(|x·Φ(x)|+2⁻¹⁰)", func(x reg.VecVirtual) reg.VecVirtual {
-		square := g.set(36)
-		t, e, y := g.vec(), g.vec(), g.vec()
-		VMULPS(x, x, t)
-		VMINPS(square, t, square)
-		negative := make([]float64, len(oddsPolynomial))
-		for i, c := range oddsPolynomial {
-			negative[i] = -c
-		}
-		VMULPS(x, g.horner(square, negative), t)
-		VREDUCEPS(U8(9), t, e) // less the whole number below
-		e = g.horner(e, powerPolynomial)
-		VSCALEFPS(t, e, e)
-		VADDPS(g.constant(1), e, e)
-		VRCP14PS(e, y)
-		VMULPS(x, y, y)
-		return y
-	})
+	g.activation("geluCoarse", "", "x·Φ(x), with an error of at most 2⁻¹²·(|x·Φ(x)|+2⁻¹⁰)", g.coarse)
+}
+
+func (g *isa) coarse(x reg.VecVirtual) reg.VecVirtual {
+	square := g.set(36)
+	t, e, y := g.vec(), g.vec(), g.vec()
+	VMULPS(x, x, t)
+	VMINPS(square, t, square)
+	negative := make([]float64, len(oddsPolynomial))
+	for i, c := range oddsPolynomial {
+		negative[i] = -c
+	}
+	VMULPS(x, g.horner(square, negative), t)
+	VREDUCEPS(U8(9), t, e) // less the whole number below
+	e = g.horner(e, powerPolynomial)
+	VSCALEFPS(t, e, e)
+	VADDPS(g.constant(1), e, e)
+	VRCP14PS(e, y)
+	VMULPS(x, y, y)
+	return y
 }
 
 // activation writes a function of x+bias; what setup loads stays in registers.

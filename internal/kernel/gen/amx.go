@@ -407,7 +407,47 @@ func (g *isa) rounds() {
 	}
 	g.round("round", `fills one tile of each step with 16 rows of 32, rounded to the nearest bfloat16, ties to even. The first 16 of a row are
 at src, the others second bytes later; the next row is row bytes after, the next step's step bytes.`, pairs, false)
+	g.roundGelu(pairs)
 	g.round("roundTurned", "is round, and then turns the tile: its first row has the first pairs of all rows.", pairs, true)
+}
+
+// roundGelu is what comes between the two layers of a perceptron.
+func (g *isa) roundGelu(pairs Mem) {
+	g.function("roundGelu", "(to *byte, src, bias *float32, panel, rows int)",
+		`is round of geluCoarse of src plus bias, unless that is nil, for one step of any number of rows of 32: a panel, 32 rows, is
+panel bytes after the one before.`)
+	to, src, bias, panel, rows := pointer("to"), pointer("src"), pointer("bias"), integer("panel"), integer("rows")
+	SUBQ(U32(highBytes), panel) // after the last row of the one before
+	shift := [2]reg.VecVirtual{g.zero(), g.zero()}
+	unless(bias, func() {
+		for i, v := range shift {
+			VMOVUPS(Mem{Base: bias, Disp: 64 * i}, v)
+		}
+	})
+	order := g.vec()
+	VMOVDQU64(pairs, order)
+	Label("panel")
+	left := GP64()
+	MOVQ(U32(32), left)
+	Label("row")
+	for i, v := range shift {
+		x := g.vec()
+		VADDPS(Mem{Base: src, Disp: 64 * i}, v, x)
+		VMOVAPS(g.coarse(x), zmm[30+i])
+	}
+	roundPairs(30, 30, 31)
+	VPERMW(reg.Z30, order, reg.Z30)
+	VMOVUPS(reg.Z30, Mem{Base: to})
+	ADDQ(U8(128), src)
+	ADDQ(U8(64), to)
+	DECQ(rows)
+	JE(LabelRef("done"))
+	DECQ(left)
+	JNE(LabelRef("row"))
+	ADDQ(panel, to)
+	JMP(LabelRef("panel"))
+	Label("done")
+	g.end()
 }
 
 func (g *isa) round(name, doc string, pairs Mem, turned bool) {
