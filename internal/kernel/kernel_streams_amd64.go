@@ -6,168 +6,168 @@ package kernel
 
 // heldFloat321Streams sets the first cols (1 to 32) columns of 1 rows of c to the product of as many rows of a and of k rows of 32
 // at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
-// one alone does not keep memory busy.
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldFloat321Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldFloat322Streams sets the first cols (1 to 32) columns of 2 rows of c to the product of as many rows of a and of k rows of 32
 // at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
-// one alone does not keep memory busy.
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldFloat322Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldFloat323Streams sets the first cols (1 to 32) columns of 3 rows of c to the product of as many rows of a and of k rows of 32
 // at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
-// one alone does not keep memory busy.
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldFloat323Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldFloat324Streams sets the first cols (1 to 32) columns of 4 rows of c to the product of as many rows of a and of k rows of 32
 // at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
-// one alone does not keep memory busy.
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldFloat324Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldFloat325Streams sets the first cols (1 to 32) columns of 5 rows of c to the product of as many rows of a and of k rows of 32
 // at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
-// one alone does not keep memory busy.
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldFloat325Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldFloat326Streams sets the first cols (1 to 32) columns of 6 rows of c to the product of as many rows of a and of k rows of 32
 // at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
-// one alone does not keep memory busy.
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldFloat326Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldFloat327Streams sets the first cols (1 to 32) columns of 7 rows of c to the product of as many rows of a and of k rows of 32
 // at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
-// one alone does not keep memory busy.
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldFloat327Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldFloat328Streams sets the first cols (1 to 32) columns of 8 rows of c to the product of as many rows of a and of k rows of 32
 // at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
-// one alone does not keep memory busy.
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldFloat328Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldBFloat161Streams sets the first cols (1 to 32) columns of 1 rows of c to the product of as many rows of a and of k rows of 32
 // at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
-// one alone does not keep memory busy.
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldBFloat161Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldBFloat162Streams sets the first cols (1 to 32) columns of 2 rows of c to the product of as many rows of a and of k rows of 32
 // at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
-// one alone does not keep memory busy.
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldBFloat162Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldBFloat163Streams sets the first cols (1 to 32) columns of 3 rows of c to the product of as many rows of a and of k rows of 32
 // at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
-// one alone does not keep memory busy.
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldBFloat163Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldBFloat164Streams sets the first cols (1 to 32) columns of 4 rows of c to the product of as many rows of a and of k rows of 32
 // at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
-// one alone does not keep memory busy.
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldBFloat164Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldBFloat165Streams sets the first cols (1 to 32) columns of 5 rows of c to the product of as many rows of a and of k rows of 32
 // at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
-// one alone does not keep memory busy.
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldBFloat165Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldBFloat166Streams sets the first cols (1 to 32) columns of 6 rows of c to the product of as many rows of a and of k rows of 32
 // at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
-// one alone does not keep memory busy.
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldBFloat166Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldBFloat167Streams sets the first cols (1 to 32) columns of 7 rows of c to the product of as many rows of a and of k rows of 32
 // at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
-// one alone does not keep memory busy.
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldBFloat167Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldBFloat168Streams sets the first cols (1 to 32) columns of 8 rows of c to the product of as many rows of a and of k rows of 32
 // at b. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
-// one alone does not keep memory busy.
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldBFloat168Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt241Streams sets the first cols (1 to 32) columns of 1 rows of c to the product of as many rows of a and of k rows of 32
 // at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
-// one alone does not keep memory busy.
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldInt241Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt242Streams sets the first cols (1 to 32) columns of 2 rows of c to the product of as many rows of a and of k rows of 32
 // at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
-// one alone does not keep memory busy.
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldInt242Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt243Streams sets the first cols (1 to 32) columns of 3 rows of c to the product of as many rows of a and of k rows of 32
 // at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
-// one alone does not keep memory busy.
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldInt243Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt244Streams sets the first cols (1 to 32) columns of 4 rows of c to the product of as many rows of a and of k rows of 32
 // at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
-// one alone does not keep memory busy.
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldInt244Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt245Streams sets the first cols (1 to 32) columns of 5 rows of c to the product of as many rows of a and of k rows of 32
 // at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
-// one alone does not keep memory busy.
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldInt245Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt246Streams sets the first cols (1 to 32) columns of 6 rows of c to the product of as many rows of a and of k rows of 32
 // at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
-// one alone does not keep memory busy.
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldInt246Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt247Streams sets the first cols (1 to 32) columns of 7 rows of c to the product of as many rows of a and of k rows of 32
 // at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
-// one alone does not keep memory busy.
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldInt247Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt248Streams sets the first cols (1 to 32) columns of 8 rows of c to the product of as many rows of a and of k rows of 32
 // at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
-// one alone does not keep memory busy.
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldInt248Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
@@ -176,7 +176,7 @@ func heldInt248Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int,
 // digits and, lda bytes after them, its second ones, and of so many blocks of 32 columns at b, each of four bytes
 // without a sign. Sums begin with those of rows; column j is multiplied by scale[j], row i by its step.
 // Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
-// one alone does not keep memory busy.
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldInt81Streams(blocks int, a *byte, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *int32, ahead int)
@@ -185,7 +185,7 @@ func heldInt81Streams(blocks int, a *byte, lda int, b *byte, c *float32, ldc int
 // digits and, lda bytes after them, its second ones, and of so many blocks of 32 columns at b, each of four bytes
 // without a sign. Sums begin with those of rows; column j is multiplied by scale[j], row i by its step.
 // Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
-// one alone does not keep memory busy.
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldInt82Streams(blocks int, a *byte, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *int32, ahead int)
@@ -194,7 +194,7 @@ func heldInt82Streams(blocks int, a *byte, lda int, b *byte, c *float32, ldc int
 // digits and, lda bytes after them, its second ones, and of so many blocks of 32 columns at b, each of four bytes
 // without a sign. Sums begin with those of rows; column j is multiplied by scale[j], row i by its step.
 // Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
-// one alone does not keep memory busy.
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldInt83Streams(blocks int, a *byte, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *int32, ahead int)
@@ -203,7 +203,7 @@ func heldInt83Streams(blocks int, a *byte, lda int, b *byte, c *float32, ldc int
 // digits and, lda bytes after them, its second ones, and of so many blocks of 32 columns at b, each of four bytes
 // without a sign. Sums begin with those of rows; column j is multiplied by scale[j], row i by its step.
 // Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
-// one alone does not keep memory busy.
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldInt84Streams(blocks int, a *byte, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *int32, ahead int)

@@ -42,11 +42,14 @@ func (g *isa) held() {
 // early enough would drive out the rows.
 const fetchNear = 2
 
+// soon is how many bytes ahead a kernel that reads memory as streams fetches from the second-level cache.
+const soon = 4096
+
 // aheadDoc says what a kernel for so many rows fetches.
 func (g *isa) aheadDoc(rows int) string {
 	if g.name == "Streams" {
 		return "Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:\n" +
-			"one alone does not keep memory busy."
+			"one alone does not keep memory busy. What it reads soon it fetches into the first-level cache."
 	}
 	if rows > fetchNear {
 		return "Meanwhile it fetches b into the second-level cache so many bytes ahead."
@@ -192,6 +195,9 @@ func (g *isa) fetcher(rows int, b, ahead, quarter reg.Register) func(n int) {
 			PREFETCHT1(Mem{Base: ahead, Index: quarter, Scale: 1, Disp: line})
 			PREFETCHT1(Mem{Base: ahead, Index: quarter, Scale: 2, Disp: line})
 			PREFETCHT1(Mem{Base: last, Disp: line})
+		}
+		for line := 0; line < n; line += 64 {
+			PREFETCHT0(Mem{Base: b, Disp: soon + line})
 		}
 		ADDQ(I32(n/4), ahead)
 		ADDQ(I32(n/4), last)
