@@ -211,7 +211,7 @@ func (u *attentionUnit[T]) forwardPlain(out []T, ldo int, q []T, ldq int, k []T,
 	u.blocks(n, func(rows []queryRow) {
 		m, n := len(rows), sees(rows)
 		u.scores(scores, n, q, ldq, rows, keys, gathered, packed)
-		u.softmax(scores, n, rows, sums[:], lse)
+		u.softmax(scores, n, rows, sums[:], lse, expSum)
 		packAll(packed, operand[T]{scores, n, false}, height, m, n)
 		if direct {
 			multiplyPanel(m, d, n, packed, columns, gathered, d)
@@ -235,7 +235,7 @@ func (u *attentionUnit[T]) forwardPacked(out []T, ldo int, q []T, ldq int, p att
 		if n > 0 {
 			u.gather(T(u.Scale), any(gathered).([]T), q, ldq, rows)
 			p.keys.multiplyAll(m, gathered, d, scores, n)
-			u.softmax(any(scores).([]T), n, rows, sums[:], nil)
+			u.softmax(any(scores).([]T), n, rows, sums[:], nil, expSum)
 			p.values.multiplyAll(m, scores, n, gathered, d)
 		}
 		u.scatter(out, ldo, any(gathered).([]T), rows, sums[:])
@@ -243,7 +243,7 @@ func (u *attentionUnit[T]) forwardPacked(out []T, ldo int, q []T, ldq int, p att
 }
 
 // softmax turns scores into exponentials, in sums their sum, from which dropout takes some.
-func (u *attentionUnit[T]) softmax(scores []T, ld int, rows []queryRow, sums []float64, lse []T) {
+func (u *attentionUnit[T]) softmax(scores []T, ld int, rows []queryRow, sums []float64, lse []T, expSum func(dst, x []T, shift T) float64) {
 	for i, r := range rows {
 		row := scores[i*ld : (i+1)*ld]
 		top := maximum(row[:r.visible])
@@ -274,20 +274,24 @@ func (u *attentionUnit[T]) scatter(out []T, ldo int, x []T, rows []queryRow, sum
 // tiledRows are taken at a time by forwardTiled.
 const tiledRows = 256
 
-// forwardTiled is forward with products in bfloat16.
+// forwardTiled is forward with products in bfloat16, and exponentials to match unless there is to be a backward pass.
 func (u *attentionUnit[T]) forwardTiled(out []T, ldo int, q []T, ldq int, k []T, ldk int, v []T, ldv int, lse []T) {
 	d, n := u.HeadDim, sees(u.rows)
 	sizes := []int{tiledRows * n, tiledRows * d}
 	parts := carve(u.borrow(total(sizes...)), sizes...)
 	scores, gathered := parts[0], parts[1]
 	keys, values, multiply := u.operand(k, ldk, false), u.operand(v, ldv, true), GemmIn[T](true)
+	exponentials := coarseExpSum[T]
+	if lse != nil {
+		exponentials = expSum
+	}
 	var sums [tiledRows]float64
 	for lo := 0; lo < len(u.rows); lo += tiledRows {
 		rows := u.rows[lo:min(lo+tiledRows, len(u.rows))]
 		m, n := len(rows), sees(rows)
 		u.gather(T(u.Scale), gathered, q, ldq, rows)
 		multiply(false, true, m, n, d, gathered, d, keys.x, ldk, scores, n, false, nil)
-		u.softmax(scores, n, rows, sums[:], lse)
+		u.softmax(scores, n, rows, sums[:], lse, exponentials)
 		multiply(false, false, m, d, n, scores, n, values.x, ldv, gathered, d, false, nil)
 		u.scatter(out, ldo, gathered, rows, sums[:])
 	}

@@ -15,6 +15,7 @@ type tiles struct {
 	scaled      *scaledTiles // what int16Panels has in place of round
 	finish      func(dst *float32, ldd int, src *float32, lds int, bias, residual *float32, ldr, rows, vectors int)
 	gelu        func(dst, x, bias, pre *float32, n int)
+	expSum      func(dst, x *float32, n int, shift float32) float32
 	together    int // panels of rows that one goroutine takes through an EncoderBlock
 	digits      func(a, b *byte, chunks int, c *float32, ldc, rows, cols int, accumulate bool, scratch *float32, ahead *byte)
 	cutRows     func(to *byte, src *float32, row, chunks int) bool

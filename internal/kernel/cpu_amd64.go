@@ -24,7 +24,7 @@ func available() []*simd {
 			amx := plain
 			if sys.X86.HasAMXTile && sys.X86.HasAMXBF16 && sys.X86.HasAMXInt8 && allowTiles() {
 				amx.name, amx.tiles = "amx", &tiles{
-					format: bfloat16Panels, tilePanels: tilePanelsAMX, round: roundAMX, roundTurned: roundTurnedAMX, roundGelu: roundGeluAMX, finish: finishAMX, gelu: geluCoarseAMX, together: 8,
+					format: bfloat16Panels, tilePanels: tilePanelsAMX, round: roundAMX, roundTurned: roundTurnedAMX, roundGelu: roundGeluAMX, finish: finishAMX, gelu: geluCoarseAMX, expSum: expSumCoarseAMX, together: 8,
 					digits: digitTilesAMX, cutRows: cutRowsAMX, cutColumns: cutColumnsAMX,
 				}
 				all = append(all, &amx)
@@ -57,9 +57,9 @@ var streams = [HeldInt8][]heldKernel{
 
 // Products of bfloat16 without tiles, and of int16 in their place.
 var (
-	bfloat16Dots = tiles{format: bfloat16Panels, tilePanels: dotPanelsAMX, round: roundAMX, roundTurned: roundTurnedAMX, roundGelu: roundGeluAMX, finish: finishAMX, gelu: geluCoarseAMX, together: 3}
+	bfloat16Dots = tiles{format: bfloat16Panels, tilePanels: dotPanelsAMX, round: roundAMX, roundTurned: roundTurnedAMX, roundGelu: roundGeluAMX, finish: finishAMX, gelu: geluCoarseAMX, expSum: expSumCoarseAMX, together: 3}
 	int16Dots    = tiles{
-		format: int16Panels, tilePanels: int16PanelsVNNI, finish: finishAMX, gelu: geluCoarseAMX, together: 7,
+		format: int16Panels, tilePanels: int16PanelsVNNI, finish: finishAMX, gelu: geluCoarseAMX, expSum: expSumCoarseAMX, together: 7,
 		scaled: &scaledTiles{int16SquaresVNNI, int16SquaresAcrossVNNI, int16FactorsVNNI, int16RoundVNNI, int16RoundTurnedVNNI},
 	}
 )

@@ -385,7 +385,7 @@ func (p *blockPart) attendRows(head int, rows span, scores []float32, n int, pro
 	var sums [mostTogether * roundLanes]float64
 	for r := range all {
 		row := scores[r*n : (r+1)*n]
-		sums[r] = expSum(row, row[:seen], maximum(row[:seen]))
+		sums[r] = coarseExpSum(row, row[:seen], maximum(row[:seen]))
 		clear(row[seen:])
 	}
 	for _, s := range probabilities.stretches {

@@ -43,6 +43,11 @@ func finishAMX(dst *float32, ldd int, src *float32, lds int, bias *float32, resi
 //go:noescape
 func geluCoarseAMX(dst *float32, x *float32, bias *float32, pre *float32, n int)
 
+// expSumCoarseAMX sets dst to e^(x-shift), with an error of at most 2⁻¹² of it where x-shift is between -200 and 0, and returns the sum.
+//
+//go:noescape
+func expSumCoarseAMX(dst *float32, x *float32, n int, shift float32) float32
+
 // digitTilesAMX multiplies so many panels of A by so many of B, as cutRows and cutColumns make them, to as many times 16 rows and columns
 // of c. scratch has room for 2·4·16×16. The panels of B should fit half of the first-level cache with one chunk each.
 // Meanwhile it fetches what ahead points to into the second-level cache: 512 bytes for each of the blocks of 16×16×128.

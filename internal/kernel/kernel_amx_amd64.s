@@ -3410,6 +3410,145 @@ done10:
 	VZEROUPPER
 	RET
 
+// func expSumCoarseAMX(dst *float32, x *float32, n int, shift float32) float32
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, SSE
+TEXT ·expSumCoarseAMX(SB), NOSPLIT, $0-36
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVSS        shift+24(FP), X0
+	VBROADCASTSS X0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	XORQ         BX, BX
+	SUBQ         $0x40, DX
+	JL           after14
+
+loop13:
+	VMOVUPS     (CX)(BX*4), Z5
+	VSUBPS      Z0, Z5, Z5
+	VMULPS      all3fb8aa3bAMX<>+0(SB), Z5, Z5
+	VREDUCEPS   $0x09, Z5, Z6
+	VMOVUPS     all3d9fcb52AMX<>+0(SB), Z7
+	VFMADD213PS all3e677e26AMX<>+0(SB), Z6, Z7
+	VFMADD213PS all3f322226AMX<>+0(SB), Z6, Z7
+	VFMADD213PS all3f7ffb19AMX<>+0(SB), Z6, Z7
+	VSCALEFPS   Z5, Z7, Z7
+	VMOVUPS     Z7, (AX)(BX*4)
+	VADDPS      Z7, Z1, Z1
+	VMOVUPS     64(CX)(BX*4), Z5
+	VSUBPS      Z0, Z5, Z5
+	VMULPS      all3fb8aa3bAMX<>+0(SB), Z5, Z5
+	VREDUCEPS   $0x09, Z5, Z6
+	VMOVUPS     all3d9fcb52AMX<>+0(SB), Z7
+	VFMADD213PS all3e677e26AMX<>+0(SB), Z6, Z7
+	VFMADD213PS all3f322226AMX<>+0(SB), Z6, Z7
+	VFMADD213PS all3f7ffb19AMX<>+0(SB), Z6, Z7
+	VSCALEFPS   Z5, Z7, Z7
+	VMOVUPS     Z7, 64(AX)(BX*4)
+	VADDPS      Z7, Z2, Z2
+	VMOVUPS     128(CX)(BX*4), Z5
+	VSUBPS      Z0, Z5, Z5
+	VMULPS      all3fb8aa3bAMX<>+0(SB), Z5, Z5
+	VREDUCEPS   $0x09, Z5, Z6
+	VMOVUPS     all3d9fcb52AMX<>+0(SB), Z7
+	VFMADD213PS all3e677e26AMX<>+0(SB), Z6, Z7
+	VFMADD213PS all3f322226AMX<>+0(SB), Z6, Z7
+	VFMADD213PS all3f7ffb19AMX<>+0(SB), Z6, Z7
+	VSCALEFPS   Z5, Z7, Z7
+	VMOVUPS     Z7, 128(AX)(BX*4)
+	VADDPS      Z7, Z3, Z3
+	VMOVUPS     192(CX)(BX*4), Z5
+	VSUBPS      Z0, Z5, Z5
+	VMULPS      all3fb8aa3bAMX<>+0(SB), Z5, Z5
+	VREDUCEPS   $0x09, Z5, Z6
+	VMOVUPS     all3d9fcb52AMX<>+0(SB), Z7
+	VFMADD213PS all3e677e26AMX<>+0(SB), Z6, Z7
+	VFMADD213PS all3f322226AMX<>+0(SB), Z6, Z7
+	VFMADD213PS all3f7ffb19AMX<>+0(SB), Z6, Z7
+	VSCALEFPS   Z5, Z7, Z7
+	VMOVUPS     Z7, 192(AX)(BX*4)
+	VADDPS      Z7, Z4, Z4
+	ADDQ        $0x40, BX
+	SUBQ        $0x40, DX
+	JGE         loop13
+
+after14:
+	ADDQ $0x40, DX
+	SUBQ $0x10, DX
+	JL   after16
+
+loop15:
+	VMOVUPS     (CX)(BX*4), Z5
+	VSUBPS      Z0, Z5, Z5
+	VMULPS      all3fb8aa3bAMX<>+0(SB), Z5, Z5
+	VREDUCEPS   $0x09, Z5, Z6
+	VMOVUPS     all3d9fcb52AMX<>+0(SB), Z7
+	VFMADD213PS all3e677e26AMX<>+0(SB), Z6, Z7
+	VFMADD213PS all3f322226AMX<>+0(SB), Z6, Z7
+	VFMADD213PS all3f7ffb19AMX<>+0(SB), Z6, Z7
+	VSCALEFPS   Z5, Z7, Z7
+	VMOVUPS     Z7, (AX)(BX*4)
+	VADDPS      Z7, Z1, Z1
+	ADDQ        $0x10, BX
+	SUBQ        $0x10, DX
+	JGE         loop15
+
+after16:
+	ADDQ        $0x10, DX
+	JE          done17
+	MOVQ        $0xffffffffffffffff, SI
+	BZHIQ       DX, SI, SI
+	KMOVD       SI, K1
+	VMOVUPS.Z   (CX)(BX*4), K1, Z5
+	VSUBPS      Z0, Z5, Z5
+	VMULPS      all3fb8aa3bAMX<>+0(SB), Z5, Z5
+	VREDUCEPS   $0x09, Z5, Z0
+	VMOVUPS     all3d9fcb52AMX<>+0(SB), Z6
+	VFMADD213PS all3e677e26AMX<>+0(SB), Z0, Z6
+	VFMADD213PS all3f322226AMX<>+0(SB), Z0, Z6
+	VFMADD213PS all3f7ffb19AMX<>+0(SB), Z0, Z6
+	VSCALEFPS   Z5, Z6, Z6
+	VMOVUPS     Z6, K1, (AX)(BX*4)
+	VMOVAPS.Z   Z6, K1, Z6
+	VADDPS      Z6, Z1, Z1
+
+done17:
+	VADDPS        Z2, Z1, Z1
+	VADDPS        Z4, Z3, Z3
+	VADDPS        Z3, Z1, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VADDPS        Y0, Y1, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VMOVHLPS      X0, X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSHDUP     X0, X1
+	VADDPS        X1, X0, X0
+	MOVSS         X0, ret+32(FP)
+	VZEROUPPER
+	RET
+
+DATA all3fb8aa3bAMX<>+0(SB)/4, $0x3fb8aa3b
+DATA all3fb8aa3bAMX<>+4(SB)/4, $0x3fb8aa3b
+DATA all3fb8aa3bAMX<>+8(SB)/4, $0x3fb8aa3b
+DATA all3fb8aa3bAMX<>+12(SB)/4, $0x3fb8aa3b
+DATA all3fb8aa3bAMX<>+16(SB)/4, $0x3fb8aa3b
+DATA all3fb8aa3bAMX<>+20(SB)/4, $0x3fb8aa3b
+DATA all3fb8aa3bAMX<>+24(SB)/4, $0x3fb8aa3b
+DATA all3fb8aa3bAMX<>+28(SB)/4, $0x3fb8aa3b
+DATA all3fb8aa3bAMX<>+32(SB)/4, $0x3fb8aa3b
+DATA all3fb8aa3bAMX<>+36(SB)/4, $0x3fb8aa3b
+DATA all3fb8aa3bAMX<>+40(SB)/4, $0x3fb8aa3b
+DATA all3fb8aa3bAMX<>+44(SB)/4, $0x3fb8aa3b
+DATA all3fb8aa3bAMX<>+48(SB)/4, $0x3fb8aa3b
+DATA all3fb8aa3bAMX<>+52(SB)/4, $0x3fb8aa3b
+DATA all3fb8aa3bAMX<>+56(SB)/4, $0x3fb8aa3b
+DATA all3fb8aa3bAMX<>+60(SB)/4, $0x3fb8aa3b
+GLOBL all3fb8aa3bAMX<>(SB), RODATA|NOPTR, $64
+
 // func digitTilesAMX(a *byte, b *byte, chunks int, c *float32, ldc int, rows int, cols int, accumulate bool, scratch *float32, ahead *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·digitTilesAMX(SB), NOSPLIT, $40-80

@@ -16,6 +16,14 @@ func maximum[T Float](x []T) T {
 	return top
 }
 
+// coarseExpSum is expSum of scores, on a machine with tiles: exponentials are to be rounded to bfloat16, and their error is up to 2⁻¹² of them.
+func coarseExpSum[T Float](dst, x []T, shift T) float64 {
+	if len(x) == 0 {
+		return 0
+	}
+	return float64(cpu.tiles.expSum(single(dst), single(x), len(x), float32(shift)))
+}
+
 // expSum sets dst[i] = exp(x[i]-shift), unless dst is nil, and returns the sum of those. dst may be x. The vector form of exp
 // is exact to 2 ulp; what is below 1e-45 becomes zero.
 func expSum[T Float](dst, x []T, shift T) float64 {

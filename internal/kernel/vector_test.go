@@ -153,6 +153,41 @@ func TestExpSumIsExactToTwoUnits(t *testing.T) {
 	})
 }
 
+func TestExponentialsOfScoresInBFloat16AreAlmostExact(t *testing.T) {
+	var x []float32
+	for v := -200.0; v <= 0; v += 0.00371 {
+		x = append(x, float32(v+3))
+	}
+	infinity := float32(math.Inf(1))
+	x = append(x, -infinity)
+	testOnEveryCPU(t, func(t *testing.T) {
+		if cpu == nil || cpu.tiles == nil {
+			return
+		}
+		for _, n := range []int{len(x), 1, 15, 16, 63, 64, 130} {
+			x, y := x[len(x)-n:], make([]float32, n+1)
+			sum, want := coarseExpSum(y[:n], x, 3), 0.0
+			for i, v := range x {
+				e := math.Exp(float64(v - 3))
+				want += float64(y[i])
+				if off := math.Abs(float64(y[i]) - e); !(off <= 0x1p-12*e+0x1p-149) {
+					t.Fatalf("e^(%v-3) is %v, want %v", v, y[i], e)
+				}
+			}
+			if y[n] != 0 || math.Abs(sum-want) > 0x1p-20*want {
+				t.Errorf("%d: the sum is %v, want %v; beside it is %v", n, sum, want, y[n])
+			}
+		}
+		odd := []float32{float32(math.NaN()), 0}
+		if coarseExpSum(odd, odd, 1); odd[0] == odd[0] {
+			t.Errorf("e to the power of NaN is %v", odd[0])
+		}
+		if odd = []float32{infinity, 0}; !math.IsNaN(coarseExpSum(odd, odd, infinity)) {
+			t.Errorf("e^(∞-∞) is %v", odd[0])
+		}
+	})
+}
+
 func FuzzExp(f *testing.F) {
 	f.Add(float32(-3.5), float32(2), uint8(3))
 	f.Add(float32(-1e-30), float32(-88), uint8(20))

@@ -87,7 +87,7 @@ func (g *isa) geluCoarse() {
 
 func (g *isa) coarse(x reg.VecVirtual) reg.VecVirtual {
 	square := g.set(36)
-	t, e, y := g.vec(), g.vec(), g.vec()
+	t, y := g.vec(), g.vec()
 	VMULPS(x, x, t)
 	VMINPS(square, t, square)
 	negative := make([]float64, len(oddsPolynomial))
@@ -95,13 +95,40 @@ func (g *isa) coarse(x reg.VecVirtual) reg.VecVirtual {
 		negative[i] = -c
 	}
 	VMULPS(x, g.horner(square, negative), t)
-	VREDUCEPS(U8(9), t, e) // less the whole number below
-	e = g.horner(e, powerPolynomial)
-	VSCALEFPS(t, e, e)
+	e := g.coarsePower(t)
 	VADDPS(g.constant(1), e, e)
 	VRCP14PS(e, y)
 	VMULPS(x, y, y)
 	return y
+}
+
+// coarsePower is 2ˣ, with an error of at most 2⁻¹³ of it.
+func (g *isa) coarsePower(x reg.Register) reg.VecVirtual {
+	e := g.vec()
+	VREDUCEPS(U8(9), x, e) // less the whole number below
+	e = g.horner(e, powerPolynomial)
+	VSCALEFPS(x, e, e)
+	return e
+}
+
+// expSumCoarse writes exponentials of scores that are rounded to bfloat16.
+func (g *isa) expSumCoarse() {
+	g.function("expSumCoarse", "(dst, x *float32, n int, shift float32) float32",
+		"sets dst to e^(x-shift), with an error of at most 2⁻¹² of it where x-shift is between -200 and 0, and returns the sum.")
+	dst, x, n := pointer("dst"), pointer("x"), integer("n")
+	shift, sum := g.spread("shift"), g.sums()
+	g.eachOf(n, len(sum), func(number int, at func(p reg.Register) Mem, masked bool) {
+		v := g.load(at(x), masked)
+		VSUBPS(shift, v, v)
+		VMULPS(g.constant(math.Log2E), v, v)
+		e := g.coarsePower(v)
+		g.store(e, at(dst), masked)
+		if masked {
+			g.clearTail(e)
+		}
+		VADDPS(e, sum[number], sum[number])
+	})
+	g.result(g.fold(g.sum(sum), VADDPS))
 }
 
 // activation writes a function of x+bias; what setup loads stays in registers.

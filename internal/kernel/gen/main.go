@@ -36,6 +36,7 @@ func main() {
 		g.rounds()
 		g.finish()
 		g.geluCoarse()
+		g.expSumCoarse()
 		g.digitTiles()
 		g.digits()
 	default:
