@@ -148,7 +148,8 @@ func (c *KeyValues) take() int {
 }
 
 // reclaim finds the rows that no sequence has any more, and makes room for
-// more rows unless half of them are free and n are: so it is seldom needed.
+// more rows unless half of them are free and n are, and for some tokens of each
+// sequence: so it is seldom needed.
 func (c *KeyValues) reclaim(n int) {
 	used := make([]bool, c.fresh)
 	for _, rows := range c.sequences {
@@ -163,7 +164,7 @@ func (c *KeyValues) reclaim(n int) {
 		}
 	}
 	live := c.fresh - len(c.free)
-	c.capacity = max(c.capacity, 2*live, live+n, 16)
+	c.capacity = max(c.capacity, 2*live, live+n, 16*len(c.sequences))
 }
 
 // look finds the rows of each sequence. Where they are one after the other in
@@ -210,6 +211,7 @@ func appendRows[T kernel.Float](l *LayerKeyValues, kv Columns) {
 		grown := buffer[T](l.cache.capacity * width)
 		if l.rows != nil {
 			copy(grown, values[T](l.rows))
+			Drop(kv.X, l.rows)
 		}
 		l.rows = matrix(grown, l.cache.capacity, width)
 	}

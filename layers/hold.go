@@ -130,10 +130,12 @@ func (h *held) columns() int {
 
 // gather returns rows of a transposed weight.
 func (h *held) gather(rows []int) mat.Tensor {
-	out := make([]float32, len(rows)*h.cols)
-	for i, r := range rows {
-		h.Column(out[i*h.cols:(i+1)*h.cols], r)
-	}
+	out := buffer[float32](len(rows) * h.cols)
+	kernel.Parallel(len(rows), 1, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			h.Column(out[i*h.cols:(i+1)*h.cols], rows[i])
+		}
+	})
 	return matrix(out, len(rows), h.cols)
 }
 
