@@ -26,8 +26,9 @@ type attentionUnit[T Float] struct {
 	item   int // of Source
 	source Span
 	rows   []queryRow
-	keys   []T         // packed; nil: not yet
-	memory *scratch[T] // for this unit and those after it
+	keys   []T               // packed; nil: not yet
+	memory *scratch[T]       // for this unit and those after it
+	next   *attentionUnit[T] // that the same goroutine will do, nil if that is not known
 }
 
 // borrow returns n elements of any value, until the next call for a unit with the same memory.
@@ -60,7 +61,7 @@ func attentionUnits[T Float](s *Attention, split bool, f func(u *attentionUnit[T
 		}
 		for h := range s.Heads {
 			for lo := 0; lo < len(r); lo += size {
-				units = append(units, attentionUnit[T]{s, h, i, s.Source[i], r[lo:min(lo+size, len(r))], nil, nil})
+				units = append(units, attentionUnit[T]{s, h, i, s.Source[i], r[lo:min(lo+size, len(r))], nil, nil, nil})
 			}
 		}
 	}
@@ -70,6 +71,9 @@ func attentionUnits[T Float](s *Attention, split bool, f func(u *attentionUnit[T
 		defer func() { memory.giveBack() }()
 		for i := lo; i < hi; i++ {
 			units[i].memory = &memory
+			if i+1 < hi {
+				units[i].next = &units[i+1]
+			}
 			f(&units[i])
 		}
 	})
@@ -115,6 +119,24 @@ func (u *attentionUnit[T]) collected(memory, x []T, ld int, side bool, n int) op
 		copy(memory[i*d:(i+1)*d], x[row*ld+u.head*d:])
 	}
 	return operand[T]{memory, d, side}
+}
+
+// fetch brings what the unit will read of x, keys or values, into the cache: in a step of decoding they were last read a whole step before.
+func (u *attentionUnit[T]) fetch(x []T, ld int) {
+	s := vectorised[T]()
+	n := sees(u.rows)
+	if s == nil || n == 0 {
+		return
+	}
+	const line = 64
+	lines := divide(4*u.HeadDim, line)
+	if u.SourceRows == nil {
+		s.fetch(single(u.operand(x, ld, false).x), ld, n, lines)
+		return
+	}
+	for _, row := range u.SourceRows[u.source.Start:][:n] {
+		s.fetch(single(x[row*ld+u.head*u.HeadDim:]), ld, 1, lines)
+	}
 }
 
 // scattered is the length of collected's memory for n rows.
@@ -197,6 +219,10 @@ func (u *attentionUnit[T]) forwardPlain(out []T, ldo int, q []T, ldq int, k []T,
 	keys, values, scores, packed, gathered, collected := parts[0], parts[1], parts[2], parts[3], parts[4], parts[5]
 	var columns operand[T] // the values
 	if n > 0 {
+		if direct && u.next != nil && u.keys == nil {
+			u.next.fetch(k, ldk)
+			u.next.fetch(v, ldv)
+		}
 		if u.keys != nil {
 			keys = u.keys
 		} else {
