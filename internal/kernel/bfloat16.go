@@ -52,6 +52,7 @@ type rounder struct {
 	*simd
 	buffer  [16 * 256]float32
 	factors tileFactors
+	block   [roundBlock * roundLanes * roundLanes]float32
 }
 
 // left rounds up to 16 lanes of an operand for the left side: k steps from the first one on.
@@ -163,9 +164,11 @@ func borrowRounder() *rounder {
 	return s
 }
 
-// multiply is that of panelMaker.
+// multiply is that of panelMaker. Tiles go to and from C several times. If nothing is to be added to the product it is therefore made in a
+// place of its own, where rows lie side by side, and then brought to C.
 func (s *rounder) multiply(g *product[float32], a, b panelSet, rows, cols, steps span) {
 	accumulate := g.accumulate || steps.lo > 0
+	apart := s.inDigits() && !accumulate && steps.hi == g.k
 	for i := 0; i < rows.len(); i += roundBlock * roundLanes {
 		height := min(roundBlock*roundLanes, rows.len()-i)
 		for j := 0; j < cols.len(); j += roundLanes {
@@ -175,9 +178,14 @@ func (s *rounder) multiply(g *product[float32], a, b panelSet, rows, cols, steps
 			if j+roundLanes < cols.len() {
 				next = b.tile((j + roundLanes) / 16)
 			}
+			if apart {
+				s.tiles.tilePanels(a.tile(i/16), panel, a.deep, &s.block[0], roundLanes, height, false, next)
+				s.finishPanels(g, s.block[:], roundLanes, rows.lo+i, rows.lo+i+height, cols.lo+j, cols.lo+j+width, true)
+				continue
+			}
 			s.panels(a, i/16, panel, c, g.ldc, height, width, accumulate, next)
 		}
-		if steps.hi == g.k {
+		if steps.hi == g.k && !apart {
 			g.finish(rows.lo+i, rows.lo+i+height, cols.lo, cols.hi)
 		}
 	}
