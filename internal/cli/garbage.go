@@ -14,7 +14,7 @@ import (
 // results.
 const (
 	garbageShare = 15
-	garbageFloor = 64 << 20
+	garbageFloor = 24 << 20
 )
 
 // collectInTime sets, after each collection, when the next one is due.

@@ -12,7 +12,7 @@ func TestGarbageIsAShareOfWhatIsInUseAndAFloorAtLeast(t *testing.T) {
 	for _, c := range []struct {
 		live uint64
 		want int
-	}{{0, 6400}, {1 << 20, 6400}, {64 << 20, 100}, {320 << 20, 20}, {8 << 30, 15}} {
+	}{{0, 2400}, {1 << 20, 2400}, {24 << 20, 100}, {120 << 20, 20}, {8 << 30, 15}} {
 		if got := percentFor(c.live); got != c.want {
 			t.Errorf("%d bytes in use: %d %%, want %d", c.live, got, c.want)
 		}
