@@ -9,6 +9,7 @@ import (
 type tiles struct {
 	format      *panelFormat // bfloat16Panels or int16Panels
 	tilePanels  func(a, b *byte, steps int, c *float32, ldc, rows int, accumulate bool, ahead *byte)
+	apart       bool                                                       // tilePanels goes to and from C several times, so that rows had better lie side by side
 	round       func(to *byte, src *float32, row, second, step, steps int) // to bfloat16
 	roundTurned func(to *byte, src *float32, row, second, step, steps int)
 	roundGelu   func(to *byte, src, bias *float32, panel, rows int)
@@ -164,11 +165,11 @@ func borrowRounder() *rounder {
 	return s
 }
 
-// multiply is that of panelMaker. Tiles go to and from C several times. If nothing is to be added to the product it is therefore made in a
-// place of its own, where rows lie side by side, and then brought to C.
+// multiply is that of panelMaker. Where that is faster, and nothing is to be added to the product, it is made in a place of its own, in which
+// rows lie side by side, and then brought to C.
 func (s *rounder) multiply(g *product[float32], a, b panelSet, rows, cols, steps span) {
 	accumulate := g.accumulate || steps.lo > 0
-	apart := s.inDigits() && !accumulate && steps.hi == g.k
+	apart := s.tiles.apart && !accumulate && steps.hi == g.k
 	for i := 0; i < rows.len(); i += roundBlock * roundLanes {
 		height := min(roundBlock*roundLanes, rows.len()-i)
 		for j := 0; j < cols.len(); j += roundLanes {
@@ -180,7 +181,7 @@ func (s *rounder) multiply(g *product[float32], a, b panelSet, rows, cols, steps
 			}
 			if apart {
 				s.tiles.tilePanels(a.tile(i/16), panel, a.deep, &s.block[0], roundLanes, height, false, next)
-				s.finishPanels(g, s.block[:], roundLanes, rows.lo+i, rows.lo+i+height, cols.lo+j, cols.lo+j+width, true)
+				s.finish(g, s.block[:], roundLanes, rows.lo+i, rows.lo+i+height, cols.lo+j, cols.lo+j+width, true)
 				continue
 			}
 			s.panels(a, i/16, panel, c, g.ldc, height, width, accumulate, next)

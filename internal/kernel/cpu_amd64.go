@@ -24,7 +24,7 @@ func available() []*simd {
 			amx := plain
 			if sys.X86.HasAMXTile && sys.X86.HasAMXBF16 && sys.X86.HasAMXInt8 && allowTiles() {
 				amx.name, amx.tiles = "amx", &tiles{
-					format: bfloat16Panels, tilePanels: tilePanelsAMX, round: roundAMX, roundTurned: roundTurnedAMX, roundGelu: roundGeluAMX, finish: finishAMX, gelu: geluCoarseAMX, expSum: expSumCoarseAMX, together: 8,
+					format: bfloat16Panels, tilePanels: tilePanelsAMX, apart: true, round: roundAMX, roundTurned: roundTurnedAMX, roundGelu: roundGeluAMX, finish: finishAMX, gelu: geluCoarseAMX, expSum: expSumCoarseAMX, together: 8,
 					digits: digitTilesAMX, cutRows: cutRowsAMX, cutColumns: cutColumnsAMX,
 				}
 				all = append(all, &amx)

@@ -135,7 +135,7 @@ func (s *cutter) multiply(g *product[float32], a, b panelSet, rows, cols, steps 
 				}
 				s.tiles.digits(&panels[done/digitLanes*a.size()], panel, a.deep, &s.block[0], ld, divide(left, digitLanes), wide, accumulate, sums, soon)
 				if steps.hi == g.k {
-					s.finish(g, s.block[:], ld, i+done, i+height, j, j+width)
+					s.finish(g, s.block[:], ld, i+done, i+height, j, j+width, true)
 				} else {
 					for r := range left {
 						copy(c[r*g.ldc:r*g.ldc+width], s.block[r*ld:])
@@ -143,52 +143,10 @@ func (s *cutter) multiply(g *product[float32], a, b panelSet, rows, cols, steps 
 				}
 			}
 			if g.e != nil && steps.hi == g.k {
-				s.finish(g, g.c[i*g.ldc+j:], g.ldc, i, i+height-left, j, j+width)
+				s.finish(g, g.c[i*g.ldc+j:], g.ldc, i, i+height-left, j, j+width, false)
 			}
 		}
 	}
-}
-
-// finish sets some rows and columns of C to those of x, which begins with the first of them, and applies the epilogue.
-func (s *cutter) finish(g *product[float32], x []float32, ld, i0, i1, j0, j1 int) {
-	s.finishPanels(g, x, ld, i0, i1, j0, j1, len(x) == 0 || &x[0] == &s.block[0])
-}
-
-// finishPanels sets some rows and columns of C to those of x, which begins with the first of them, and applies the epilogue. It may write to x
-// if that is its own.
-func (s *simd) finishPanels(g *product[float32], x []float32, ld, i0, i1, j0, j1 int, own bool) {
-	e, rows, width := g.e, i1-i0, j1-j0
-	if e == nil {
-		e = &Epilogue[float32]{}
-	}
-	plain := e.Activation == Identity && e.Pre == nil
-	if rows == 0 || width%16 != 0 || !plain && !own { // beside what is its own somebody else writes
-		g.finishFrom(x, ld, i0, i1, j0, j1)
-		return
-	}
-	bias := from(e.Bias, j0)
-	if !plain {
-		x = x[:rows*ld]
-		s.tiles.finish(&x[0], ld, &x[0], ld, bias, nil, 0, rows, width/16)
-		bias = nil
-		for i := 0; i < rows && e.Pre != nil; i++ {
-			copy(e.Pre[(i0+i)*g.n+j0:(i0+i)*g.n+j1], x[i*ld:])
-		}
-		if g.coarse {
-			coarselyActivate(e.Activation, x, x, nil, nil)
-		} else {
-			biasActivate(e.Activation, x, x, nil, nil)
-		}
-	}
-	s.tiles.finish(&g.c[i0*g.ldc+j0], g.ldc, &x[0], ld, bias, from(e.Residual, i0*g.n+j0), g.n, rows, width/16)
-}
-
-// from is the address of an element; nil if there are none.
-func from(x []float32, i int) *float32 {
-	if x == nil {
-		return nil
-	}
-	return &x[i]
 }
 
 // align is the first address of a cache line's beginning, at p or after it.

@@ -207,13 +207,18 @@ func (g *product[T]) finish(i0, i1, j0, j1 int) {
 	}
 }
 
+// activation is what applies the epilogue's activation.
+func (g *product[T]) activation() func(act Activation, dst, x, bias, pre []T) {
+	if g.coarse {
+		return coarselyActivate[T]
+	}
+	return biasActivate[T]
+}
+
 // finishFrom sets rows and columns of C to those of x, which begins with the first of them, and applies the epilogue.
 func (g *product[T]) finishFrom(x []T, ld, i0, i1, j0, j1 int) {
 	var bias, pre []T
-	activate := biasActivate[T]
-	if g.coarse {
-		activate = coarselyActivate[T]
-	}
+	activate := g.activation()
 	if g.e != nil && g.e.Bias != nil {
 		bias = g.e.Bias[j0:j1]
 	}

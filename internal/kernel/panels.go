@@ -59,9 +59,8 @@ type panelBytes struct {
 }
 
 func (f *panelFormat) newBytes(n int) panelBytes {
-	s := borrow[float32]((n+f.bytes)/4 + 16) // what is next to be filled may be past the end
-	x := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s.x))), 4*len(s.x))
-	return panelBytes{x[-uintptr(unsafe.Pointer(unsafe.SliceData(x)))&63:][:n], s.giveBack}
+	borrowed, x := borrowBytes(n + f.bytes) // what is next to be filled may be past the end
+	return panelBytes{x[:n], func() { GiveBack(borrowed) }}
 }
 
 // size is that of a panel, in bytes.
@@ -150,6 +149,39 @@ func (f *panelFormat) part(g *product[float32], rows, steps span) {
 		return
 	}
 	inOrder(tasks, task)
+}
+
+// finish sets some rows and columns of C to those of x, which begins with the first of them, and applies the epilogue. It may write to x
+// if that is its own.
+func (s *simd) finish(g *product[float32], x []float32, ld, i0, i1, j0, j1 int, own bool) {
+	e, rows, width := g.e, i1-i0, j1-j0
+	if e == nil {
+		e = &Epilogue[float32]{}
+	}
+	plain := e.Activation == Identity && e.Pre == nil
+	if rows == 0 || width%16 != 0 || !plain && !own { // beside what is its own somebody else writes
+		g.finishFrom(x, ld, i0, i1, j0, j1)
+		return
+	}
+	bias := from(e.Bias, j0)
+	if !plain {
+		x = x[:rows*ld]
+		s.tiles.finish(&x[0], ld, &x[0], ld, bias, nil, 0, rows, width/16)
+		bias = nil
+		for i := 0; i < rows && e.Pre != nil; i++ {
+			copy(e.Pre[(i0+i)*g.n+j0:(i0+i)*g.n+j1], x[i*ld:])
+		}
+		g.activation()(e.Activation, x, x, nil, nil)
+	}
+	s.tiles.finish(&g.c[i0*g.ldc+j0], g.ldc, &x[0], ld, bias, from(e.Residual, i0*g.n+j0), g.n, rows, width/16)
+}
+
+// from is the address of an element; nil if there are none.
+func from(x []float32, i int) *float32 {
+	if x == nil {
+		return nil
+	}
+	return &x[i]
 }
 
 // uncut computes some of the product in float32, for numbers that cannot be cut.
