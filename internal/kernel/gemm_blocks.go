@@ -39,7 +39,7 @@ func (g *product[T]) blocks(blocks int, cols, steps span, b []T) {
 	wide := min(max(1, blocks*columns/(8*Threads())), blockCols)
 	groups := divide(columns, wide)
 	serial := g.m*cols.len()*k < serialWork
-	inRunsOf(blocks*groups, serial, func() (f func(i, next int), end func()) {
+	inRunsOf(blocks*groups, serial, func(int, span) (f func(i, next int), end func()) {
 		w := blockWorker[T]{product: g, cols: cols, steps: steps, right: b, a: left[T]{row: g.a.ld, step: 1, run: k}}
 		var block, panel scratch[T]
 		if !g.a.readInPlace() {

@@ -243,83 +243,17 @@ func (h *Held) Multiply(m int, a []float32, lda int, c []float32, ldc int, e *Ep
 	if next != nil && !alone && Threads() > 1 {
 		team.upcoming.Store(&upcoming{next, cpu.fetch})
 	}
-	inShares(panels, alone, func(own span) (func(p, next int), func()) {
+	inRunsOf(panels, alone, func(worker int, own span) (func(p, next int), func()) {
 		r := reader{h: h, own: own, fixed: cpu.aheadOf(m), early: 1}
-		if workers := min(Threads(), panels); next != nil && !alone {
-			r.early, r.after = max(1, heldEarly/h.panelBytes()), next.share(((own.lo+1)*workers-1)/panels)
+		if next != nil && !alone {
+			r.early, r.after = max(1, heldEarly/h.panelBytes()), next.share(worker)
 		}
 		return func(p, next int) { multiply(p, r.ahead(p, next)) }, func() {}
 	})
 }
 
-const (
-	heldSerial = 1 << 16   // bytes not worth a second goroutine
-	heldEarly  = 64 << 10  // bytes of its share of the next matrix that a goroutine fetches with the last panels of its share of one
-	heldIdle   = 512 << 10 // bytes of its share that it fetches when there is nothing to do, so many that they stay in the second-level cache
-)
-
-// Precede says that products with the next matrix will as a rule come after those with this one: some of it is then fetched before.
-func (h *Held) Precede(next *Held) { h.next.Store(next) }
-
-// following is the matrix to fetch from after this one, nil if nothing is to be fetched so far ahead: machines that fetch a few bytes
-// ahead gain nothing by it.
-func (h *Held) following(m int) *Held {
-	next := h.next.Load()
-	if cpu == nil || cpu.aheadOf(m) > 0 || next != nil && len(next.data) < heldSerial {
-		return nil
-	}
-	return next
-}
-
-// share are the panels that a goroutine begins with.
-func (h *Held) share(worker int) []byte {
-	panels := divide(h.n, heldCols)
-	workers := min(Threads(), panels)
-	if worker >= workers {
-		return nil
-	}
-	own, size := shareOf(worker, workers, panels), h.panelBytes()
-	return h.data[own.lo*size : own.hi*size]
-}
-
-// reader tells what a goroutine fetches while it multiplies.
-type reader struct {
-	h     *Held
-	own   span   // its panels
-	fixed int    // bytes ahead to fetch, if not 0
-	early int    // panels ahead to fetch otherwise
-	after []byte // what it will read after its own panels
-}
-
-// ahead is how many bytes ahead to fetch while a panel is multiplied after which comes another, or -1.
-func (r *reader) ahead(panel, next int) int {
-	size := r.h.panelBytes()
-	soon := panel + r.early
-	switch {
-	case r.fixed > 0:
-		return r.fixed
-	case panel < r.own.lo || panel >= r.own.hi: // another's
-	case soon < r.own.hi:
-		return r.early * size
-	case (soon-r.own.hi)*size < len(r.after):
-		first, now := &r.after[(soon-r.own.hi)*size], &r.h.data[panel*size]
-		return int(uintptr(unsafe.Pointer(first)) - uintptr(unsafe.Pointer(now)))
-	case next > panel:
-		return (next - panel) * size
-	}
-	return 0 // the panel itself, which costs little
-}
-
-// aheadOf is how many bytes products of m rows fetch ahead, 0 if that depends on the panels.
-func (s *simd) aheadOf(m int) int {
-	switch {
-	case s == nil:
-		return 0
-	case m > 2:
-		return s.ahead[1]
-	}
-	return s.ahead[0]
-}
+// heldSerial are bytes not worth a second goroutine.
+const heldSerial = 1 << 16
 
 // multiplyAll is Multiply on one goroutine, for a small matrix of float32 or bfloat16 that lies in memory before others that are needed next.
 func (h *Held) multiplyAll(m int, a []float32, lda int, c []float32, ldc int) {

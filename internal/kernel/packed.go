@@ -195,7 +195,7 @@ func (t *transposed) multiply(a operand[float32], lo, hi int) {
 		defer right.giveBack()
 		t.right = right.x
 		a.packTogether(t.right, t.width, span{0, t.rows}, steps)
-		inRunsOf(len(t.tasks), t.rows*t.k*steps.len() < serialWork, func() (func(i, next int), func()) {
+		inRunsOf(len(t.tasks), t.rows*t.k*steps.len() < serialWork, func(int, span) (func(i, next int), func()) {
 			return func(i, next int) {
 				t.task(i, next, span{lo + steps.lo, lo + steps.hi}, steps.lo > 0)
 				if steps.hi == hi-lo {

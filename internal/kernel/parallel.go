@@ -5,7 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unsafe"
 )
 
 var threads atomic.Int64
@@ -58,27 +57,23 @@ func inOrder(n int, f func(i int)) {
 // inRuns is inOrder but for the order: each goroutine goes through neighbours, those of its own share and then, from the end, what is left
 // of others'. Over many calls it is given the same share. next is what it will probably do next, -1 if that is not known.
 func inRuns(n int, f func(i, next int)) {
-	inRunsOf(n, false, func() (func(i, next int), func()) { return f, func() {} })
+	inRunsOf(n, false, func(int, span) (func(i, next int), func()) { return f, func() {} })
 }
 
-// inRunsOf is inRuns with a function for each goroutine, which begin makes, and another one that is called at the end. Alone: the caller does all.
-func inRunsOf(n int, alone bool, begin func() (f func(i, next int), end func())) {
-	inShares(n, alone, func(span) (func(i, next int), func()) { return begin() })
-}
-
-// shareOf is that of a goroutine: where it begins.
+// shareOf is the share of a goroutine.
 func shareOf(worker, workers, n int) span {
 	return span{worker * n / workers, (worker + 1) * n / workers}
 }
 
-// inShares is inRunsOf where begin is told the goroutine's share.
-func inShares(n int, alone bool, begin func(share span) (f func(i, next int), end func())) {
+// inRunsOf is inRuns with a function for each goroutine, which begin makes of its number and its share, and another one that is called at the
+// end. Alone: the caller does all.
+func inRunsOf(n int, alone bool, begin func(worker int, own span) (f func(i, next int), end func())) {
 	workers := min(Threads(), n)
 	if alone || workers < 2 {
 		if n == 0 {
 			return
 		}
-		f, end := begin(span{0, n})
+		f, end := begin(0, span{0, n})
 		defer end()
 		for i := range n - 1 {
 			f(i, i+1)
@@ -92,7 +87,7 @@ func inShares(n int, alone bool, begin func(share span) (f func(i, next int), en
 		shares[w].set(own.lo, own.hi)
 	}
 	together(workers, func(worker int) {
-		f, end := begin(shareOf(worker, workers, n))
+		f, end := begin(worker, shareOf(worker, workers, n))
 		defer end()
 		for {
 			i, next := shares[worker].first()
@@ -247,37 +242,6 @@ func (t *teamType) help() {
 			look = lookout{}
 		}
 	}
-}
-
-// upcoming is a matrix that will probably be multiplied soon.
-type upcoming struct {
-	*Held
-	fetch func(src *float32, ld, rows, lines int)
-}
-
-// fetching is what a helper does while there is nothing else.
-type fetching struct {
-	worker int // that it was the last time
-	of     *upcoming
-	rest   []byte // of its share
-}
-
-// more fetches a little more of what is upcoming. It reports whether there was anything left.
-func (f *fetching) more(of *upcoming) bool {
-	const piece, line = 4096, 64
-	if of != f.of {
-		f.of, f.rest = of, nil
-		if of != nil {
-			share := of.share(f.worker)
-			f.rest = share[min(heldEarly, len(share)):min(heldIdle, len(share))]
-		}
-	}
-	n := min(piece, len(f.rest))
-	if n > 0 {
-		of.fetch((*float32)(unsafe.Pointer(&f.rest[0])), 0, 1, divide(n, line))
-		f.rest = f.rest[n:]
-	}
-	return n > 0
 }
 
 // lookout is for looking out for something before sleeping: mostly at once again, sometimes after others have had a turn.
