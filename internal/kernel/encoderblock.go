@@ -102,7 +102,7 @@ func (b *EncoderBlock) sequence(y, x []float32, rows Span, parts int) {
 	s.panels = divide(s.rows, roundLanes)
 	lanes := b.Heads * s.panels * roundLanes
 	format := cpu.tiles.format
-	s.queries, s.keys, s.values = format.newPanels(lanes, b.HeadDim), format.newPanels(lanes, b.HeadDim), newDeepPanels(b.Heads*b.HeadDim, s.rows, s.deepest(), everyStretch)
+	s.queries, s.keys, s.values = format.newPanels(lanes, b.HeadDim), format.newPanels(lanes, b.HeadDim), newDeepPanels(b.Heads*b.HeadDim, s.rows, s.deepest())
 	defer s.queries.back()
 	defer s.keys.back()
 	defer s.values.back()
@@ -151,7 +151,7 @@ type blockPart struct {
 func newBlockPart(s *blockSequence, panels span) *blockPart {
 	p := &blockPart{blockSequence: s, panels: panels, rows: span{panels.lo * roundLanes, min(panels.hi*roundLanes, s.rows)}, rounder: borrowRounder()}
 	n := panels.len() * roundLanes
-	p.normed = newDeepPanels(n, s.dim(), panelDepth, everyStretch)
+	p.normed = newDeepPanels(n, s.dim(), panelDepth)
 	wide := 0
 	if p.tiles.scaled != nil {
 		wide = max(s.dim(), s.HeadDim, panelDepth)
@@ -273,7 +273,7 @@ func (p *blockPart) multiply(a []stretch, weights []panelSet, panel int, c []flo
 		switch {
 		case i+1 < len(a):
 			next = weights[i+1].tile(2 * panel)
-		case 2*panel+2 < len(weights[0].x)/weights[0].size()*2:
+		case (panel+1)*weights[0].size() < len(weights[0].x):
 			next = weights[0].tile(2*panel + 2)
 		}
 		p.tiles.tilePanels(s.tile(0), b, s.deep, &c[0], roundLanes, p.rows.len(), accumulate || i > 0, next)
@@ -311,44 +311,45 @@ func (p *blockPart) rest() {
 	p.perceptron()
 }
 
-// hiddenTogether is how many stretches of hidden columns go from one product to the next at a time.
-const hiddenTogether = 1
-
-// perceptron adds the hidden layer's part to y. The hidden columns are made, and multiplied by their rows of the second weight, some stretches
-// at a time, so that they stay in the second-level cache.
+// perceptron adds the hidden layer's part to y. A stretch of hidden columns at a time is made, and multiplied by its rows of the second weight, so
+// that it stays in the second-level cache.
 func (p *blockPart) perceptron() {
 	dim := p.dim()
 	n := p.panels.len() * roundLanes
 	y := p.y[p.rows.lo*dim:]
-	hidden := newDeepPanels(n, p.Up.Weight.n, panelDepth, hiddenTogether)
-	defer hidden.back()
 	sums := borrow[float32](n * dim)
 	defer sums.giveBack()
-	for done := 0; done < len(hidden.stretches); done += hiddenTogether {
-		some := hidden.stretches[done:min(done+hiddenTogether, len(hidden.stretches))]
-		columns := span{some[0].steps.lo, some[len(some)-1].steps.hi}
-		p.product(p.normed.stretches, p.Up, span{columns.lo / roundLanes, columns.hi / roundLanes}, func(j int) {
-			to, step := hidden.at(j)
-			if p.tiles.scaled == nil && p.Act == GELU {
-				p.tiles.roundGelu(to.ahead(step).tile(0), &p.c[0], from(p.Up.Bias, j*roundLanes), to.size(), p.rows.len())
-				return
-			}
-			columns := p.collected(to.steps.len())
-			p.tiles.finish(&p.wide[step*roundStep%columns], columns, &p.c[0], roundLanes, from(p.Up.Bias, j*roundLanes), nil, 0, p.rows.len(), roundLanes/16)
-			if (step+1)*roundStep%columns == 0 {
-				x := p.wide[:p.rows.len()*columns]
-				coarselyActivate(p.Act, x, x, nil, nil)
-				p.put(to.ahead(step+1-columns/roundStep), 0, false, p.wide, columns, columns, p.rows.len())
-			}
+	eachDepth(p.Up.Weight.n, panelDepth, roundStep, func(columns span) {
+		hidden := p.tiles.format.newPanels(n, columns.len())
+		defer hidden.back()
+		first := columns.lo / roundLanes
+		p.product(p.normed.stretches, p.Up, span{first, columns.hi / roundLanes}, func(j int) {
+			p.activate(hidden, columns.len(), j-first, from(p.Up.Bias, j*roundLanes))
 		})
+		some := []stretch{{hidden, columns}}
 		weights := p.Down.stretches(some)
 		for j := range dim / roundLanes {
 			c := sums.x[n*roundLanes*j:]
-			p.multiply(some, weights, j, c, done > 0)
-			if done+len(some) == len(hidden.stretches) {
+			p.multiply(some, weights, j, c, columns.lo > 0)
+			if columns.hi == p.Up.Weight.n {
 				p.tiles.finish(&y[j*roundLanes], dim, &c[0], roundLanes, from(p.Down.Bias, j*roundLanes), &y[j*roundLanes], dim, p.rows.len(), roundLanes/16)
 			}
 		}
+	})
+}
+
+// activate brings 32 columns of the hidden layer, those of a step, into its panels of so many columns.
+func (p *blockPart) activate(hidden panelSet, width, step int, bias *float32) {
+	if p.tiles.scaled == nil && p.Act == GELU {
+		p.tiles.roundGelu(hidden.ahead(step).tile(0), &p.c[0], bias, hidden.size(), p.rows.len())
+		return
+	}
+	columns := p.collected(width)
+	p.tiles.finish(&p.wide[step*roundStep%columns], columns, &p.c[0], roundLanes, bias, nil, 0, p.rows.len(), roundLanes/16)
+	if (step+1)*roundStep%columns == 0 {
+		x := p.wide[:p.rows.len()*columns]
+		coarselyActivate(p.Act, x, x, nil, nil)
+		p.put(hidden.ahead(step+1-columns/roundStep), 0, false, p.wide, columns, columns, p.rows.len())
 	}
 }
 
@@ -359,7 +360,7 @@ func (p *blockPart) attend() {
 	size := max(1, min(p.panels.len(), most/n/roundLanes))
 	scores := borrow[float32](size * roundLanes * n)
 	defer scores.giveBack()
-	probabilities := newDeepPanels(size*roundLanes, p.blockSequence.rows, p.deepest(), everyStretch)
+	probabilities := newDeepPanels(size*roundLanes, p.blockSequence.rows, p.deepest())
 	defer probabilities.back()
 	for head := range p.Heads {
 		for lo := p.panels.lo; lo < p.panels.hi; lo += size {
@@ -425,11 +426,7 @@ type stretch struct {
 	steps span
 }
 
-// everyStretch has memory of its own.
-const everyStretch = 0
-
-// newDeepPanels borrows memory for all stretches, or for so many of them at a time.
-func newDeepPanels(lanes, k, most, together int) deepPanels {
+func newDeepPanels(lanes, k, most int) deepPanels {
 	format := cpu.tiles.format
 	var d deepPanels
 	n := divide(lanes, format.lanes)
@@ -437,18 +434,13 @@ func newDeepPanels(lanes, k, most, together int) deepPanels {
 	eachDepth(k, most, format.steps, func(steps span) {
 		s := stretch{format.set(steps), steps}
 		d.stretches = append(d.stretches, s)
-		if together == everyStretch || len(d.stretches) <= together { // later ones are not longer
-			bytes += n * s.size()
-		}
+		bytes += n * s.size()
 	})
 	memory := format.newBytes(bytes)
 	d.back = memory.back
 	at := 0
 	for i := range d.stretches {
 		s := &d.stretches[i]
-		if together != everyStretch && i%together == 0 {
-			at = 0
-		}
 		s.x = memory.x[at:][:n*s.size()]
 		at += n * s.size()
 	}
