@@ -126,3 +126,33 @@ func BenchmarkElements(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkEncoderBlock is ViT-B/16's encoder on 8 pictures of 224 pixels, layer by layer, each with weights of its own.
+func BenchmarkEncoderBlock(b *testing.B) {
+	if cpu == nil || cpu.tiles == nil {
+		b.Skip("there are no products in bfloat16")
+	}
+	const layers, heads, headDim, hidden, pictures, rows = 12, 12, 64, 3072, 8, 197
+	var blocks []*EncoderBlock
+	for range layers {
+		blocks = append(blocks, randomBlock(heads, headDim, hidden, true))
+	}
+	var sequences []Span
+	for i := range pictures {
+		sequences = append(sequences, Span{i * rows, (i + 1) * rows})
+	}
+	x := random[float32](newRand(), pictures*rows*heads*headDim)
+	y := make([]float32, len(x))
+	for threads := 1; threads <= 2; threads++ {
+		b.Run(fmt.Sprintf("threads=%d", threads), func(b *testing.B) {
+			SetThreads(threads)
+			defer SetThreads(0)
+			for b.Loop() {
+				for _, block := range blocks {
+					block.Forward(y, x, sequences)
+				}
+			}
+			b.ReportMetric(pictures*float64(b.N)/b.Elapsed().Seconds(), "pictures/s")
+		})
+	}
+}
