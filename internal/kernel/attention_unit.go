@@ -269,11 +269,11 @@ func (u *attentionUnit[T]) forwardPacked(out []T, ldo int, q []T, ldq int, p att
 }
 
 // softmax turns scores into exponentials, in sums their sum, from which dropout takes some.
-func (u *attentionUnit[T]) softmax(scores []T, ld int, rows []queryRow, sums []float64, lse []T, expSum func(dst, x []T, shift T) float64) {
+func (u *attentionUnit[T]) softmax(scores []T, ld int, rows []queryRow, sums []float64, lse []T, exponentials func(dst, x []T, shift T) float64) {
 	for i, r := range rows {
 		row := scores[i*ld : (i+1)*ld]
 		top := maximum(row[:r.visible])
-		sums[i] = expSum(row, row[:r.visible], top)
+		sums[i] = exponentials(row, row[:r.visible], top)
 		clear(row[r.visible:])
 		if lse != nil {
 			lse[r.row*u.Heads+u.head] = T(float64(top) + math.Log(sums[i]))

@@ -235,6 +235,19 @@ func (g *isa) keepWhere(predicate uint8, x reg.Register, y Op, v reg.Register) {
 	}
 }
 
+// sums are running sums that do not wait for one another.
+func (g *isa) sums() [4]reg.VecVirtual {
+	return [4]reg.VecVirtual{g.zero(), g.zero(), g.zero(), g.zero()}
+}
+
+// sum adds them up in the first.
+func (g *isa) sum(sums [4]reg.VecVirtual) reg.VecVirtual {
+	VADDPS(sums[1], sums[0], sums[0])
+	VADDPS(sums[3], sums[2], sums[2])
+	VADDPS(sums[2], sums[0], sums[0])
+	return sums[0]
+}
+
 // fold combines the lanes of v with a vector operation; the result is in the lowest lane.
 func (g *isa) fold(v reg.VecVirtual, op func(ops ...Op)) reg.VecVirtual {
 	if g.wide() {

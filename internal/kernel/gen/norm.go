@@ -38,19 +38,6 @@ func (g *isa) everywhere(low reg.VecVirtual) reg.VecVirtual {
 	return v
 }
 
-// sums are running sums that do not wait for one another.
-func (g *isa) sums() [4]reg.VecVirtual {
-	return [4]reg.VecVirtual{g.zero(), g.zero(), g.zero(), g.zero()}
-}
-
-// sum adds them up in the first.
-func (g *isa) sum(sums [4]reg.VecVirtual) reg.VecVirtual {
-	VADDPS(sums[1], sums[0], sums[0])
-	VADDPS(sums[3], sums[2], sums[2])
-	VADDPS(sums[2], sums[0], sums[0])
-	return sums[0]
-}
-
 func (g *isa) layerNorm() {
 	g.function("layerNorm", "(y, x, gamma, beta *float32, n int, eps float32, stats *[2]float32)",
 		"sets y to the layer norm of x, and stats to its mean and 1/√(variance+eps). Meanwhile it fetches what follows x.")
