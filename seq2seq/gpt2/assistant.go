@@ -12,11 +12,7 @@ import (
 // Hold, and anew once m has been trained further.
 func (m *Model) Assistant() generate.Decoder {
 	a, transformer := *m, *m.Transformer
-	head := m.LMHead
-	if head == nil {
-		head = m.Transformer.WTE.Weight
-	}
-	a.LMHead, a.Transformer, transformer.Blocks = layers.HoldInt8(head, true), &transformer, make([]*Block, len(m.Transformer.Blocks))
+	a.LMHead, a.Transformer, transformer.Blocks = layers.HoldInt8(m.head(), true), &transformer, make([]*Block, len(m.Transformer.Blocks))
 	for i, b := range m.Transformer.Blocks {
 		block, self, mlp := *b, *b.Attn, *b.MLP
 		self.CAttn, self.CProj = rounded(self.CAttn), rounded(self.CProj)

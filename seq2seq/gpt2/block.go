@@ -46,6 +46,15 @@ func newBlock[T float.DType](c Config, layer int, act layers.Activation) *Block 
 	return b
 }
 
+// decoding are the layers that decoding with a cache goes through, in this order.
+func (b *Block) decoding() []*layers.Conv1D {
+	all := []*layers.Conv1D{b.Attn.CAttn, b.Attn.CProj}
+	if c := b.CrossAttention; c != nil {
+		all = append(all, c.QAttn, c.CProj)
+	}
+	return append(all, b.MLP.CFC, b.MLP.CProj)
+}
+
 // Forward takes x [rows, D] to the same shape.
 func (b *Block) Forward(x mat.Tensor, offsets layers.Offsets, past *layers.LayerKeyValues, seen seen, source layers.Source, random *layers.Random) mat.Tensor {
 	h := b.LN1.Forward(x)

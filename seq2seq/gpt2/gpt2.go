@@ -90,7 +90,9 @@ func (m *Model) VocabSize() int { return m.Config.VocabSize }
 func (m *Model) MaxLength() int { return m.Config.NumPositions }
 
 // Head is the weight of the LM head [vocabulary, D], which has no bias.
-func (m *Model) Head() mat.Tensor {
+func (m *Model) Head() mat.Tensor { return m.head() }
+
+func (m *Model) head() *nn.Param {
 	if m.LMHead != nil {
 		return m.LMHead
 	}
@@ -125,21 +127,14 @@ func (m *Model) SetDropout(p float64) {
 // no longer be trained.
 func (m *Model) Hold(p layers.Precision) {
 	// The head is the largest: the first, it is in memory in both orders before the others are.
-	if m.LMHead != nil {
-		layers.Hold(m.LMHead, true, p)
-	} else {
-		layers.Hold(m.Transformer.WTE.Weight, true, p)
-	}
+	layers.Hold(m.head(), true, p)
 	for _, b := range m.Transformer.Blocks {
-		b.Attn.CAttn.Hold(p)
-		b.Attn.CProj.Hold(p)
+		for _, l := range b.decoding() {
+			l.Hold(p)
+		}
 		if b.CrossAttention != nil {
-			b.CrossAttention.QAttn.Hold(p)
-			b.CrossAttention.CProj.Hold(p)
 			layers.Pack(b.CrossAttention.CAttn)
 		}
-		b.MLP.CFC.Hold(p)
-		b.MLP.CProj.Hold(p)
 	}
 	m.order()
 }
@@ -148,17 +143,11 @@ func (m *Model) Hold(p layers.Precision) {
 func (m *Model) order() {
 	var weights []*nn.Param
 	for _, b := range m.Transformer.Blocks {
-		weights = append(weights, b.Attn.CAttn.Weight, b.Attn.CProj.Weight)
-		if c := b.CrossAttention; c != nil {
-			weights = append(weights, c.QAttn.Weight, c.CProj.Weight)
+		for _, l := range b.decoding() {
+			weights = append(weights, l.Weight)
 		}
-		weights = append(weights, b.MLP.CFC.Weight, b.MLP.CProj.Weight)
 	}
-	head := m.LMHead
-	if head == nil {
-		head = m.Transformer.WTE.Weight
-	}
-	layers.InOrder(append(weights, head)...)
+	layers.InOrder(append(weights, m.head())...)
 }
 
 // Cache is GPT-2's memory of the tokens it has seen and of the encoder's keys
