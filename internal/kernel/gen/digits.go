@@ -122,8 +122,8 @@ Meanwhile it fetches what ahead points to into the second-level cache: 512 bytes
 		place := func(digit int) int { return digitScales + (3*step+digit)*tileBytes }
 		a := func(t uint8, digit int) { tileStream(t, rsi, place(digit), rdx); pad() }
 		b := func(t uint8, digit int) { tileLoad(t, rbx, place(digit), rdx); pad() }
-		// A's digits stay in their tiles, B's come one after the other. A product takes as long as three others take to start, so those of
-		// one order, which wait for one another, are that far apart.
+		// A's digits stay in their tiles, B's come one after the other. Products of one order, which are added up in one tile, are three apart:
+		// so they need not wait for one another, which on some processors they would not do either way.
 		for d := range 3 {
 			a(4+uint8(d), d)
 		}
