@@ -33,11 +33,8 @@ type attentionUnit[T Float] struct {
 
 // borrow returns n elements of any value, until the next call for a unit with the same memory.
 func (u *attentionUnit[T]) borrow(n int) []T {
-	if n > cap(u.memory.x) {
-		u.memory.giveBack()
-		*u.memory = borrow[T](n)
-	}
-	return u.memory.x[:n]
+	u.memory.x = Regrow(u.memory.x, n)
+	return u.memory.x
 }
 
 // attentionUnits divides the work and calls f for each part. Only when split is set do the rows of one head and source end up in several.

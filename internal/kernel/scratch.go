@@ -110,6 +110,15 @@ func borrow[T Float](n int) scratch[T] { return scratch[T]{Borrow[T](n)} }
 
 func (s scratch[T]) giveBack() { GiveBack(s.x) }
 
+// Regrow is x, which was borrowed or is nil, with n elements of any value: if it has no room for them other memory takes its place.
+func Regrow[T Float](x []T, n int) []T {
+	if n <= cap(x) {
+		return x[:n]
+	}
+	GiveBack(x)
+	return Borrow[T](n)
+}
+
 // borrowBytes is [Borrow] of n bytes that begin at a cache line.
 func borrowBytes(n int) (borrowed []float32, bytes []byte) {
 	const line = 64

@@ -45,15 +45,6 @@ func (d *decoding) release() {
 	}
 }
 
-// grown is x with n elements of any value.
-func grown(x []float32, n int) []float32 {
-	if n <= cap(x) {
-		return x[:n]
-	}
-	kernel.GiveBack(x)
-	return kernel.Borrow[float32](n)
-}
-
 // feed gives the decoder the next tokens of each sequence, and takes the
 // scores of what follows the last of each.
 func (d *decoding) feed(tokens layers.Tokens) error {
@@ -83,7 +74,7 @@ func (d *decoding) decode(tokens layers.Tokens, last int) error {
 		return err
 	}
 	d.cache, d.source = cache, layers.Source{} // not needed any more
-	d.logits = grown(d.logits, n*d.vocabulary)
+	d.logits = kernel.Regrow(d.logits, n*d.vocabulary)
 	if _, ok := hidden.Value().(*mat.Dense[float64]); ok {
 		d.wide = slices.Grow(d.wide[:0], len(d.logits))[:len(d.logits)]
 		applyHead(d.wide, hidden, d.decoder.Head(), tokens.Offsets, last)
@@ -148,7 +139,7 @@ func (d *decoding) process(sequences [][]int, items, at []int, logProbabilities 
 		return nil, err
 	}
 	rows := make([][]float32, len(sequences))
-	d.scores = grown(d.scores, len(rows)*d.vocabulary)
+	d.scores = kernel.Regrow(d.scores, len(rows)*d.vocabulary)
 	kernel.Parallel(len(rows), 1, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			rows[i] = d.scores[i*d.vocabulary : (i+1)*d.vocabulary]
