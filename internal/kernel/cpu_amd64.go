@@ -62,6 +62,10 @@ var (
 		format: int16Panels, tilePanels: int16PanelsVNNI, finish: finishAMX, gelu: geluCoarseAMX, expSum: expSumCoarseAMX, together: 7,
 		scaled: &scaledTiles{int16SquaresVNNI, int16SquaresAcrossVNNI, int16FactorsVNNI, int16RoundVNNI, int16RoundTurnedVNNI},
 	}
+	int16Pairs = tiles{
+		format: int16Panels, tilePanels: int16PanelsAVX2, finish: finishAVX2, gelu: geluCoarseAVX2, expSum: expSumCoarseAVX2, together: 3,
+		scaled: &scaledTiles{int16SquaresAVX2, int16SquaresAcrossAVX2, int16FactorsAVX2, int16RoundAVX2, int16RoundTurnedAVX2},
+	}
 )
 
 var avx512 = simd{
@@ -166,4 +170,5 @@ var avx2 = simd{
 	quantizeColumns:  quantizeColumnsAVX2,
 	cutInt24:         cutInt24AVX2,
 	floatsOfInt24:    floatsOfInt24AVX2,
+	tiles:            &int16Pairs,
 }

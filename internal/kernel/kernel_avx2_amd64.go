@@ -149,6 +149,56 @@ func heldInt242AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, co
 //go:noescape
 func heldInt81AVX2(blocks int, a *byte, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *int32, ahead int)
 
+// int16PanelsAVX2 multiplies tiles of A, of 16 rows, by a panel of B, two tiles, to 32 columns of c: so many rows, and more to a
+// multiple of 8. Meanwhile it fetches what ahead points to into the second-level cache.
+//
+//go:noescape
+func int16PanelsAVX2(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte)
+
+// int16FactorsAVX2 sets 16 scales and factors, powers of two, to those of lanes with such sums of squares. It reports whether there is a sum
+// from which they cannot be told, and sets them to zero.
+//
+//go:noescape
+func int16FactorsAVX2(scales *float32, factors *float32, sums *float32) bool
+
+// int16SquaresAVX2 adds to 16 sums the squares of 16 rows, row bytes apart, of so many times 32 numbers.
+//
+//go:noescape
+func int16SquaresAVX2(sums *float32, x *float32, row int, steps int)
+
+// int16SquaresAcrossAVX2 adds to so many times 16 sums the squares of that many columns, of so many times 32 rows, row bytes apart.
+//
+//go:noescape
+func int16SquaresAcrossAVX2(sums *float32, x *float32, row int, steps int, vectors int)
+
+// int16RoundAVX2 fills one tile of each step with 16 rows of 32, each times its factor and rounded to the nearest integer. The first 16 of a row are
+// at src, the others second bytes later; the next row is row bytes after, the next step's step bytes. 16 factors are at factors,
+// those of the next row next bytes after.
+//
+//go:noescape
+func int16RoundAVX2(to *byte, src *float32, row int, second int, step int, steps int, factors *float32, next int)
+
+// int16RoundTurnedAVX2 is int16Round, and then turns the tile: its first row has the first pairs of all rows.
+//
+//go:noescape
+func int16RoundTurnedAVX2(to *byte, src *float32, row int, second int, step int, steps int, factors *float32, next int)
+
+// finishAVX2 sets rows of so many times 16 columns of dst to those of src, plus bias, plus those of residual. bias and residual may be
+// nil, dst may be src or residual. Meanwhile it fetches what the first two vectors of a row eight rows on need: rows lie far apart.
+//
+//go:noescape
+func finishAVX2(dst *float32, ldd int, src *float32, lds int, bias *float32, residual *float32, ldr int, rows int, vectors int)
+
+// geluCoarseAVX2 sets dst to x·Φ(x), with an error of at most 2⁻¹²·(|x·Φ(x)|+2⁻¹⁰), of x+bias in place of x where bias is not nil; pre receives x+bias unless nil.
+//
+//go:noescape
+func geluCoarseAVX2(dst *float32, x *float32, bias *float32, pre *float32, n int)
+
+// expSumCoarseAVX2 sets dst to e^(x-shift), with an error of at most 2⁻¹² of it where x-shift is between -200 and 0, and returns the sum.
+//
+//go:noescape
+func expSumCoarseAVX2(dst *float32, x *float32, n int, shift float32) float32
+
 // largestBitsAVX2 is the largest of x without their signs, seen as whole numbers.
 //
 //go:noescape

@@ -97,17 +97,31 @@ func (g *isa) coarse(x reg.VecVirtual) reg.VecVirtual {
 	VMULPS(x, g.horner(square, negative), t)
 	e := g.coarsePower(t)
 	VADDPS(g.constant(1), e, e)
-	VRCP14PS(e, y)
-	VMULPS(x, y, y)
+	if g.wide() {
+		VRCP14PS(e, y)
+		VMULPS(x, y, y)
+	} else { // whose reciprocals are good for less
+		VDIVPS(e, x, y)
+	}
 	return y
 }
 
 // coarsePower is 2ˣ, with an error of at most 2⁻¹³ of it.
 func (g *isa) coarsePower(x reg.Register) reg.VecVirtual {
 	e := g.vec()
-	VREDUCEPS(U8(9), x, e) // less the whole number below
+	if g.wide() {
+		VREDUCEPS(U8(9), x, e) // less the whole number below
+		e = g.horner(e, powerPolynomial)
+		VSCALEFPS(x, e, e)
+		return e
+	}
+	n, high := g.set(-150), g.set(129)
+	VMAXPS(x, n, n)
+	VMINPS(n, high, high)
+	VROUNDPS(U8(9), high, n)
+	VSUBPS(n, high, e)
 	e = g.horner(e, powerPolynomial)
-	VSCALEFPS(x, e, e)
+	g.scale(e, n)
 	return e
 }
 

@@ -374,7 +374,7 @@ nil, dst may be src or residual. Meanwhile it fetches what the first two vectors
 	unless(bias, func() { VADDPS(at(bias), v, v) })
 	unless(residual, func() { VADDPS(at(residual), v, v) })
 	VMOVUPS(v, at(dst))
-	ADDQ(U8(64), i)
+	ADDQ(U8(4*g.lanes), i)
 	CMPQ(i, vectors)
 	JNE(LabelRef("vector"))
 	ADDQ(lds, src)

@@ -13,7 +13,21 @@ const (
 	int16Norm   = 32750   // of a lane's integers at most: none is above 32767, and no sum of products of two lanes above 2³¹
 	int16Magic  = 3 << 22 // added to a number, it leaves the nearest integer in the lower bits
 	int16Least  = 27 << 23
+	int16Share  = float64(1<<30) / (int16Norm * int16Norm)
 	int16Most   = 227 << 23 // 2^-100 and 2^100: sums of squares whose norm is exact enough
+)
+
+// What is written once for each width of vectors.
+const (
+	int16PanelsSignature = "(a, b *byte, steps int, c *float32, ldc, rows int, accumulate bool, ahead *byte)"
+	int16PanelsDoc       = `multiplies tiles of A, of 16 rows, by a panel of B, two tiles, to 32 columns of c: so many rows, and more to a
+multiple of 8. Meanwhile it fetches what ahead points to into the second-level cache.`
+	int16FactorsSignature = "(scales, factors, sums *float32) bool"
+	int16FactorsDoc       = `sets 16 scales and factors, powers of two, to those of lanes with such sums of squares. It reports whether there is a sum
+from which they cannot be told, and sets them to zero.`
+	int16SquaresSignature = "(sums, x *float32, row, steps int)"
+	int16SquaresDoc       = `adds to 16 sums the squares of 16 rows, row bytes apart, of so many times 32 numbers.`
+	int16RoundSignature   = "(to *byte, src *float32, row, second, step, steps int, factors *float32, next int)"
 )
 
 // addPairProducts is VPDPWSSD: sum += x·w for 16 pairs of int16. x is a register, or a pair in memory.
@@ -28,20 +42,22 @@ func addPairProducts(x Op, w, sum reg.Register) {
 
 // int16s writes the products of int16, and what makes their panels.
 func (g *isa) int16s() {
-	g.int16Panels()
-	g.int16Factors()
-	g.int16Squares()
+	panels, factors, squares, round := g.int16Panels, g.int16Factors, g.int16Squares, g.int16Round
+	if !g.wide() {
+		panels, factors, squares, round = g.int16PanelsNarrow, g.int16FactorsNarrow, g.int16SquaresNarrow, g.int16RoundNarrow
+	}
+	panels()
+	factors()
+	squares()
 	g.int16SquaresAcross()
-	g.int16Round("int16Round", `fills one tile of each step with 16 rows of 32, each times its factor and rounded to the nearest integer. The first 16 of a row are
+	round("int16Round", `fills one tile of each step with 16 rows of 32, each times its factor and rounded to the nearest integer. The first 16 of a row are
 at src, the others second bytes later; the next row is row bytes after, the next step's step bytes. 16 factors are at factors,
 those of the next row next bytes after.`, false)
-	g.int16Round("int16RoundTurned", "is int16Round, and then turns the tile: its first row has the first pairs of all rows.", true)
+	round("int16RoundTurned", "is int16Round, and then turns the tile: its first row has the first pairs of all rows.", true)
 }
 
 func (g *isa) int16Panels() {
-	g.function("int16Panels", "(a, b *byte, steps int, c *float32, ldc, rows int, accumulate bool, ahead *byte)",
-		`multiplies tiles of A, of 16 rows, by a panel of B, two tiles, to 32 columns of c: so many rows, and more to a
-multiple of 8. Meanwhile it fetches what ahead points to into the second-level cache.`)
+	g.function("int16Panels", int16PanelsSignature, int16PanelsDoc)
 	// Where another thread keeps the same core busy, fewer instructions help: half of the pairs are spread by the products themselves.
 	load := func(name string, r reg.Register) { Load(Param(name), r) }
 	const rows = 8 // at a time
@@ -128,16 +144,14 @@ multiple of 8. Meanwhile it fetches what ahead points to into the second-level c
 }
 
 func (g *isa) int16Factors() {
-	g.function("int16Factors", "(scales, factors, sums *float32) bool",
-		`sets 16 scales and factors, powers of two, to those of lanes with such sums of squares. It reports whether there is a sum
-from which they cannot be told, and sets them to zero.`)
+	g.function("int16Factors", int16FactorsSignature, int16FactorsDoc)
 	scales, factors, sums := pointer("scales"), pointer("factors"), pointer("sums")
 	v := g.load(at(sums), false)
 	fit, known := K(), K()
 	VCMPPS(U8(13), g.bitsOf(int16Least), v, fit) // not less, no NaN
 	VCMPPS(U8(2), g.bitsOf(int16Most), v, fit, known)
 	// A sum of 2^e to 2^(e+1) times the square of the factor is less than the square of the norm with a factor of 2^⌊(29-e)/2⌋.
-	VMULPS(g.constant((1<<30)/float64(int16Norm*int16Norm)), v, v)
+	VMULPS(g.constant(int16Share), v, v)
 	VPSRLD(U8(23), v, v)
 	e, scale := g.set32(29+127), g.set32(127)
 	VPSUBD(v, e, e)
@@ -158,8 +172,7 @@ from which they cannot be told, and sets them to zero.`)
 }
 
 func (g *isa) int16Squares() {
-	g.function("int16Squares", "(sums, x *float32, row, steps int)",
-		`adds to 16 sums the squares of 16 rows, row bytes apart, of so many times 32 numbers.`)
+	g.function("int16Squares", int16SquaresSignature, int16SquaresDoc)
 	Load(Param("x"), reg.RSI)
 	Load(Param("row"), reg.R8)
 	Load(Param("steps"), reg.R11)
@@ -226,8 +239,8 @@ func (g *isa) int16SquaresAcross() {
 	}
 	VADDPS(Mem{Base: sums, Index: i, Scale: 1}, t, t)
 	VMOVUPS(t, Mem{Base: sums, Index: i, Scale: 1})
-	ADDQ(U8(64), from)
-	ADDQ(U8(64), i)
+	ADDQ(U8(4*g.lanes), from)
+	ADDQ(U8(4*g.lanes), i)
 	CMPQ(i, vectors)
 	JNE(LabelRef("vector"))
 	ADDQ(row4, x)
@@ -237,7 +250,7 @@ func (g *isa) int16SquaresAcross() {
 }
 
 func (g *isa) int16Round(name, doc string, turned bool) {
-	g.function(name, "(to *byte, src *float32, row, second, step, steps int, factors *float32, next int)", doc)
+	g.function(name, int16RoundSignature, doc)
 	Load(Param("to"), reg.RDI)
 	Load(Param("src"), reg.RSI)
 	Load(Param("row"), reg.R8)

@@ -45,6 +45,10 @@ func main() {
 		g.held()
 		if !g.wide() {
 			g.heldInt8(1)
+			g.int16s()
+			g.finish()
+			g.geluCoarse()
+			g.expSumCoarse()
 		}
 		g.quantize()
 		g.roundPairs()
