@@ -242,9 +242,8 @@ func (g *product[T]) finishFrom(x []T, ld, i0, i1, j0, j1 int) {
 // have stepsA and stepsB.
 func multiplyPanels[T Float](m, n, k int, a []T, stepsA int, b []T, stepsB int, c []T, ldc int, accumulate bool) {
 	rows, cols := tileShape[T]()
-	depth := depth(cols)
-	for p := 0; p < k; p += depth {
-		steps := min(depth, k-p)
+	for p := 0; p < k; p += panelDepth {
+		steps := min(panelDepth, k-p)
 		for j := 0; j < n; j += cols {
 			panel, next := b[j*stepsB+p*cols:], b[j*stepsB+p*cols:]
 			if j+cols < n {
@@ -261,11 +260,10 @@ func multiplyPanels[T Float](m, n, k int, a []T, stepsA int, b []T, stepsB int, 
 // multiplyPanel sets the m×n matrix c to the product of one packed panel and of b, whose n lanes lie side by side and fill whole panels.
 func multiplyPanel[T Float](m, n, k int, a []T, b operand[T], c []T, ldc int) {
 	rows, cols := tileShape[T]()
-	depth := depth(cols)
-	for p := 0; p < k; p += depth {
+	for p := 0; p < k; p += panelDepth {
 		for j := 0; j < n; j += cols {
 			side := b.x[p*b.ld+j:]
-			steps := min(depth, k-p)
+			steps := min(panelDepth, k-p)
 			tile(m, steps, packedLeft(a[p*rows:], steps), side, b.ld, c[j:], ldc, cols, p > 0, side)
 		}
 	}

@@ -1,19 +1,15 @@
 package kernel
 
 const (
-	blockRows = 256     // rows of A, of depth steps, that with a panel of B stay in the second-level cache
+	blockRows = 256     // rows of A, of panelDepth steps, that with a panel of B stay in the second-level cache
 	blockCols = 4       // panels of B that such a block is multiplied by at a time
 	maxPacked = 1 << 22 // elements of B packed at a time, about
 )
 
-// depth is the number of steps that a tile of so many columns does before it puts C back. Panels come from the second-level cache, which is
-// fast enough, and C is the more in the way the more often it comes and goes.
-func depth(cols int) int { return 24 * cols }
-
 // many multiplies some steps at a time, and blocks of rows: whoever takes one packs it, and it stays in the cache while panels of B pass by.
 func (g *product[T]) many() {
-	eachDepth(g.k, depth(g.cols), 4, func(steps span) {
-		blocks := divide(divide(g.m, g.rows), max(1, blockRows*depth(g.cols)/(g.rows*steps.len())))
+	eachDepth(g.k, panelDepth, 4, func(steps span) {
+		blocks := divide(divide(g.m, g.rows), max(1, blockRows*panelDepth/(g.rows*steps.len())))
 		if g.packed != nil {
 			g.blocks(blocks, span{0, g.n}, steps, any(g.packed.data).([]T)[roundUp(g.n, g.cols)*steps.lo:])
 			return

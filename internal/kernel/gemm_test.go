@@ -131,7 +131,7 @@ func TestGemmDividesWhatIsTooLargeToPack(t *testing.T) {
 	testOnEveryCPU(t, func(t *testing.T) {
 		newMatrices[float32](17, 1100, 4099, 0, 0).check(t, 8)
 		newMatrices[float32](1050, 18, 4097, 7, 1).check(t, 100)
-		newMatrices[float32](270, maxPacked/depth(32)+40, depth(32)+2, 2, 0).check(t, 100)
+		newMatrices[float32](270, maxPacked/panelDepth+40, panelDepth+2, 2, 0).check(t, 100)
 	})
 }
 

@@ -14,7 +14,7 @@ type Packed struct {
 	bfloat16 bool
 	cpu      *simd
 	b        operand[float32] // what it was made of, for rows that cannot be cut into digits
-	data     []float32        // panels of each stretch of up to depth steps, one after the other
+	data     []float32        // panels of each stretch of up to panelDepth steps, one after the other
 	format   *panelFormat     // of panels, nil if there are none
 	panels   []byte           // the same as data of up to panelDepth steps
 	memory   *block           // of panels
@@ -85,7 +85,7 @@ func (p *Packed) copy(o operand[float32], briefly bool) {
 		memory, p.memory = longLived.take(4 * wide * p.k)
 		p.data = unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(memory))), len(memory)/4)
 	}
-	eachDepth(p.k, depth(width), 4, func(steps span) { o.packTogether(p.data[wide*steps.lo:], width, span{0, p.n}, steps) })
+	eachDepth(p.k, panelDepth, 4, func(steps span) { o.packTogether(p.data[wide*steps.lo:], width, span{0, p.n}, steps) })
 }
 
 // cut reports whether there was a number that cannot be cut.
@@ -142,7 +142,7 @@ func (p *Packed) Multiply(m int, a []float32, lda int, c []float32, ldc int, e *
 // BothWays reports whether [Packed.MultiplyTransposed] is there. It is not where [Gemm] may cut operands into digits for the other direction.
 func (p *Packed) BothWays() bool { return p != nil && p.data != nil && !p.cpu.inDigits() }
 
-// transposedRows is how many rows of A, of depth steps, stay in the second-level cache while the matrix passes by.
+// transposedRows is how many rows of A, of panelDepth steps, stay in the second-level cache while the matrix passes by.
 const transposedRows = 256
 
 // MultiplyTransposed sets C [m, k] to the product of A [m, hi-lo] and, transposed, columns [lo, hi) of the matrix op(B), k×n. lo must be
@@ -179,7 +179,7 @@ type transposed struct {
 }
 
 func (t *transposed) multiply(a operand[float32], lo, hi int) {
-	eachDepth(t.k, depth(t.width), 4, func(rows span) {
+	eachDepth(t.k, panelDepth, 4, func(rows span) {
 		height, _ := tileShape[float32]()
 		for i, n := 0, divide(rows.len(), height); i < n; i++ {
 			t.tasks = append(t.tasks, span{rows.lo + i*rows.len()/n, rows.lo + (i+1)*rows.len()/n})
@@ -190,7 +190,7 @@ func (t *transposed) multiply(a operand[float32], lo, hi int) {
 	sums := borrow[float32](len(t.tasks) * height * t.ld)
 	defer sums.giveBack()
 	t.sums = sums.x
-	eachDepth(hi-lo, depth(t.width), t.width, func(steps span) {
+	eachDepth(hi-lo, panelDepth, t.width, func(steps span) {
 		right := borrow[float32](t.ld * steps.len())
 		defer right.giveBack()
 		t.right = right.x
@@ -209,7 +209,7 @@ func (t *transposed) multiply(a operand[float32], lo, hi int) {
 // left are rows of the matrix, from some step on, and how far apart its panels are.
 func (t *transposed) left(rows span, step int) (x []float32, apart int) {
 	var stretch span
-	eachDepth(t.k, depth(t.width), 4, func(s span) {
+	eachDepth(t.k, panelDepth, 4, func(s span) {
 		if s.lo <= rows.lo {
 			stretch = s
 		}

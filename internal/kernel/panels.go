@@ -27,7 +27,7 @@ type panelMaker interface {
 }
 
 const (
-	panelDepth = 768  // steps brought into panels at a time
+	panelDepth = 768  // steps brought into panels at a time, and that a tile does before it puts C back; panels come from the second-level cache fast enough
 	panelRows  = 4096 // rows of A
 )
 
