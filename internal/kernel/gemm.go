@@ -202,9 +202,14 @@ func (s span) len() int { return s.hi - s.lo }
 
 // finish applies the epilogue to the rows [i0, i1) and columns [j0, j1) of C.
 func (g *product[T]) finish(i0, i1, j0, j1 int) {
-	if g.e != nil && i0 < i1 {
-		g.finishFrom(g.c[i0*g.ldc+j0:], g.ldc, i0, i1, j0, j1)
+	if g.e == nil || i0 == i1 {
+		return
 	}
+	if p, ok := any(g).(*product[float32]); ok && cpu != nil && cpu.tiles != nil {
+		cpu.finish(p, p.c[i0*g.ldc+j0:], g.ldc, i0, i1, j0, j1, false)
+		return
+	}
+	g.finishFrom(g.c[i0*g.ldc+j0:], g.ldc, i0, i1, j0, j1)
 }
 
 // activation is what applies the epilogue's activation.

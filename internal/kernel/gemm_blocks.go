@@ -1,15 +1,15 @@
 package kernel
 
 const (
-	blockRows = 256     // rows of A, of panelDepth steps, that with a panel of B stay in the second-level cache
-	blockCols = 4       // panels of B that such a block is multiplied by at a time
-	maxPacked = 1 << 22 // elements of B packed at a time, about
+	blockPanels = 18      // panels of A, of panelDepth steps, that with a panel of B stay in the second-level cache
+	blockCols   = 4       // panels of B that such a block is multiplied by at a time
+	maxPacked   = 1 << 22 // elements of B packed at a time, about
 )
 
 // many multiplies some steps at a time, and blocks of rows: whoever takes one packs it, and it stays in the cache while panels of B pass by.
 func (g *product[T]) many() {
 	eachDepth(g.k, panelDepth, 4, func(steps span) {
-		blocks := divide(divide(g.m, g.rows), max(1, blockRows*panelDepth/(g.rows*steps.len())))
+		blocks := divide(divide(g.m, g.rows), max(1, blockPanels*panelDepth/steps.len()))
 		if g.packed != nil {
 			g.blocks(blocks, span{0, g.n}, steps, any(g.packed.data).([]T)[roundUp(g.n, g.cols)*steps.lo:])
 			return
