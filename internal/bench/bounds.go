@@ -63,7 +63,7 @@ func fastest(precision string, peaks map[string]float64) (best float64, by strin
 			best, by = peaks[name], name
 		}
 	}
-	if p := peaks[int16Peak]; p > 1.5*best {
+	if p := peaks[int16Peak]; p > 1.25*best {
 		return p, int16Peak
 	}
 	return best, by

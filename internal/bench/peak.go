@@ -16,7 +16,7 @@ type loop struct {
 const (
 	float32Peak  = "float32"
 	bfloat16Peak = "bfloat16, AVX-512"
-	int16Peak    = "int16, AVX-512"
+	int16Peak    = "int16"
 	tilesPeak    = "bfloat16, tiles"
 	int8Peak     = "int8, tiles"
 	memoryPeak   = "memory"

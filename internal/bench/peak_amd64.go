@@ -17,10 +17,15 @@ func fmaAVX2(n int)
 //go:noescape
 func dotBFloat16(n int)
 
-// dotInt16 adds 12 times 16 products of two pairs of int16, n times.
+// dotInt16AVX512 adds 12 times 16 products of two pairs of int16, n times.
 //
 //go:noescape
-func dotInt16(n int)
+func dotInt16AVX512(n int)
+
+// dotInt16AVX2 adds 12 times 8 products of two pairs of int16, n times.
+//
+//go:noescape
+func dotInt16AVX2(n int)
 
 // dotInt8 adds 12 times 16 products of four pairs of int8, n times.
 //
@@ -59,14 +64,14 @@ func loops(set string) []loop {
 	var all []loop
 	switch set {
 	case "avx2":
-		return []loop{{float32Peak, floats / 2, fmaAVX2}}
+		return []loop{{float32Peak, floats / 2, fmaAVX2}, {int16Peak, floats, dotInt16AVX2}}
 	case "avx512", "amx":
 		all = append(all, loop{float32Peak, floats, fmaAVX512})
 		if cpu.X86.HasAVX512BF16 {
 			all = append(all, loop{bfloat16Peak, 2 * floats, dotBFloat16})
 		}
 		if cpu.X86.HasAVX512VNNI {
-			all = append(all, loop{int16Peak, 2 * floats, dotInt16}, loop{"int8, AVX-512", 4 * floats, dotInt8})
+			all = append(all, loop{int16Peak, 2 * floats, dotInt16AVX512}, loop{"int8, AVX-512", 4 * floats, dotInt8})
 		}
 	}
 	if set == "amx" {

@@ -32,7 +32,7 @@ func Gemm[T Float](transA, transB bool, m, n, k int, a []T, lda int, b []T, ldb 
 // those of float32. Numbers below 1.2e-38 may count as zero. A [GELU] that follows has an error of up to 2⁻¹²·(|y|+2⁻¹⁰), which is
 // less than rounding to bfloat16 adds.
 //
-// Where AVX-512 is much faster at products of int16 (VNNI) than at those of bfloat16, elements are rounded to integers instead: of up to 768
+// Where a machine is much faster at products of int16 than at those of bfloat16, as with AVX2, elements are rounded to integers instead: of up to 768
 // along k, those of a row of A or of a column of B to multiples of a power of two, at most a 16,375th of the root of the sum of their squares. That is
 // several times as exact, unless a few elements are a thousand times as large as the others and meet smaller ones. Sums of their products
 // are exact. Numbers below 2e-34 may count as zero there, and beside an infinity all are NaN.

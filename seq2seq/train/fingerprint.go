@@ -17,7 +17,7 @@ import (
 
 // arithmetic is to be raised when an encoder's results change by as much as a
 // bit while its weights and its configuration stay as they are.
-const arithmetic = 3
+const arithmetic = 4
 
 // fingerprint is a digest of all that an encoder's output depends on besides
 // its input: its kind, configuration and weights, the precision of its
