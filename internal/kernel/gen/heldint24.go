@@ -53,13 +53,11 @@ func (g *isa) int24(v [3]reg.VecVirtual, q int, m int24Masks) reg.VecVirtual {
 		VPTERNLOGD(U8(0xe4), m.words, y, x)
 		VPTERNLOGD(U8(0xd8), m.first, v[2], x)
 	default:
-		VANDPS(m.first, v[2], x)
-		for i, w := range v[:2] {
-			y := g.vec()
-			VPSLLD(U8(24), w, y)
-			VPSRLD(U8(8+8*i), y, y)
-			VPOR(y, x, x)
-		}
+		y := g.vec()
+		VPSLLD(U8(16), v[0], x)
+		VPSLLD(U8(8), v[1], y)
+		VPBLENDW(U8(0xaa), x, y, x)
+		VPBLENDVB(m.first, v[2], x, x)
 	}
 	VCVTDQ2PS(x, x)
 	return x
