@@ -117,6 +117,42 @@ func heldFloat321AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, 
 //go:noescape
 func heldFloat322AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
+// heldFloat323AVX2 sets the first cols (1 to 32) columns of 3 rows of c to the product of as many rows of a and of k rows of 32
+// at b. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+//
+//go:noescape
+func heldFloat323AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldFloat324AVX2 sets the first cols (1 to 32) columns of 4 rows of c to the product of as many rows of a and of k rows of 32
+// at b. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+//
+//go:noescape
+func heldFloat324AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldFloat325AVX2 sets the first cols (1 to 32) columns of 5 rows of c to the product of as many rows of a and of k rows of 32
+// at b. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+//
+//go:noescape
+func heldFloat325AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldFloat326AVX2 sets the first cols (1 to 32) columns of 6 rows of c to the product of as many rows of a and of k rows of 32
+// at b. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+//
+//go:noescape
+func heldFloat326AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldFloat327AVX2 sets the first cols (1 to 32) columns of 7 rows of c to the product of as many rows of a and of k rows of 32
+// at b. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+//
+//go:noescape
+func heldFloat327AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldFloat328AVX2 sets the first cols (1 to 32) columns of 8 rows of c to the product of as many rows of a and of k rows of 32
+// at b. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+//
+//go:noescape
+func heldFloat328AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
 // heldBFloat161AVX2 sets the first cols (1 to 32) columns of 1 rows of c to the product of as many rows of a and of k rows of 32
 // at b. It fetches b so many bytes ahead.
 //
@@ -129,6 +165,42 @@ func heldBFloat161AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int,
 //go:noescape
 func heldBFloat162AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
+// heldBFloat163AVX2 sets the first cols (1 to 32) columns of 3 rows of c to the product of as many rows of a and of k rows of 32
+// at b. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+//
+//go:noescape
+func heldBFloat163AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat164AVX2 sets the first cols (1 to 32) columns of 4 rows of c to the product of as many rows of a and of k rows of 32
+// at b. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+//
+//go:noescape
+func heldBFloat164AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat165AVX2 sets the first cols (1 to 32) columns of 5 rows of c to the product of as many rows of a and of k rows of 32
+// at b. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+//
+//go:noescape
+func heldBFloat165AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat166AVX2 sets the first cols (1 to 32) columns of 6 rows of c to the product of as many rows of a and of k rows of 32
+// at b. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+//
+//go:noescape
+func heldBFloat166AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat167AVX2 sets the first cols (1 to 32) columns of 7 rows of c to the product of as many rows of a and of k rows of 32
+// at b. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+//
+//go:noescape
+func heldBFloat167AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat168AVX2 sets the first cols (1 to 32) columns of 8 rows of c to the product of as many rows of a and of k rows of 32
+// at b. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+//
+//go:noescape
+func heldBFloat168AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
 // heldInt241AVX2 sets the first cols (1 to 32) columns of 1 rows of c to the product of as many rows of a and of k rows of 32
 // at b, times 2^30, in groups of 64, whose sums are added. It fetches b so many bytes ahead.
 //
@@ -140,6 +212,42 @@ func heldInt241AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, co
 //
 //go:noescape
 func heldInt242AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldInt243AVX2 sets the first cols (1 to 32) columns of 3 rows of c to the product of as many rows of a and of k rows of 32
+// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+//
+//go:noescape
+func heldInt243AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldInt244AVX2 sets the first cols (1 to 32) columns of 4 rows of c to the product of as many rows of a and of k rows of 32
+// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+//
+//go:noescape
+func heldInt244AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldInt245AVX2 sets the first cols (1 to 32) columns of 5 rows of c to the product of as many rows of a and of k rows of 32
+// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+//
+//go:noescape
+func heldInt245AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldInt246AVX2 sets the first cols (1 to 32) columns of 6 rows of c to the product of as many rows of a and of k rows of 32
+// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+//
+//go:noescape
+func heldInt246AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldInt247AVX2 sets the first cols (1 to 32) columns of 7 rows of c to the product of as many rows of a and of k rows of 32
+// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+//
+//go:noescape
+func heldInt247AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldInt248AVX2 sets the first cols (1 to 32) columns of 8 rows of c to the product of as many rows of a and of k rows of 32
+// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+//
+//go:noescape
+func heldInt248AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt81AVX2 sets the first cols (1 to 32) columns of 1 rows of c to the product of a, in which each row has its first
 // digits and, lda bytes after them, its second ones, and of so many blocks of 32 columns at b, each of four bytes

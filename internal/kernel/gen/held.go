@@ -18,23 +18,22 @@ type element struct {
 
 var elements = []element{{"Float32", 4}, {"BFloat16", 2}}
 
-// mostHeld is the largest number of rows that there is a product for, for the registers.
-func (g *isa) mostHeld() int {
-	if g.wide() {
-		return 8
-	}
-	return 2
-}
+// mostHeld is the largest number of rows that there is a product for.
+const mostHeld = 8
 
 // held writes the products of a few rows with a panel of 32 columns.
 func (g *isa) held() {
 	for _, e := range elements {
-		for rows := range g.mostHeld() {
-			g.heldPanel(e, rows+1)
+		for rows := 1; rows <= mostHeld; rows++ {
+			if len(g.passes(rows)) > 1 {
+				g.heldGroups(e, rows)
+			} else {
+				g.heldPanel(e, rows)
+			}
 		}
 	}
-	for rows := range g.mostHeld() {
-		g.heldInt24(rows + 1)
+	for rows := 1; rows <= mostHeld; rows++ {
+		g.heldGroups(int24, rows)
 	}
 }
 
@@ -72,10 +71,9 @@ func (g *isa) heldPanel(e element, rows int) {
 		}
 	}
 	row := 32 * e.bytes
-	var high reg.VecVirtual
+	var split func(m Mem) [2]reg.VecVirtual
 	if e.name == "BFloat16" {
-		high = g.vec()
-		VMOVUPS(g.bitsOf(0xffff0000), high)
+		split = g.bfloat16Splitter()
 	}
 	step := func(p int) {
 		x := make([]reg.VecVirtual, rows)
@@ -96,12 +94,9 @@ func (g *isa) heldPanel(e element, rows int) {
 				VMOVUPS(from, v)
 				add(j, v)
 			case j < vectors/2:
-				v, w := g.vec(), g.vec()
-				VMOVUPS(from, w)
-				VPSLLD(U8(16), w, v)
-				VANDPS(high, w, w)
-				add(j, v)
-				add(j+vectors/2, w)
+				w := split(from)
+				add(j, w[0])
+				add(j+vectors/2, w[1])
 			}
 		}
 	}
@@ -110,7 +105,7 @@ func (g *isa) heldPanel(e element, rows int) {
 	SUBQ(U8(unroll), k)
 	JL(LabelRef("rest"))
 	Label("loop")
-	fetch(unroll * row)
+	fetch(unroll*row, 0, 1)
 	for p := range unroll {
 		step(p)
 	}
@@ -172,15 +167,16 @@ func (g *isa) quarter(steps reg.Register, bytes int) reg.Register {
 	return q
 }
 
-// fetcher gives what fetches as many bytes as a loop for so many rows reads of b, of which there are four times quarter.
-func (g *isa) fetcher(rows int, b, ahead, quarter reg.Register) func(n int) {
+// fetcher gives what fetches as many bytes as a loop for so many rows reads of b, of which there are four times quarter: of its lines one of so
+// many, or all.
+func (g *isa) fetcher(rows int, b, ahead, quarter reg.Register) func(n, which, of int) {
 	if g.name != "Streams" {
 		prefetch := PREFETCHT0
 		if rows > fetchNear {
 			prefetch = PREFETCHT1
 		}
-		return func(n int) {
-			for line := 0; line < n; line += 64 {
+		return func(n, which, of int) {
+			for line := 64 * which; line < n; line += 64 * of {
 				prefetch(Mem{Base: b, Index: ahead, Scale: 1, Disp: line})
 			}
 		}
@@ -189,7 +185,7 @@ func (g *isa) fetcher(rows int, b, ahead, quarter reg.Register) func(n int) {
 	ADDQ(b, ahead)
 	LEAQ(Mem{Base: ahead, Index: quarter, Scale: 2}, last)
 	ADDQ(quarter, last)
-	return func(n int) {
+	return func(n, _, _ int) {
 		for line := 0; line < n/4; line += 64 {
 			PREFETCHT1(Mem{Base: ahead, Disp: line})
 			PREFETCHT1(Mem{Base: ahead, Index: quarter, Scale: 1, Disp: line})
@@ -206,19 +202,39 @@ func (g *isa) fetcher(rows int, b, ahead, quarter reg.Register) func(n int) {
 
 // storeColumns stores the first cols columns of rows of vectors side by side at c, and ends the function.
 func (g *isa) storeColumns(rows [][]reg.VecVirtual) {
-	g.putColumns(rows, false)
+	g.eachColumns(g.wholePass(len(rows)), func(i, j int, m Mem, masked bool) { g.store(rows[i][j], m, masked) })
 	g.end()
 }
 
-// putColumns stores the first cols columns of rows of vectors side by side at c, or adds what is there to the rows and stores the sums.
-func (g *isa) putColumns(rows [][]reg.VecVirtual, add bool) {
+// eachColumns calls f for a pass's vectors of c; it is to use the mask for those of which not all is there. With AVX2, whose masked stores
+// take long, whole panels do without.
+func (g *isa) eachColumns(p pass, f func(i, j int, m Mem, masked bool)) {
 	c, ldc, cols := pointer("c"), integer("ldc"), integer("cols")
 	SHLQ(U8(2), ldc)
-	for j := range rows[0] {
+	for range p.first {
+		ADDQ(ldc, c)
+	}
+	var part, done string
+	if !g.wide() {
+		part, done = label("part"), label("done")
+		CMPQ(cols, U8(32))
+		JNE(LabelRef(part))
+		to := GP64()
+		MOVQ(c, to)
+		for i := range p.rows {
+			for j, column := range p.columns() {
+				f(i, j, at(to).Offset(4*column), false)
+			}
+			ADDQ(ldc, to)
+		}
+		JMP(LabelRef(done))
+		Label(part)
+	}
+	for j, column := range p.columns() {
 		left, limit, zero := GP64(), GP64(), GP64()
 		MOVQ(cols, left)
-		if j > 0 {
-			SUBQ(U8(j*g.lanes), left)
+		if column > 0 {
+			SUBQ(U8(column), left)
 		}
 		MOVQ(U32(g.lanes), limit)
 		CMPQ(left, limit)
@@ -229,15 +245,15 @@ func (g *isa) putColumns(rows [][]reg.VecVirtual, add bool) {
 		g.setMask(left)
 		to := GP64()
 		MOVQ(c, to)
-		for i := range rows {
-			if add {
-				VADDPS(g.load(at(to).Offset(4*j*g.lanes), true), rows[i][j], rows[i][j])
-			}
-			g.store(rows[i][j], at(to).Offset(4*j*g.lanes), true)
-			if i < len(rows)-1 {
+		for i := range p.rows {
+			f(i, j, at(to).Offset(4*column), true)
+			if i < p.rows-1 {
 				ADDQ(ldc, to)
 			}
 		}
+	}
+	if !g.wide() {
+		Label(done)
 	}
 }
 
@@ -275,7 +291,7 @@ func (g *isa) heldInt8(rows int) {
 	SUBQ(U8(unroll), blocks)
 	JL(LabelRef("rest"))
 	Label("loop")
-	fetch(unroll * block)
+	fetch(unroll*block, 0, 1)
 	for p := range unroll {
 		step(p)
 	}

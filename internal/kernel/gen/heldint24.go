@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -14,6 +12,8 @@ const (
 	int24Scales = 4 * 32
 	int24Pair   = 3 * 64
 )
+
+var int24 = element{"Int24", 3}
 
 // int24Vectors are the three vectors of two steps at m, of the lanes from the given one on.
 func (g *isa) int24Vectors(m Mem, lane int) (v [3]reg.VecVirtual) {
@@ -38,8 +38,8 @@ func (g *isa) int24Masks() (m int24Masks) {
 	return m
 }
 
-// int24 is integer q of 4 in three vectors, times 256, as float32.
-func (g *isa) int24(v [3]reg.VecVirtual, q int, m int24Masks) reg.VecVirtual {
+// int24Of is integer q of 4 in three vectors, times 256, as float32.
+func (g *isa) int24Of(v [3]reg.VecVirtual, q int, m int24Masks) reg.VecVirtual {
 	x := g.vec()
 	switch {
 	case q < 2:
@@ -72,98 +72,6 @@ func (g *isa) pick(mask, y, x reg.VecVirtual) {
 	t := g.vec()
 	VPANDN(y, mask, t)
 	VPOR(t, x, x)
-}
-
-// heldInt24 writes the products of a few rows with a panel of integers of 24 bits.
-func (g *isa) heldInt24(rows int) {
-	g.function(fmt.Sprintf("heldInt24%d", rows), "(k int, a *float32, lda int, b *byte, c *float32, ldc, cols, ahead int)",
-		fmt.Sprintf("sets the first cols (1 to 32) columns of %d rows of c to the product of as many rows of a and of k rows of 32\n"+
-			"at b, times 2^30, in groups of 64, whose sums are added. %s", rows, g.aheadDoc(rows)))
-	k, a, lda, b, ahead := integer("k"), pointer("a"), integer("lda"), pointer("b"), integer("ahead")
-	SHLQ(U8(2), lda)
-	left := newRows(a, lda, rows)
-	acc := make([][]reg.VecVirtual, rows)
-	for i := range acc {
-		for range 32 / g.lanes {
-			acc[i] = append(acc[i], g.zero())
-		}
-	}
-	g.putColumns(acc, false)
-	quarter := GP64()
-	if g.name == "Streams" {
-		IMUL3Q(I32((int24Scales+int24Steps/2*int24Pair)/4/(int24Steps/2)), k, quarter)
-		SHRQ(U8(1), quarter)
-	}
-	fetch := g.fetcher(rows, b, ahead, quarter)
-	masks := g.int24Masks()
-	const unroll = 4
-
-	Label("group")
-	pairs, scales := GP64(), GP64()
-	MOVQ(U32(int24Steps), pairs)
-	CMPQ(k, pairs)
-	CMOVQLT(k, pairs)
-	SUBQ(pairs, k)
-	MOVQ(b, scales)
-	fetch(int24Scales)
-	ADDQ(I32(int24Scales), b)
-	for i := range acc {
-		for _, v := range acc[i] {
-			VXORPS(v, v, v)
-		}
-	}
-	pair := func(p, steps int) {
-		for lane := 0; lane < 16; lane += g.lanes {
-			v := g.int24Vectors(at(b).Offset(int24Pair*p), lane)
-			for step := range steps {
-				var w [2]reg.VecVirtual
-				for half := range w {
-					w[half] = g.int24(v, 2*step+half, masks)
-				}
-				for i := range rows {
-					x := g.vec()
-					VBROADCASTSS(left.at(i, 4*(2*p+step)), x)
-					for half := range w {
-						VFMADD231PS(x, w[half], acc[i][(16*half+lane)/g.lanes])
-					}
-				}
-			}
-		}
-	}
-	SUBQ(U8(2*unroll), pairs)
-	JL(LabelRef("rest"))
-	Label("loop")
-	fetch(unroll * int24Pair)
-	for p := range unroll {
-		pair(p, 2)
-	}
-	ADDQ(I32(unroll*int24Pair), b)
-	left.advance(4 * 2 * unroll)
-	SUBQ(U8(2*unroll), pairs)
-	JGE(LabelRef("loop"))
-	Label("rest")
-	ADDQ(U8(2*unroll-2), pairs)
-	JL(LabelRef("last"))
-	Label("pair")
-	pair(0, 2)
-	ADDQ(I32(int24Pair), b)
-	left.advance(4 * 2)
-	SUBQ(U8(2), pairs)
-	JGE(LabelRef("pair"))
-	Label("last")
-	ADDQ(U8(2), pairs)
-	JE(LabelRef("add"))
-	pair(0, 1)
-	Label("add")
-	for i := range acc {
-		for j, v := range acc[i] {
-			VMULPS(at(scales).Offset(4*j*g.lanes), v, v)
-		}
-	}
-	g.putColumns(acc, true)
-	TESTQ(k, k)
-	JNE(LabelRef("group"))
-	g.end()
 }
 
 // int24s writes what converts a group of a panel.
@@ -265,7 +173,7 @@ func (g *isa) int24s() {
 	for lane := 0; lane < 16; lane += g.lanes {
 		v := g.int24Vectors(at(b), lane)
 		for q := range 4 {
-			w := g.int24(v, q, masks)
+			w := g.int24Of(v, q, masks)
 			VMULPS(one, w, w)
 			VMULPS(scale[(q%2*16+lane)/g.lanes], w, w)
 			VMOVUPS(w, at(x).Offset(4*(16*q+lane)))
