@@ -89,6 +89,13 @@ func (g *isa) set(x float64) reg.VecVirtual {
 	return v
 }
 
+// set32 is a register with the bits x in every lane.
+func (g *isa) set32(x uint32) reg.VecVirtual {
+	v := g.vec()
+	VMOVUPS(g.bitsOf(x), v)
+	return v
+}
+
 // setMask selects the first n lanes, 0 ≤ n ≤ lanes.
 func (g *isa) setMask(n reg.Register) {
 	if g.wide() {
