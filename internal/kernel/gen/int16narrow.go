@@ -107,6 +107,7 @@ func (g *isa) int16PanelsNarrow() {
 	g.end()
 }
 
+// int16FactorsNarrow is int16Factors for eight lanes at a time.
 func (g *isa) int16FactorsNarrow() {
 	g.function("int16Factors", int16FactorsSignature, int16FactorsDoc)
 	scales, factors, sums := pointer("scales"), pointer("factors"), pointer("sums")
@@ -194,7 +195,7 @@ func (g *isa) int16SquaresNarrow() {
 	g.end()
 }
 
-// int16RoundNarrow makes a tile of two or four blocks of eight rows or columns.
+// int16RoundNarrow makes a tile of four blocks, of eight rows and eight pairs of each.
 func (g *isa) int16RoundNarrow(name, doc string, turned bool) {
 	g.function(name, int16RoundSignature, doc)
 	to, src, row, second, step, steps, next := pointer("to"), pointer("src"), integer("row"), integer("second"), integer("step"), integer("steps"), integer("next")
@@ -203,35 +204,28 @@ func (g *isa) int16RoundNarrow(name, doc string, turned bool) {
 	x, y := GP64(), GP64()
 	MOVQ(src, x)
 	LEAQ(Mem{Base: src, Index: second, Scale: 1}, y)
-	for block := range 2 { // of rows
-		if !turned {
-			for i := range 8 {
-				for half := range 2 {
-					v := g.int16Pairs(factors, x, y, 32*half)
-					VMOVUPS(v, Mem{Base: to, Disp: 64*(8*block+i) + 32*half})
-				}
-				g.int16Next(factors, x, y, row, step, next, true)
-			}
-			continue
-		}
-		f, px, py := GP64(), GP64(), GP64()
-		MOVQ(factors, f)
-		MOVQ(x, px)
-		MOVQ(y, py)
-		for half := range 2 {
-			if half == 1 {
-				MOVQ(f, factors)
-				MOVQ(px, x)
-				MOVQ(py, y)
+	for block := range 2 { // of eight rows
+		var after [3]reg.Register // them
+		for half := range 2 {     // of their pairs
+			for i, p := range []reg.Register{factors, x, y} {
+				after[i] = GP64()
+				MOVQ(p, after[i])
 			}
 			rows := make([]reg.VecVirtual, 8)
 			for i := range rows {
-				rows[i] = g.int16Pairs(factors, x, y, 32*half)
-				g.int16Next(factors, x, y, row, step, next, half == 0)
+				rows[i] = g.int16Pairs(after[0], after[1], after[2], 32*half)
+				g.int16Next(after[0], after[1], after[2], row, step, next, half == 0)
 			}
-			for i, v := range g.transpose(rows) {
-				VMOVUPS(v, Mem{Base: to, Disp: 64*(8*half+i) + 32*block})
+			r, column := block, half
+			if turned {
+				rows, r, column = g.transpose(rows), half, block
 			}
+			for i, v := range rows {
+				VMOVUPS(v, Mem{Base: to, Disp: 64*(8*r+i) + 32*column})
+			}
+		}
+		for i, p := range []reg.Register{factors, x, y} {
+			MOVQ(after[i], p)
 		}
 	}
 	ADDQ(step, src)
