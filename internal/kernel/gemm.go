@@ -205,8 +205,9 @@ func (g *product[T]) finish(i0, i1, j0, j1 int) {
 	if g.e == nil || i0 == i1 {
 		return
 	}
-	if p, ok := any(g).(*product[float32]); ok && cpu != nil && cpu.tiles != nil {
-		cpu.finish(p, p.c[i0*g.ldc+j0:], g.ldc, i0, i1, j0, j1, false)
+	if s := vectorised[T](); s != nil && s.tiles != nil {
+		p := any(g).(*product[float32])
+		s.finish(p, p.c[i0*g.ldc+j0:], g.ldc, i0, i1, j0, j1, false)
 		return
 	}
 	g.finishFrom(g.c[i0*g.ldc+j0:], g.ldc, i0, i1, j0, j1)
