@@ -26,8 +26,9 @@ type panelMaker interface {
 	multiply(g *product[float32], a, b panelSet, rows, cols, steps span)
 }
 
+// Panels come from the second-level cache, which is fast enough, and C is the more in the way the more often it comes and goes.
 const (
-	panelDepth = 768  // steps brought into panels at a time, and that a tile does before it puts C back; panels come from the second-level cache fast enough
+	panelDepth = 768  // steps that panels have at a time
 	panelRows  = 4096 // rows of A
 )
 
