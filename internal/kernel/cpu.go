@@ -44,12 +44,11 @@ type simd struct {
 	adam func(w, grad, m, v *float32, n int, k *[8]float32)
 
 	held     [HeldInt8][]heldKernel // for 1, 2, … rows
-	heldInt8 []int8Kernel
+	heldInt8 int8Kernels
 	ahead    [2]int // bytes for those for one or two rows, and for more, to fetch ahead, found by trying; 0: as far as the next panel is
 
 	largestBits      func(x *float32, n int) uint32
 	roundPairs       func(to *byte, x *float32, steps int)
-	quantize         func(first, second *byte, x *float32, n int, inverse float32, sums *[2]int32)
 	largestOfColumns func(largest, x *float32, k int)
 	quantizeColumns  func(to *byte, x *float32, blocks int, inverse *float32)
 	cutInt24         func(to *byte, x *float32, pairs int) bool

@@ -9,7 +9,7 @@ func variants() (all []*simd) {
 			other := *s
 			other.tiles = &bfloat16Dots
 			other.held, other.ahead = avx512.held, avx512.ahead
-			other.heldInt8 = []int8Kernel{heldInt81VNNI, heldInt82VNNI, heldInt83VNNI, heldInt84VNNI}
+			other.heldInt8 = vnni
 			all = append(all, &other)
 		}
 	}

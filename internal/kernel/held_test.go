@@ -145,7 +145,10 @@ func TestProductsOfInt8HaveTheSameBitsOnEveryCPU(t *testing.T) {
 	const m, n, k = 7, 100, 3075
 	x := newMatrices[float32](m, n, k, 0, 0)
 	for i := range x.b {
-		x.b[i] = float32(math.Copysign(1, float64(x.b[i]))) // the largest sums there are
+		x.b[i] = float32(math.Copysign(1, float64(x.b[i])))
+	}
+	for p := range k { // the largest sums there are, and the smallest
+		x.b[p*n], x.b[p*n+1] = 1, -1
 	}
 	for i := range k {
 		x.a[i] = 3e38

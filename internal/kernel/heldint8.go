@@ -5,25 +5,33 @@ import (
 	"unsafe"
 )
 
-// A matrix of int8 is multiplied in whole numbers: a weight is one of 255 steps, and an element of A one of 65025, in two digits, 256 times
-// the first plus the second, each in -128 to 127. A product of bytes with a byte's sign takes one instruction for four steps of a sum, and
-// all sums are exact, so they have the same bits on every machine. To an element of A the steps are 256 times finer than to a
-// weight, so what they cost is lost in what rounding the weights does. Since one of the two bytes has to be without a sign, weights
-// are kept with 128 added, and sums begin with what that adds up to, taken off.
+// A matrix of int8 is multiplied in whole numbers: a weight is one of 255 steps, and an element of A one of 65025. All sums are exact, and
+// rounded to float32 once, so they have the same bits on every machine. To an element of A the steps are 256 times finer than to a
+// weight, so what they cost is lost in what rounding the weights does.
+//
+// Where a product of bytes takes one instruction for four steps of a sum, an element of A is two digits, 256 times the first plus the second,
+// each in -128 to 127. Since one of the two bytes has to be without a sign, weights are kept with 128 added, and sums begin with what that adds
+// up to, taken off.
 const (
 	int8Steps  = 4     // of a sum, side by side in a panel
 	int8Zero   = 128   // byte of the weight 0
 	int8Digits = 32512 // steps to a row's largest element: the largest with two digits either way
 )
 
-// int8Row is how a row of A is held: where sums of its two digits begin, and one of its steps.
+// int8Row is how a row of A is held: where its sums begin, and one of its steps.
 type int8Row struct {
-	first, second int32
-	step          float32
+	first float64
+	step  float32
 }
 
-// int8Kernel multiplies a few rows with a panel of int8; see heldInt81AVX512.
-type int8Kernel func(blocks int, a *byte, lda int, b *byte, c *float32, ldc, cols int, scale *float32, rows *int32, ahead int)
+// int8Kernel multiplies a few rows with a panel of int8; see heldInt81AVX2.
+type int8Kernel func(blocks int, a *int16, lda int, b *byte, c *float32, ldc, cols int, scale *float32, rows *float64, ahead int)
+
+// int8Kernels are those for 1, 2, … rows, and what rounds a row as they read it.
+type int8Kernels struct {
+	multiply []int8Kernel
+	quantize func(to *int16, x *float32, n int, inverse float32) int32
+}
 
 // int8At is the place of a step of a column in a panel.
 func int8At(step, column int) int {
@@ -67,32 +75,31 @@ func largestOfColumns(largest, x []float32) {
 	}
 }
 
-// int8Left are the rows of A: of each the first digits of all steps and then the second.
+// int8Left are the rows of A, as the kernels read them; in plain Go, number by number.
 type int8Left struct {
 	scratch[float32]
-	digits []byte // [2·rows, ld]
-	ld     int
-	rows   []int8Row
+	words []int16 // [rows, ld]
+	ld    int
+	rows  []int8Row
 }
 
 // quantizeRows rounds the rows of A.
 func quantizeRows(m, k int, a []float32, lda int) int8Left {
-	const line = 64 // whole vectors of digits are written
-	left := int8Left{ld: roundUp(k, line)}
-	parts := []int{2 * m * left.ld / 4, m * int(unsafe.Sizeof(int8Row{})) / 4}
+	const whole = 16 // vectors are written
+	left := int8Left{ld: roundUp(k, whole)}
+	parts := []int{m * left.ld / 2, m * int(unsafe.Sizeof(int8Row{})) / 4}
 	left.scratch = borrow[float32](total(parts...))
 	memory := carve(left.x, parts...)
-	left.digits = unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(memory[0]))), 2*m*left.ld)
+	left.words = unsafe.Slice((*int16)(unsafe.Pointer(unsafe.SliceData(memory[0]))), m*left.ld)
 	left.rows = unsafe.Slice((*int8Row)(unsafe.Pointer(unsafe.SliceData(memory[1]))), m)
 	for i := range m {
-		digits := left.digits[2*i*left.ld:][:2*left.ld]
-		left.rows[i] = quantizeRow(digits[:left.ld], digits[left.ld:], a[min(len(a), i*lda):][:k])
+		left.rows[i] = quantizeRow(left.words[i*left.ld:][:left.ld], a[min(len(a), i*lda):][:k])
 	}
 	return left
 }
 
-// quantizeRow stores the digits of a row, followed by zeros. In a row below 1e-30 all count as zero.
-func quantizeRow(first, second []byte, x []float32) int8Row {
+// quantizeRow stores a row, followed by zeros. In a row below 1e-30 all count as zero.
+func quantizeRow(to []int16, x []float32) int8Row {
 	top := largestBits(x)
 	largest := math.Float32frombits(top)
 	row := int8Row{step: largest / int8Digits}
@@ -104,32 +111,25 @@ func quantizeRow(first, second []byte, x []float32) int8Row {
 		inverse = int8Digits / largest
 	}
 	if inverse == 0 {
-		clear(first)
-		clear(second)
+		clear(to)
 		return row
 	}
-	rest := len(x) &^ 15 // from here on a vector is not whole
-	clear(first[rest:])
-	clear(second[rest:])
-	var sums [2]int32
-	quantize(first, second, x, inverse, &sums)
-	row.first, row.second = -int8Zero*sums[0], -int8Zero*sums[1]
+	clear(to[len(x)&^15:]) // from here on a vector is not whole
+	row.first = -int8Zero * float64(quantize(to, x, inverse))
 	return row
 }
 
-// quantize sets first and second to the digits of x·inverse, and sums to their sums.
-func quantize(first, second []byte, x []float32, inverse float32, sums *[2]int32) {
+// quantize sets to to x·inverse, and returns the sum.
+func quantize(to []int16, x []float32, inverse float32) (sum int32) {
 	if cpu != nil && len(x) > 0 {
-		cpu.quantize(&first[0], &second[0], single(x), len(x), inverse, sums)
-		return
+		return cpu.heldInt8.quantize(&to[0], single(x), len(x), inverse)
 	}
 	for i, v := range x {
 		q := int32(math.Float32bits(float32(v*inverse)+toInteger)) - toIntegerBits
-		a := (q + 128) >> 8
-		b := q - a<<8
-		first[i], second[i] = byte(a), byte(b)
-		sums[0], sums[1] = sums[0]+a, sums[1]+b
+		to[i] = int16(q)
+		sum += q
 	}
+	return sum
 }
 
 // A float32 of this size has the whole numbers in its last bits.
@@ -145,34 +145,28 @@ func (h *Held) multiplyInt8(p, m int, left int8Left, c []float32, ldc, ahead int
 	c = c[p*heldCols:]
 	if cpu == nil || h.k == 0 {
 		for i := range m {
-			int8Generic(left.digits[2*i*left.ld:], left.ld, panel, c[i*ldc:][:cols], scale, left.rows[i])
+			int8Generic(left.words[i*left.ld:], panel, c[i*ldc:][:cols], scale, left.rows[i])
 		}
 		return
 	}
-	kernels := cpu.heldInt8
+	kernels := cpu.heldInt8.multiply
 	for i := 0; i < m; {
 		rows := few(m-i, len(kernels))
-		kernels[rows-1](blocks, &left.digits[2*i*left.ld], left.ld, unsafe.SliceData(panel), single(c[i*ldc:]), ldc, cols, &scale[0], &left.rows[i].first, ahead)
+		kernels[rows-1](blocks, &left.words[i*left.ld], left.ld, unsafe.SliceData(panel), single(c[i*ldc:]), ldc, cols, &scale[0], &left.rows[i].first, ahead)
 		i += rows
 	}
 }
 
-// int8Generic multiplies one row, whose digits are ld bytes apart.
-func int8Generic(digits []byte, ld int, panel []byte, c, scale []float32, row int8Row) {
-	var first, second [heldCols]int32
-	for j := range first {
-		first[j], second[j] = row.first, row.second
-	}
+// int8Generic multiplies one row.
+func int8Generic(words []int16, panel []byte, c, scale []float32, row int8Row) {
+	var sums [heldCols]int64
 	for p := range len(panel) / heldCols {
-		x, y := int32(int8(digits[p])), int32(int8(digits[ld+p]))
-		for j := range first {
-			w := int32(panel[int8At(p, j)])
-			first[j] += x * w
-			second[j] += y * w
+		x := int64(words[p])
+		for j := range sums {
+			sums[j] += x * int64(panel[int8At(p, j)])
 		}
 	}
 	for j := range c {
-		sum := float32(256*float32(first[j])) + float32(second[j])
-		c[j] = float32(sum*row.step) * scale[j]
+		c[j] = float32(float32(row.first+float64(sums[j]))*row.step) * scale[j]
 	}
 }

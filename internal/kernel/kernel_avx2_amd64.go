@@ -249,13 +249,21 @@ func heldInt247AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, co
 //go:noescape
 func heldInt248AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
-// heldInt81AVX2 sets the first cols (1 to 32) columns of 1 rows of c to the product of a, in which each row has its first
-// digits and, lda bytes after them, its second ones, and of so many blocks of 32 columns at b, each of four bytes
-// without a sign. Sums begin with those of rows; column j is multiplied by scale[j], row i by its step.
+// heldInt81AVX2 sets the first cols (1 to 32) columns of 1 rows of c to the product of a, in which each row has a word for each step,
+// and of so many blocks of 32 columns at b, each of four bytes without a sign. Sums begin with those of rows and are rounded
+// once; column j is multiplied by scale[j], row i by its step.
 // It fetches b so many bytes ahead.
 //
 //go:noescape
-func heldInt81AVX2(blocks int, a *byte, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *int32, ahead int)
+func heldInt81AVX2(blocks int, a *int16, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *float64, ahead int)
+
+// heldInt82AVX2 sets the first cols (1 to 32) columns of 2 rows of c to the product of a, in which each row has a word for each step,
+// and of so many blocks of 32 columns at b, each of four bytes without a sign. Sums begin with those of rows and are rounded
+// once; column j is multiplied by scale[j], row i by its step.
+// It fetches b so many bytes ahead.
+//
+//go:noescape
+func heldInt82AVX2(blocks int, a *int16, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *float64, ahead int)
 
 // int16PanelsAVX2 multiplies tiles of A, of 16 rows, by a panel of B, two tiles, to 32 columns of c: so many rows, and more to a
 // multiple of 8. Meanwhile it fetches what ahead points to into the second-level cache.
@@ -312,11 +320,11 @@ func expSumCoarseAVX2(dst *float32, x *float32, n int, shift float32) float32
 //go:noescape
 func largestBitsAVX2(x *float32, n int) uint32
 
-// quantizeAVX2 sets first and second to the digits of x·inverse, rounded to the nearest, ties to even, and sums to the sums of the
-// digits. As many elements of either are written as whole vectors have.
+// quantizeAVX2 sets to to x·inverse, rounded to the nearest, ties to even, of four steps the even ones before the odd ones.
+// As many elements are written as whole vectors have. It returns the sum of the rounded numbers.
 //
 //go:noescape
-func quantizeAVX2(first *byte, second *byte, x *float32, n int, inverse float32, sums *[2]int32)
+func quantizeAVX2(to *int16, x *float32, n int, inverse float32) int32
 
 // roundPairsAVX2 sets to to steps of 32 elements of x, rounded to the nearest bfloat16, ties to even: element j beside 16+j.
 //

@@ -25599,341 +25599,269 @@ done336:
 	VZEROUPPER
 	RET
 
-// func heldInt81AVX2(blocks int, a *byte, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *int32, ahead int)
+// func heldInt81AVX2(blocks int, a *int16, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *float64, ahead int)
 // Requires: AVX, AVX2, CMOV, MMX+
-TEXT ·heldInt81AVX2(SB), NOSPLIT, $0-80
+TEXT ·heldInt81AVX2(SB), NOSPLIT, $256-80
 	MOVQ         blocks+0(FP), AX
 	MOVQ         a+8(FP), CX
 	MOVQ         lda+16(FP), DX
 	MOVQ         b+24(FP), BX
 	MOVQ         rows+64(FP), SI
 	MOVQ         ahead+72(FP), DI
-	VPBROADCASTD (SI), Y0
-	VPBROADCASTD (SI), Y1
-	VPBROADCASTD (SI), Y2
-	VPBROADCASTD (SI), Y3
-	VPBROADCASTD 4(SI), Y4
-	VPBROADCASTD 4(SI), Y5
-	VPBROADCASTD 4(SI), Y6
-	VPBROADCASTD 4(SI), Y7
-	SUBQ         $0x04, AX
-	JL           rest
+	SHLQ         $0x01, DX
+	VXORPS       Y0, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VBROADCASTSD (SI), Y4
+	VMOVUPD      Y4, (SP)
+	VMOVUPD      Y4, 32(SP)
+	VMOVUPD      Y4, 64(SP)
+	VMOVUPD      Y4, 96(SP)
+	VMOVUPD      Y4, 128(SP)
+	VMOVUPD      Y4, 160(SP)
+	VMOVUPD      Y4, 192(SP)
+	VMOVUPD      Y4, 224(SP)
+
+stretch:
+	MOVQ    $0x00000040, DX
+	CMPQ    AX, DX
+	CMOVQLT AX, DX
+	SUBQ    DX, AX
+	SUBQ    $0x04, DX
+	JL      rest
 
 loop:
 	PREFETCHT0   (BX)(DI*1)
-	PREFETCHT0   64(BX)(DI*1)
-	PREFETCHT0   128(BX)(DI*1)
-	PREFETCHT0   192(BX)(DI*1)
 	PREFETCHT0   256(BX)(DI*1)
+	VPBROADCASTD (CX), Y4
+	VPBROADCASTD 4(CX), Y5
+	VMOVDQU      (BX), Y6
+	VPAND        all00ff00ffAVX2<>+0(SB), Y6, Y7
+	VPSRLW       $0x08, Y6, Y6
+	VPMADDWD     Y7, Y4, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y6, Y5, Y7
+	VPADDD       Y7, Y0, Y0
+	VMOVDQU      32(BX), Y6
+	VPAND        all00ff00ffAVX2<>+0(SB), Y6, Y7
+	VPSRLW       $0x08, Y6, Y6
+	VPMADDWD     Y7, Y4, Y7
+	VPADDD       Y7, Y1, Y1
+	VPMADDWD     Y6, Y5, Y7
+	VPADDD       Y7, Y1, Y1
+	VMOVDQU      64(BX), Y6
+	VPAND        all00ff00ffAVX2<>+0(SB), Y6, Y7
+	VPSRLW       $0x08, Y6, Y6
+	VPMADDWD     Y7, Y4, Y7
+	VPADDD       Y7, Y2, Y2
+	VPMADDWD     Y6, Y5, Y7
+	VPADDD       Y7, Y2, Y2
+	VMOVDQU      96(BX), Y6
+	VPAND        all00ff00ffAVX2<>+0(SB), Y6, Y7
+	VPSRLW       $0x08, Y6, Y6
+	VPMADDWD     Y7, Y4, Y4
+	VPADDD       Y4, Y3, Y3
+	VPMADDWD     Y6, Y5, Y4
+	VPADDD       Y4, Y3, Y3
+	PREFETCHT0   64(BX)(DI*1)
 	PREFETCHT0   320(BX)(DI*1)
+	VPBROADCASTD 8(CX), Y4
+	VPBROADCASTD 12(CX), Y5
+	VMOVDQU      128(BX), Y6
+	VPAND        all00ff00ffAVX2<>+0(SB), Y6, Y7
+	VPSRLW       $0x08, Y6, Y6
+	VPMADDWD     Y7, Y4, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y6, Y5, Y7
+	VPADDD       Y7, Y0, Y0
+	VMOVDQU      160(BX), Y6
+	VPAND        all00ff00ffAVX2<>+0(SB), Y6, Y7
+	VPSRLW       $0x08, Y6, Y6
+	VPMADDWD     Y7, Y4, Y7
+	VPADDD       Y7, Y1, Y1
+	VPMADDWD     Y6, Y5, Y7
+	VPADDD       Y7, Y1, Y1
+	VMOVDQU      192(BX), Y6
+	VPAND        all00ff00ffAVX2<>+0(SB), Y6, Y7
+	VPSRLW       $0x08, Y6, Y6
+	VPMADDWD     Y7, Y4, Y7
+	VPADDD       Y7, Y2, Y2
+	VPMADDWD     Y6, Y5, Y7
+	VPADDD       Y7, Y2, Y2
+	VMOVDQU      224(BX), Y6
+	VPAND        all00ff00ffAVX2<>+0(SB), Y6, Y7
+	VPSRLW       $0x08, Y6, Y6
+	VPMADDWD     Y7, Y4, Y4
+	VPADDD       Y4, Y3, Y3
+	VPMADDWD     Y6, Y5, Y4
+	VPADDD       Y4, Y3, Y3
+	PREFETCHT0   128(BX)(DI*1)
 	PREFETCHT0   384(BX)(DI*1)
+	VPBROADCASTD 16(CX), Y4
+	VPBROADCASTD 20(CX), Y5
+	VMOVDQU      256(BX), Y6
+	VPAND        all00ff00ffAVX2<>+0(SB), Y6, Y7
+	VPSRLW       $0x08, Y6, Y6
+	VPMADDWD     Y7, Y4, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y6, Y5, Y7
+	VPADDD       Y7, Y0, Y0
+	VMOVDQU      288(BX), Y6
+	VPAND        all00ff00ffAVX2<>+0(SB), Y6, Y7
+	VPSRLW       $0x08, Y6, Y6
+	VPMADDWD     Y7, Y4, Y7
+	VPADDD       Y7, Y1, Y1
+	VPMADDWD     Y6, Y5, Y7
+	VPADDD       Y7, Y1, Y1
+	VMOVDQU      320(BX), Y6
+	VPAND        all00ff00ffAVX2<>+0(SB), Y6, Y7
+	VPSRLW       $0x08, Y6, Y6
+	VPMADDWD     Y7, Y4, Y7
+	VPADDD       Y7, Y2, Y2
+	VPMADDWD     Y6, Y5, Y7
+	VPADDD       Y7, Y2, Y2
+	VMOVDQU      352(BX), Y6
+	VPAND        all00ff00ffAVX2<>+0(SB), Y6, Y7
+	VPSRLW       $0x08, Y6, Y6
+	VPMADDWD     Y7, Y4, Y4
+	VPADDD       Y4, Y3, Y3
+	VPMADDWD     Y6, Y5, Y4
+	VPADDD       Y4, Y3, Y3
+	PREFETCHT0   192(BX)(DI*1)
 	PREFETCHT0   448(BX)(DI*1)
-	VPBROADCASTD (CX), Y9
-	VPSLLW       $0x08, Y9, Y8
-	VPSRAW       $0x08, Y8, Y8
-	VPSRAW       $0x08, Y9, Y9
-	VPBROADCASTD (CX)(DX*1), Y11
-	VPSLLW       $0x08, Y11, Y10
-	VPSRAW       $0x08, Y10, Y10
-	VPSRAW       $0x08, Y11, Y11
-	VMOVDQU      (BX), Y12
-	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
-	VPSRLW       $0x08, Y12, Y12
-	VPMADDWD     Y13, Y8, Y14
-	VPADDD       Y14, Y0, Y0
-	VPMADDWD     Y12, Y9, Y14
-	VPADDD       Y14, Y0, Y0
-	VPMADDWD     Y13, Y10, Y14
-	VPADDD       Y14, Y4, Y4
-	VPMADDWD     Y12, Y11, Y14
-	VPADDD       Y14, Y4, Y4
-	VMOVDQU      32(BX), Y12
-	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
-	VPSRLW       $0x08, Y12, Y12
-	VPMADDWD     Y13, Y8, Y14
-	VPADDD       Y14, Y1, Y1
-	VPMADDWD     Y12, Y9, Y14
-	VPADDD       Y14, Y1, Y1
-	VPMADDWD     Y13, Y10, Y14
-	VPADDD       Y14, Y5, Y5
-	VPMADDWD     Y12, Y11, Y14
-	VPADDD       Y14, Y5, Y5
-	VMOVDQU      64(BX), Y12
-	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
-	VPSRLW       $0x08, Y12, Y12
-	VPMADDWD     Y13, Y8, Y14
-	VPADDD       Y14, Y2, Y2
-	VPMADDWD     Y12, Y9, Y14
-	VPADDD       Y14, Y2, Y2
-	VPMADDWD     Y13, Y10, Y14
-	VPADDD       Y14, Y6, Y6
-	VPMADDWD     Y12, Y11, Y14
-	VPADDD       Y14, Y6, Y6
-	VMOVDQU      96(BX), Y12
-	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
-	VPSRLW       $0x08, Y12, Y12
-	VPMADDWD     Y13, Y8, Y8
-	VPADDD       Y8, Y3, Y3
-	VPMADDWD     Y12, Y9, Y8
-	VPADDD       Y8, Y3, Y3
-	VPMADDWD     Y13, Y10, Y8
-	VPADDD       Y8, Y7, Y7
-	VPMADDWD     Y12, Y11, Y8
-	VPADDD       Y8, Y7, Y7
-	VPBROADCASTD 4(CX), Y9
-	VPSLLW       $0x08, Y9, Y8
-	VPSRAW       $0x08, Y8, Y8
-	VPSRAW       $0x08, Y9, Y9
-	VPBROADCASTD 4(CX)(DX*1), Y11
-	VPSLLW       $0x08, Y11, Y10
-	VPSRAW       $0x08, Y10, Y10
-	VPSRAW       $0x08, Y11, Y11
-	VMOVDQU      128(BX), Y12
-	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
-	VPSRLW       $0x08, Y12, Y12
-	VPMADDWD     Y13, Y8, Y14
-	VPADDD       Y14, Y0, Y0
-	VPMADDWD     Y12, Y9, Y14
-	VPADDD       Y14, Y0, Y0
-	VPMADDWD     Y13, Y10, Y14
-	VPADDD       Y14, Y4, Y4
-	VPMADDWD     Y12, Y11, Y14
-	VPADDD       Y14, Y4, Y4
-	VMOVDQU      160(BX), Y12
-	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
-	VPSRLW       $0x08, Y12, Y12
-	VPMADDWD     Y13, Y8, Y14
-	VPADDD       Y14, Y1, Y1
-	VPMADDWD     Y12, Y9, Y14
-	VPADDD       Y14, Y1, Y1
-	VPMADDWD     Y13, Y10, Y14
-	VPADDD       Y14, Y5, Y5
-	VPMADDWD     Y12, Y11, Y14
-	VPADDD       Y14, Y5, Y5
-	VMOVDQU      192(BX), Y12
-	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
-	VPSRLW       $0x08, Y12, Y12
-	VPMADDWD     Y13, Y8, Y14
-	VPADDD       Y14, Y2, Y2
-	VPMADDWD     Y12, Y9, Y14
-	VPADDD       Y14, Y2, Y2
-	VPMADDWD     Y13, Y10, Y14
-	VPADDD       Y14, Y6, Y6
-	VPMADDWD     Y12, Y11, Y14
-	VPADDD       Y14, Y6, Y6
-	VMOVDQU      224(BX), Y12
-	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
-	VPSRLW       $0x08, Y12, Y12
-	VPMADDWD     Y13, Y8, Y8
-	VPADDD       Y8, Y3, Y3
-	VPMADDWD     Y12, Y9, Y8
-	VPADDD       Y8, Y3, Y3
-	VPMADDWD     Y13, Y10, Y8
-	VPADDD       Y8, Y7, Y7
-	VPMADDWD     Y12, Y11, Y8
-	VPADDD       Y8, Y7, Y7
-	VPBROADCASTD 8(CX), Y9
-	VPSLLW       $0x08, Y9, Y8
-	VPSRAW       $0x08, Y8, Y8
-	VPSRAW       $0x08, Y9, Y9
-	VPBROADCASTD 8(CX)(DX*1), Y11
-	VPSLLW       $0x08, Y11, Y10
-	VPSRAW       $0x08, Y10, Y10
-	VPSRAW       $0x08, Y11, Y11
-	VMOVDQU      256(BX), Y12
-	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
-	VPSRLW       $0x08, Y12, Y12
-	VPMADDWD     Y13, Y8, Y14
-	VPADDD       Y14, Y0, Y0
-	VPMADDWD     Y12, Y9, Y14
-	VPADDD       Y14, Y0, Y0
-	VPMADDWD     Y13, Y10, Y14
-	VPADDD       Y14, Y4, Y4
-	VPMADDWD     Y12, Y11, Y14
-	VPADDD       Y14, Y4, Y4
-	VMOVDQU      288(BX), Y12
-	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
-	VPSRLW       $0x08, Y12, Y12
-	VPMADDWD     Y13, Y8, Y14
-	VPADDD       Y14, Y1, Y1
-	VPMADDWD     Y12, Y9, Y14
-	VPADDD       Y14, Y1, Y1
-	VPMADDWD     Y13, Y10, Y14
-	VPADDD       Y14, Y5, Y5
-	VPMADDWD     Y12, Y11, Y14
-	VPADDD       Y14, Y5, Y5
-	VMOVDQU      320(BX), Y12
-	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
-	VPSRLW       $0x08, Y12, Y12
-	VPMADDWD     Y13, Y8, Y14
-	VPADDD       Y14, Y2, Y2
-	VPMADDWD     Y12, Y9, Y14
-	VPADDD       Y14, Y2, Y2
-	VPMADDWD     Y13, Y10, Y14
-	VPADDD       Y14, Y6, Y6
-	VPMADDWD     Y12, Y11, Y14
-	VPADDD       Y14, Y6, Y6
-	VMOVDQU      352(BX), Y12
-	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
-	VPSRLW       $0x08, Y12, Y12
-	VPMADDWD     Y13, Y8, Y8
-	VPADDD       Y8, Y3, Y3
-	VPMADDWD     Y12, Y9, Y8
-	VPADDD       Y8, Y3, Y3
-	VPMADDWD     Y13, Y10, Y8
-	VPADDD       Y8, Y7, Y7
-	VPMADDWD     Y12, Y11, Y8
-	VPADDD       Y8, Y7, Y7
-	VPBROADCASTD 12(CX), Y9
-	VPSLLW       $0x08, Y9, Y8
-	VPSRAW       $0x08, Y8, Y8
-	VPSRAW       $0x08, Y9, Y9
-	VPBROADCASTD 12(CX)(DX*1), Y11
-	VPSLLW       $0x08, Y11, Y10
-	VPSRAW       $0x08, Y10, Y10
-	VPSRAW       $0x08, Y11, Y11
-	VMOVDQU      384(BX), Y12
-	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
-	VPSRLW       $0x08, Y12, Y12
-	VPMADDWD     Y13, Y8, Y14
-	VPADDD       Y14, Y0, Y0
-	VPMADDWD     Y12, Y9, Y14
-	VPADDD       Y14, Y0, Y0
-	VPMADDWD     Y13, Y10, Y14
-	VPADDD       Y14, Y4, Y4
-	VPMADDWD     Y12, Y11, Y14
-	VPADDD       Y14, Y4, Y4
-	VMOVDQU      416(BX), Y12
-	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
-	VPSRLW       $0x08, Y12, Y12
-	VPMADDWD     Y13, Y8, Y14
-	VPADDD       Y14, Y1, Y1
-	VPMADDWD     Y12, Y9, Y14
-	VPADDD       Y14, Y1, Y1
-	VPMADDWD     Y13, Y10, Y14
-	VPADDD       Y14, Y5, Y5
-	VPMADDWD     Y12, Y11, Y14
-	VPADDD       Y14, Y5, Y5
-	VMOVDQU      448(BX), Y12
-	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
-	VPSRLW       $0x08, Y12, Y12
-	VPMADDWD     Y13, Y8, Y14
-	VPADDD       Y14, Y2, Y2
-	VPMADDWD     Y12, Y9, Y14
-	VPADDD       Y14, Y2, Y2
-	VPMADDWD     Y13, Y10, Y14
-	VPADDD       Y14, Y6, Y6
-	VPMADDWD     Y12, Y11, Y14
-	VPADDD       Y14, Y6, Y6
-	VMOVDQU      480(BX), Y12
-	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
-	VPSRLW       $0x08, Y12, Y12
-	VPMADDWD     Y13, Y8, Y8
-	VPADDD       Y8, Y3, Y3
-	VPMADDWD     Y12, Y9, Y8
-	VPADDD       Y8, Y3, Y3
-	VPMADDWD     Y13, Y10, Y8
-	VPADDD       Y8, Y7, Y7
-	VPMADDWD     Y12, Y11, Y8
-	VPADDD       Y8, Y7, Y7
+	VPBROADCASTD 24(CX), Y4
+	VPBROADCASTD 28(CX), Y5
+	VMOVDQU      384(BX), Y6
+	VPAND        all00ff00ffAVX2<>+0(SB), Y6, Y7
+	VPSRLW       $0x08, Y6, Y6
+	VPMADDWD     Y7, Y4, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y6, Y5, Y7
+	VPADDD       Y7, Y0, Y0
+	VMOVDQU      416(BX), Y6
+	VPAND        all00ff00ffAVX2<>+0(SB), Y6, Y7
+	VPSRLW       $0x08, Y6, Y6
+	VPMADDWD     Y7, Y4, Y7
+	VPADDD       Y7, Y1, Y1
+	VPMADDWD     Y6, Y5, Y7
+	VPADDD       Y7, Y1, Y1
+	VMOVDQU      448(BX), Y6
+	VPAND        all00ff00ffAVX2<>+0(SB), Y6, Y7
+	VPSRLW       $0x08, Y6, Y6
+	VPMADDWD     Y7, Y4, Y7
+	VPADDD       Y7, Y2, Y2
+	VPMADDWD     Y6, Y5, Y7
+	VPADDD       Y7, Y2, Y2
+	VMOVDQU      480(BX), Y6
+	VPAND        all00ff00ffAVX2<>+0(SB), Y6, Y7
+	VPSRLW       $0x08, Y6, Y6
+	VPMADDWD     Y7, Y4, Y4
+	VPADDD       Y4, Y3, Y3
+	VPMADDWD     Y6, Y5, Y4
+	VPADDD       Y4, Y3, Y3
 	ADDQ         $+512, BX
-	ADDQ         $+16, CX
-	SUBQ         $0x04, AX
+	ADDQ         $+32, CX
+	SUBQ         $0x04, DX
 	JGE          loop
 
 rest:
-	ADDQ $0x04, AX
+	ADDQ $0x04, DX
 	JE   finish
 
 single:
-	VPBROADCASTD (CX), Y9
-	VPSLLW       $0x08, Y9, Y8
-	VPSRAW       $0x08, Y8, Y8
-	VPSRAW       $0x08, Y9, Y9
-	VPBROADCASTD (CX)(DX*1), Y11
-	VPSLLW       $0x08, Y11, Y10
-	VPSRAW       $0x08, Y10, Y10
-	VPSRAW       $0x08, Y11, Y11
-	VMOVDQU      (BX), Y12
-	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
-	VPSRLW       $0x08, Y12, Y12
-	VPMADDWD     Y13, Y8, Y14
-	VPADDD       Y14, Y0, Y0
-	VPMADDWD     Y12, Y9, Y14
-	VPADDD       Y14, Y0, Y0
-	VPMADDWD     Y13, Y10, Y14
-	VPADDD       Y14, Y4, Y4
-	VPMADDWD     Y12, Y11, Y14
-	VPADDD       Y14, Y4, Y4
-	VMOVDQU      32(BX), Y12
-	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
-	VPSRLW       $0x08, Y12, Y12
-	VPMADDWD     Y13, Y8, Y14
-	VPADDD       Y14, Y1, Y1
-	VPMADDWD     Y12, Y9, Y14
-	VPADDD       Y14, Y1, Y1
-	VPMADDWD     Y13, Y10, Y14
-	VPADDD       Y14, Y5, Y5
-	VPMADDWD     Y12, Y11, Y14
-	VPADDD       Y14, Y5, Y5
-	VMOVDQU      64(BX), Y12
-	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
-	VPSRLW       $0x08, Y12, Y12
-	VPMADDWD     Y13, Y8, Y14
-	VPADDD       Y14, Y2, Y2
-	VPMADDWD     Y12, Y9, Y14
-	VPADDD       Y14, Y2, Y2
-	VPMADDWD     Y13, Y10, Y14
-	VPADDD       Y14, Y6, Y6
-	VPMADDWD     Y12, Y11, Y14
-	VPADDD       Y14, Y6, Y6
-	VMOVDQU      96(BX), Y12
-	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
-	VPSRLW       $0x08, Y12, Y12
-	VPMADDWD     Y13, Y8, Y8
-	VPADDD       Y8, Y3, Y3
-	VPMADDWD     Y12, Y9, Y8
-	VPADDD       Y8, Y3, Y3
-	VPMADDWD     Y13, Y10, Y8
-	VPADDD       Y8, Y7, Y7
-	VPMADDWD     Y12, Y11, Y8
-	VPADDD       Y8, Y7, Y7
+	VPBROADCASTD (CX), Y4
+	VPBROADCASTD 4(CX), Y5
+	VMOVDQU      (BX), Y6
+	VPAND        all00ff00ffAVX2<>+0(SB), Y6, Y7
+	VPSRLW       $0x08, Y6, Y6
+	VPMADDWD     Y7, Y4, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y6, Y5, Y7
+	VPADDD       Y7, Y0, Y0
+	VMOVDQU      32(BX), Y6
+	VPAND        all00ff00ffAVX2<>+0(SB), Y6, Y7
+	VPSRLW       $0x08, Y6, Y6
+	VPMADDWD     Y7, Y4, Y7
+	VPADDD       Y7, Y1, Y1
+	VPMADDWD     Y6, Y5, Y7
+	VPADDD       Y7, Y1, Y1
+	VMOVDQU      64(BX), Y6
+	VPAND        all00ff00ffAVX2<>+0(SB), Y6, Y7
+	VPSRLW       $0x08, Y6, Y6
+	VPMADDWD     Y7, Y4, Y7
+	VPADDD       Y7, Y2, Y2
+	VPMADDWD     Y6, Y5, Y7
+	VPADDD       Y7, Y2, Y2
+	VMOVDQU      96(BX), Y6
+	VPAND        all00ff00ffAVX2<>+0(SB), Y6, Y7
+	VPSRLW       $0x08, Y6, Y6
+	VPMADDWD     Y7, Y4, Y4
+	VPADDD       Y4, Y3, Y3
+	VPMADDWD     Y6, Y5, Y4
+	VPADDD       Y4, Y3, Y3
 	ADDQ         $+128, BX
-	ADDQ         $+4, CX
-	DECQ         AX
+	ADDQ         $+8, CX
+	DECQ         DX
 	JNE          single
 
 finish:
+	VCVTDQ2PD    X0, Y4
+	VADDPD       (SP), Y4, Y4
+	VMOVUPD      Y4, (SP)
+	VEXTRACTI128 $0x01, Y0, X4
+	VCVTDQ2PD    X4, Y4
+	VADDPD       32(SP), Y4, Y4
+	VMOVUPD      Y4, 32(SP)
+	VXORPS       Y0, Y0, Y0
+	VCVTDQ2PD    X1, Y4
+	VADDPD       64(SP), Y4, Y4
+	VMOVUPD      Y4, 64(SP)
+	VEXTRACTI128 $0x01, Y1, X4
+	VCVTDQ2PD    X4, Y4
+	VADDPD       96(SP), Y4, Y4
+	VMOVUPD      Y4, 96(SP)
+	VXORPS       Y1, Y1, Y1
+	VCVTDQ2PD    X2, Y4
+	VADDPD       128(SP), Y4, Y4
+	VMOVUPD      Y4, 128(SP)
+	VEXTRACTI128 $0x01, Y2, X4
+	VCVTDQ2PD    X4, Y4
+	VADDPD       160(SP), Y4, Y4
+	VMOVUPD      Y4, 160(SP)
+	VXORPS       Y2, Y2, Y2
+	VCVTDQ2PD    X3, Y4
+	VADDPD       192(SP), Y4, Y4
+	VMOVUPD      Y4, 192(SP)
+	VEXTRACTI128 $0x01, Y3, X4
+	VCVTDQ2PD    X4, Y4
+	VADDPD       224(SP), Y4, Y4
+	VMOVUPD      Y4, 224(SP)
+	VXORPS       Y3, Y3, Y3
+	TESTQ        AX, AX
+	JNE          stretch
 	MOVQ         scale+56(FP), AX
-	VCVTDQ2PS    Y0, Y0
-	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS all43800000AVX2<>+0(SB), Y8
-	VMULPS       Y8, Y0, Y0
-	VADDPS       Y4, Y0, Y0
-	VBROADCASTSS 8(SI), Y8
-	VMULPS       Y8, Y0, Y0
+	VCVTPD2PSY   (SP), X0
+	VCVTPD2PSY   32(SP), X4
+	VINSERTF128  $0x01, X4, Y0, Y0
+	VBROADCASTSS 8(SI), Y4
+	VMULPS       Y4, Y0, Y0
 	VMULPS       (AX), Y0, Y0
-	VCVTDQ2PS    Y1, Y1
-	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS all43800000AVX2<>+0(SB), Y4
-	VMULPS       Y4, Y1, Y1
-	VADDPS       Y5, Y1, Y1
+	VCVTPD2PSY   64(SP), X1
+	VCVTPD2PSY   96(SP), X4
+	VINSERTF128  $0x01, X4, Y1, Y1
 	VBROADCASTSS 8(SI), Y4
 	VMULPS       Y4, Y1, Y1
 	VMULPS       32(AX), Y1, Y1
-	VCVTDQ2PS    Y2, Y2
-	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS all43800000AVX2<>+0(SB), Y4
-	VMULPS       Y4, Y2, Y2
-	VADDPS       Y6, Y2, Y2
+	VCVTPD2PSY   128(SP), X2
+	VCVTPD2PSY   160(SP), X4
+	VINSERTF128  $0x01, X4, Y2, Y2
 	VBROADCASTSS 8(SI), Y4
 	VMULPS       Y4, Y2, Y2
 	VMULPS       64(AX), Y2, Y2
-	VCVTDQ2PS    Y3, Y3
-	VCVTDQ2PS    Y7, Y7
-	VBROADCASTSS all43800000AVX2<>+0(SB), Y4
-	VMULPS       Y4, Y3, Y3
-	VADDPS       Y7, Y3, Y3
+	VCVTPD2PSY   192(SP), X3
+	VCVTPD2PSY   224(SP), X4
+	VINSERTF128  $0x01, X4, Y3, Y3
 	VBROADCASTSS 8(SI), Y4
 	VMULPS       Y4, Y3, Y3
 	VMULPS       96(AX), Y3, Y3
@@ -26016,15 +25944,511 @@ DATA all00ff00ffAVX2<>+24(SB)/4, $0x00ff00ff
 DATA all00ff00ffAVX2<>+28(SB)/4, $0x00ff00ff
 GLOBL all00ff00ffAVX2<>(SB), RODATA|NOPTR, $32
 
-DATA all43800000AVX2<>+0(SB)/4, $0x43800000
-DATA all43800000AVX2<>+4(SB)/4, $0x43800000
-DATA all43800000AVX2<>+8(SB)/4, $0x43800000
-DATA all43800000AVX2<>+12(SB)/4, $0x43800000
-DATA all43800000AVX2<>+16(SB)/4, $0x43800000
-DATA all43800000AVX2<>+20(SB)/4, $0x43800000
-DATA all43800000AVX2<>+24(SB)/4, $0x43800000
-DATA all43800000AVX2<>+28(SB)/4, $0x43800000
-GLOBL all43800000AVX2<>(SB), RODATA|NOPTR, $32
+// func heldInt82AVX2(blocks int, a *int16, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *float64, ahead int)
+// Requires: AVX, AVX2, CMOV, MMX+
+TEXT ·heldInt82AVX2(SB), NOSPLIT, $512-80
+	MOVQ         blocks+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         rows+64(FP), SI
+	MOVQ         ahead+72(FP), DI
+	SHLQ         $0x01, DX
+	VXORPS       Y0, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VBROADCASTSD (SI), Y8
+	VMOVUPD      Y8, (SP)
+	VMOVUPD      Y8, 32(SP)
+	VMOVUPD      Y8, 64(SP)
+	VMOVUPD      Y8, 96(SP)
+	VMOVUPD      Y8, 128(SP)
+	VMOVUPD      Y8, 160(SP)
+	VMOVUPD      Y8, 192(SP)
+	VMOVUPD      Y8, 224(SP)
+	VBROADCASTSD 16(SI), Y8
+	VMOVUPD      Y8, 256(SP)
+	VMOVUPD      Y8, 288(SP)
+	VMOVUPD      Y8, 320(SP)
+	VMOVUPD      Y8, 352(SP)
+	VMOVUPD      Y8, 384(SP)
+	VMOVUPD      Y8, 416(SP)
+	VMOVUPD      Y8, 448(SP)
+	VMOVUPD      Y8, 480(SP)
+
+stretch:
+	MOVQ    $0x00000040, R8
+	CMPQ    AX, R8
+	CMOVQLT AX, R8
+	SUBQ    R8, AX
+	SUBQ    $0x04, R8
+	JL      rest
+
+loop:
+	PREFETCHT0   (BX)(DI*1)
+	PREFETCHT0   256(BX)(DI*1)
+	VPBROADCASTD (CX), Y8
+	VPBROADCASTD 4(CX), Y9
+	VPBROADCASTD (CX)(DX*1), Y10
+	VPBROADCASTD 4(CX)(DX*1), Y11
+	VMOVDQU      (BX), Y12
+	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
+	VPSRLW       $0x08, Y12, Y12
+	VPMADDWD     Y13, Y8, Y14
+	VPADDD       Y14, Y0, Y0
+	VPMADDWD     Y12, Y9, Y14
+	VPADDD       Y14, Y0, Y0
+	VPMADDWD     Y13, Y10, Y14
+	VPADDD       Y14, Y4, Y4
+	VPMADDWD     Y12, Y11, Y14
+	VPADDD       Y14, Y4, Y4
+	VMOVDQU      32(BX), Y12
+	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
+	VPSRLW       $0x08, Y12, Y12
+	VPMADDWD     Y13, Y8, Y14
+	VPADDD       Y14, Y1, Y1
+	VPMADDWD     Y12, Y9, Y14
+	VPADDD       Y14, Y1, Y1
+	VPMADDWD     Y13, Y10, Y14
+	VPADDD       Y14, Y5, Y5
+	VPMADDWD     Y12, Y11, Y14
+	VPADDD       Y14, Y5, Y5
+	VMOVDQU      64(BX), Y12
+	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
+	VPSRLW       $0x08, Y12, Y12
+	VPMADDWD     Y13, Y8, Y14
+	VPADDD       Y14, Y2, Y2
+	VPMADDWD     Y12, Y9, Y14
+	VPADDD       Y14, Y2, Y2
+	VPMADDWD     Y13, Y10, Y14
+	VPADDD       Y14, Y6, Y6
+	VPMADDWD     Y12, Y11, Y14
+	VPADDD       Y14, Y6, Y6
+	VMOVDQU      96(BX), Y12
+	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
+	VPSRLW       $0x08, Y12, Y12
+	VPMADDWD     Y13, Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPMADDWD     Y12, Y9, Y8
+	VPADDD       Y8, Y3, Y3
+	VPMADDWD     Y13, Y10, Y8
+	VPADDD       Y8, Y7, Y7
+	VPMADDWD     Y12, Y11, Y8
+	VPADDD       Y8, Y7, Y7
+	PREFETCHT0   64(BX)(DI*1)
+	PREFETCHT0   320(BX)(DI*1)
+	VPBROADCASTD 8(CX), Y8
+	VPBROADCASTD 12(CX), Y9
+	VPBROADCASTD 8(CX)(DX*1), Y10
+	VPBROADCASTD 12(CX)(DX*1), Y11
+	VMOVDQU      128(BX), Y12
+	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
+	VPSRLW       $0x08, Y12, Y12
+	VPMADDWD     Y13, Y8, Y14
+	VPADDD       Y14, Y0, Y0
+	VPMADDWD     Y12, Y9, Y14
+	VPADDD       Y14, Y0, Y0
+	VPMADDWD     Y13, Y10, Y14
+	VPADDD       Y14, Y4, Y4
+	VPMADDWD     Y12, Y11, Y14
+	VPADDD       Y14, Y4, Y4
+	VMOVDQU      160(BX), Y12
+	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
+	VPSRLW       $0x08, Y12, Y12
+	VPMADDWD     Y13, Y8, Y14
+	VPADDD       Y14, Y1, Y1
+	VPMADDWD     Y12, Y9, Y14
+	VPADDD       Y14, Y1, Y1
+	VPMADDWD     Y13, Y10, Y14
+	VPADDD       Y14, Y5, Y5
+	VPMADDWD     Y12, Y11, Y14
+	VPADDD       Y14, Y5, Y5
+	VMOVDQU      192(BX), Y12
+	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
+	VPSRLW       $0x08, Y12, Y12
+	VPMADDWD     Y13, Y8, Y14
+	VPADDD       Y14, Y2, Y2
+	VPMADDWD     Y12, Y9, Y14
+	VPADDD       Y14, Y2, Y2
+	VPMADDWD     Y13, Y10, Y14
+	VPADDD       Y14, Y6, Y6
+	VPMADDWD     Y12, Y11, Y14
+	VPADDD       Y14, Y6, Y6
+	VMOVDQU      224(BX), Y12
+	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
+	VPSRLW       $0x08, Y12, Y12
+	VPMADDWD     Y13, Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPMADDWD     Y12, Y9, Y8
+	VPADDD       Y8, Y3, Y3
+	VPMADDWD     Y13, Y10, Y8
+	VPADDD       Y8, Y7, Y7
+	VPMADDWD     Y12, Y11, Y8
+	VPADDD       Y8, Y7, Y7
+	PREFETCHT0   128(BX)(DI*1)
+	PREFETCHT0   384(BX)(DI*1)
+	VPBROADCASTD 16(CX), Y8
+	VPBROADCASTD 20(CX), Y9
+	VPBROADCASTD 16(CX)(DX*1), Y10
+	VPBROADCASTD 20(CX)(DX*1), Y11
+	VMOVDQU      256(BX), Y12
+	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
+	VPSRLW       $0x08, Y12, Y12
+	VPMADDWD     Y13, Y8, Y14
+	VPADDD       Y14, Y0, Y0
+	VPMADDWD     Y12, Y9, Y14
+	VPADDD       Y14, Y0, Y0
+	VPMADDWD     Y13, Y10, Y14
+	VPADDD       Y14, Y4, Y4
+	VPMADDWD     Y12, Y11, Y14
+	VPADDD       Y14, Y4, Y4
+	VMOVDQU      288(BX), Y12
+	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
+	VPSRLW       $0x08, Y12, Y12
+	VPMADDWD     Y13, Y8, Y14
+	VPADDD       Y14, Y1, Y1
+	VPMADDWD     Y12, Y9, Y14
+	VPADDD       Y14, Y1, Y1
+	VPMADDWD     Y13, Y10, Y14
+	VPADDD       Y14, Y5, Y5
+	VPMADDWD     Y12, Y11, Y14
+	VPADDD       Y14, Y5, Y5
+	VMOVDQU      320(BX), Y12
+	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
+	VPSRLW       $0x08, Y12, Y12
+	VPMADDWD     Y13, Y8, Y14
+	VPADDD       Y14, Y2, Y2
+	VPMADDWD     Y12, Y9, Y14
+	VPADDD       Y14, Y2, Y2
+	VPMADDWD     Y13, Y10, Y14
+	VPADDD       Y14, Y6, Y6
+	VPMADDWD     Y12, Y11, Y14
+	VPADDD       Y14, Y6, Y6
+	VMOVDQU      352(BX), Y12
+	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
+	VPSRLW       $0x08, Y12, Y12
+	VPMADDWD     Y13, Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPMADDWD     Y12, Y9, Y8
+	VPADDD       Y8, Y3, Y3
+	VPMADDWD     Y13, Y10, Y8
+	VPADDD       Y8, Y7, Y7
+	VPMADDWD     Y12, Y11, Y8
+	VPADDD       Y8, Y7, Y7
+	PREFETCHT0   192(BX)(DI*1)
+	PREFETCHT0   448(BX)(DI*1)
+	VPBROADCASTD 24(CX), Y8
+	VPBROADCASTD 28(CX), Y9
+	VPBROADCASTD 24(CX)(DX*1), Y10
+	VPBROADCASTD 28(CX)(DX*1), Y11
+	VMOVDQU      384(BX), Y12
+	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
+	VPSRLW       $0x08, Y12, Y12
+	VPMADDWD     Y13, Y8, Y14
+	VPADDD       Y14, Y0, Y0
+	VPMADDWD     Y12, Y9, Y14
+	VPADDD       Y14, Y0, Y0
+	VPMADDWD     Y13, Y10, Y14
+	VPADDD       Y14, Y4, Y4
+	VPMADDWD     Y12, Y11, Y14
+	VPADDD       Y14, Y4, Y4
+	VMOVDQU      416(BX), Y12
+	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
+	VPSRLW       $0x08, Y12, Y12
+	VPMADDWD     Y13, Y8, Y14
+	VPADDD       Y14, Y1, Y1
+	VPMADDWD     Y12, Y9, Y14
+	VPADDD       Y14, Y1, Y1
+	VPMADDWD     Y13, Y10, Y14
+	VPADDD       Y14, Y5, Y5
+	VPMADDWD     Y12, Y11, Y14
+	VPADDD       Y14, Y5, Y5
+	VMOVDQU      448(BX), Y12
+	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
+	VPSRLW       $0x08, Y12, Y12
+	VPMADDWD     Y13, Y8, Y14
+	VPADDD       Y14, Y2, Y2
+	VPMADDWD     Y12, Y9, Y14
+	VPADDD       Y14, Y2, Y2
+	VPMADDWD     Y13, Y10, Y14
+	VPADDD       Y14, Y6, Y6
+	VPMADDWD     Y12, Y11, Y14
+	VPADDD       Y14, Y6, Y6
+	VMOVDQU      480(BX), Y12
+	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
+	VPSRLW       $0x08, Y12, Y12
+	VPMADDWD     Y13, Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPMADDWD     Y12, Y9, Y8
+	VPADDD       Y8, Y3, Y3
+	VPMADDWD     Y13, Y10, Y8
+	VPADDD       Y8, Y7, Y7
+	VPMADDWD     Y12, Y11, Y8
+	VPADDD       Y8, Y7, Y7
+	ADDQ         $+512, BX
+	ADDQ         $+32, CX
+	SUBQ         $0x04, R8
+	JGE          loop
+
+rest:
+	ADDQ $0x04, R8
+	JE   finish
+
+single:
+	VPBROADCASTD (CX), Y8
+	VPBROADCASTD 4(CX), Y9
+	VPBROADCASTD (CX)(DX*1), Y10
+	VPBROADCASTD 4(CX)(DX*1), Y11
+	VMOVDQU      (BX), Y12
+	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
+	VPSRLW       $0x08, Y12, Y12
+	VPMADDWD     Y13, Y8, Y14
+	VPADDD       Y14, Y0, Y0
+	VPMADDWD     Y12, Y9, Y14
+	VPADDD       Y14, Y0, Y0
+	VPMADDWD     Y13, Y10, Y14
+	VPADDD       Y14, Y4, Y4
+	VPMADDWD     Y12, Y11, Y14
+	VPADDD       Y14, Y4, Y4
+	VMOVDQU      32(BX), Y12
+	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
+	VPSRLW       $0x08, Y12, Y12
+	VPMADDWD     Y13, Y8, Y14
+	VPADDD       Y14, Y1, Y1
+	VPMADDWD     Y12, Y9, Y14
+	VPADDD       Y14, Y1, Y1
+	VPMADDWD     Y13, Y10, Y14
+	VPADDD       Y14, Y5, Y5
+	VPMADDWD     Y12, Y11, Y14
+	VPADDD       Y14, Y5, Y5
+	VMOVDQU      64(BX), Y12
+	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
+	VPSRLW       $0x08, Y12, Y12
+	VPMADDWD     Y13, Y8, Y14
+	VPADDD       Y14, Y2, Y2
+	VPMADDWD     Y12, Y9, Y14
+	VPADDD       Y14, Y2, Y2
+	VPMADDWD     Y13, Y10, Y14
+	VPADDD       Y14, Y6, Y6
+	VPMADDWD     Y12, Y11, Y14
+	VPADDD       Y14, Y6, Y6
+	VMOVDQU      96(BX), Y12
+	VPAND        all00ff00ffAVX2<>+0(SB), Y12, Y13
+	VPSRLW       $0x08, Y12, Y12
+	VPMADDWD     Y13, Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPMADDWD     Y12, Y9, Y8
+	VPADDD       Y8, Y3, Y3
+	VPMADDWD     Y13, Y10, Y8
+	VPADDD       Y8, Y7, Y7
+	VPMADDWD     Y12, Y11, Y8
+	VPADDD       Y8, Y7, Y7
+	ADDQ         $+128, BX
+	ADDQ         $+8, CX
+	DECQ         R8
+	JNE          single
+
+finish:
+	VCVTDQ2PD    X0, Y8
+	VADDPD       (SP), Y8, Y8
+	VMOVUPD      Y8, (SP)
+	VEXTRACTI128 $0x01, Y0, X8
+	VCVTDQ2PD    X8, Y8
+	VADDPD       32(SP), Y8, Y8
+	VMOVUPD      Y8, 32(SP)
+	VXORPS       Y0, Y0, Y0
+	VCVTDQ2PD    X1, Y8
+	VADDPD       64(SP), Y8, Y8
+	VMOVUPD      Y8, 64(SP)
+	VEXTRACTI128 $0x01, Y1, X8
+	VCVTDQ2PD    X8, Y8
+	VADDPD       96(SP), Y8, Y8
+	VMOVUPD      Y8, 96(SP)
+	VXORPS       Y1, Y1, Y1
+	VCVTDQ2PD    X2, Y8
+	VADDPD       128(SP), Y8, Y8
+	VMOVUPD      Y8, 128(SP)
+	VEXTRACTI128 $0x01, Y2, X8
+	VCVTDQ2PD    X8, Y8
+	VADDPD       160(SP), Y8, Y8
+	VMOVUPD      Y8, 160(SP)
+	VXORPS       Y2, Y2, Y2
+	VCVTDQ2PD    X3, Y8
+	VADDPD       192(SP), Y8, Y8
+	VMOVUPD      Y8, 192(SP)
+	VEXTRACTI128 $0x01, Y3, X8
+	VCVTDQ2PD    X8, Y8
+	VADDPD       224(SP), Y8, Y8
+	VMOVUPD      Y8, 224(SP)
+	VXORPS       Y3, Y3, Y3
+	VCVTDQ2PD    X4, Y8
+	VADDPD       256(SP), Y8, Y8
+	VMOVUPD      Y8, 256(SP)
+	VEXTRACTI128 $0x01, Y4, X8
+	VCVTDQ2PD    X8, Y8
+	VADDPD       288(SP), Y8, Y8
+	VMOVUPD      Y8, 288(SP)
+	VXORPS       Y4, Y4, Y4
+	VCVTDQ2PD    X5, Y8
+	VADDPD       320(SP), Y8, Y8
+	VMOVUPD      Y8, 320(SP)
+	VEXTRACTI128 $0x01, Y5, X8
+	VCVTDQ2PD    X8, Y8
+	VADDPD       352(SP), Y8, Y8
+	VMOVUPD      Y8, 352(SP)
+	VXORPS       Y5, Y5, Y5
+	VCVTDQ2PD    X6, Y8
+	VADDPD       384(SP), Y8, Y8
+	VMOVUPD      Y8, 384(SP)
+	VEXTRACTI128 $0x01, Y6, X8
+	VCVTDQ2PD    X8, Y8
+	VADDPD       416(SP), Y8, Y8
+	VMOVUPD      Y8, 416(SP)
+	VXORPS       Y6, Y6, Y6
+	VCVTDQ2PD    X7, Y8
+	VADDPD       448(SP), Y8, Y8
+	VMOVUPD      Y8, 448(SP)
+	VEXTRACTI128 $0x01, Y7, X8
+	VCVTDQ2PD    X8, Y8
+	VADDPD       480(SP), Y8, Y8
+	VMOVUPD      Y8, 480(SP)
+	VXORPS       Y7, Y7, Y7
+	TESTQ        AX, AX
+	JNE          stretch
+	MOVQ         scale+56(FP), AX
+	VCVTPD2PSY   (SP), X0
+	VCVTPD2PSY   32(SP), X8
+	VINSERTF128  $0x01, X8, Y0, Y0
+	VBROADCASTSS 8(SI), Y8
+	VMULPS       Y8, Y0, Y0
+	VMULPS       (AX), Y0, Y0
+	VCVTPD2PSY   64(SP), X1
+	VCVTPD2PSY   96(SP), X8
+	VINSERTF128  $0x01, X8, Y1, Y1
+	VBROADCASTSS 8(SI), Y8
+	VMULPS       Y8, Y1, Y1
+	VMULPS       32(AX), Y1, Y1
+	VCVTPD2PSY   128(SP), X2
+	VCVTPD2PSY   160(SP), X8
+	VINSERTF128  $0x01, X8, Y2, Y2
+	VBROADCASTSS 8(SI), Y8
+	VMULPS       Y8, Y2, Y2
+	VMULPS       64(AX), Y2, Y2
+	VCVTPD2PSY   192(SP), X3
+	VCVTPD2PSY   224(SP), X8
+	VINSERTF128  $0x01, X8, Y3, Y3
+	VBROADCASTSS 8(SI), Y8
+	VMULPS       Y8, Y3, Y3
+	VMULPS       96(AX), Y3, Y3
+	VCVTPD2PSY   256(SP), X4
+	VCVTPD2PSY   288(SP), X8
+	VINSERTF128  $0x01, X8, Y4, Y4
+	VBROADCASTSS 24(SI), Y8
+	VMULPS       Y8, Y4, Y4
+	VMULPS       (AX), Y4, Y4
+	VCVTPD2PSY   320(SP), X5
+	VCVTPD2PSY   352(SP), X8
+	VINSERTF128  $0x01, X8, Y5, Y5
+	VBROADCASTSS 24(SI), Y8
+	VMULPS       Y8, Y5, Y5
+	VMULPS       32(AX), Y5, Y5
+	VCVTPD2PSY   384(SP), X6
+	VCVTPD2PSY   416(SP), X8
+	VINSERTF128  $0x01, X8, Y6, Y6
+	VBROADCASTSS 24(SI), Y8
+	VMULPS       Y8, Y6, Y6
+	VMULPS       64(AX), Y6, Y6
+	VCVTPD2PSY   448(SP), X7
+	VCVTPD2PSY   480(SP), X8
+	VINSERTF128  $0x01, X8, Y7, Y7
+	VBROADCASTSS 24(SI), Y8
+	VMULPS       Y8, Y7, Y7
+	VMULPS       96(AX), Y7, Y7
+	MOVQ         c+32(FP), AX
+	MOVQ         ldc+40(FP), CX
+	MOVQ         cols+48(FP), DX
+	SHLQ         $0x02, CX
+	CMPQ         DX, $0x20
+	JNE          part339
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VMOVUPS      Y2, 64(AX)
+	VMOVUPS      Y3, 96(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y5, 32(AX)
+	VMOVUPS      Y6, 64(AX)
+	VMOVUPS      Y7, 96(AX)
+	ADDQ         CX, AX
+	JMP          done340
+
+part339:
+	MOVQ       DX, BX
+	MOVQ       $0x00000008, SI
+	CMPQ       BX, SI
+	CMOVQGT    SI, BX
+	XORQ       SI, SI
+	TESTQ      BX, BX
+	CMOVQLT    SI, BX
+	LEAQ       lanesAVX2<>+32(SB), SI
+	NEGQ       BX
+	VMOVUPS    (SI)(BX*4), Y8
+	MOVQ       AX, BX
+	VMASKMOVPS Y0, Y8, (BX)
+	ADDQ       CX, BX
+	VMASKMOVPS Y4, Y8, (BX)
+	MOVQ       DX, BX
+	SUBQ       $0x08, BX
+	MOVQ       $0x00000008, SI
+	CMPQ       BX, SI
+	CMOVQGT    SI, BX
+	XORQ       SI, SI
+	TESTQ      BX, BX
+	CMOVQLT    SI, BX
+	LEAQ       lanesAVX2<>+32(SB), SI
+	NEGQ       BX
+	VMOVUPS    (SI)(BX*4), Y0
+	MOVQ       AX, BX
+	VMASKMOVPS Y1, Y0, 32(BX)
+	ADDQ       CX, BX
+	VMASKMOVPS Y5, Y0, 32(BX)
+	MOVQ       DX, BX
+	SUBQ       $0x10, BX
+	MOVQ       $0x00000008, SI
+	CMPQ       BX, SI
+	CMOVQGT    SI, BX
+	XORQ       SI, SI
+	TESTQ      BX, BX
+	CMOVQLT    SI, BX
+	LEAQ       lanesAVX2<>+32(SB), SI
+	NEGQ       BX
+	VMOVUPS    (SI)(BX*4), Y0
+	MOVQ       AX, BX
+	VMASKMOVPS Y2, Y0, 64(BX)
+	ADDQ       CX, BX
+	VMASKMOVPS Y6, Y0, 64(BX)
+	SUBQ       $0x18, DX
+	MOVQ       $0x00000008, BX
+	CMPQ       DX, BX
+	CMOVQGT    BX, DX
+	XORQ       BX, BX
+	TESTQ      DX, DX
+	CMOVQLT    BX, DX
+	LEAQ       lanesAVX2<>+32(SB), BX
+	NEGQ       DX
+	VMOVUPS    (BX)(DX*4), Y0
+	VMASKMOVPS Y3, Y0, 96(AX)
+	ADDQ       CX, AX
+	VMASKMOVPS Y7, Y0, 96(AX)
+
+done340:
+	VZEROUPPER
+	RET
 
 // func int16PanelsAVX2(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte)
 // Requires: AVX, AVX2, CMOV, FMA3, MMX+
@@ -27751,23 +28175,23 @@ row:
 	PREFETCHT0 (AX)(R8*8)
 	PREFETCHT0 64(AX)(R8*8)
 	TESTQ      BX, BX
-	JE         skip339
+	JE         skip341
 	PREFETCHT0 (BX)(R10*8)
 	PREFETCHT0 64(BX)(R10*8)
 
-skip339:
+skip341:
 vector:
 	VMOVUPS (CX)(R11*1), Y0
 	TESTQ   DX, DX
-	JE      skip340
+	JE      skip342
 	VADDPS  (DX)(R11*1), Y0, Y0
 
-skip340:
+skip342:
 	TESTQ  BX, BX
-	JE     skip341
+	JE     skip343
 	VADDPS (BX)(R11*1), Y0, Y0
 
-skip341:
+skip343:
 	VMOVUPS Y0, (AX)(R11*1)
 	ADDQ    $0x20, R11
 	CMPQ    R11, DI
@@ -27775,10 +28199,10 @@ skip341:
 	ADDQ    R9, CX
 	ADDQ    R8, AX
 	TESTQ   BX, BX
-	JE      skip342
+	JE      skip344
 	ADDQ    R10, BX
 
-skip342:
+skip344:
 	DECQ SI
 	JNE  row
 	VZEROUPPER
@@ -27794,21 +28218,21 @@ TEXT ·geluCoarseAVX2(SB), NOSPLIT, $0-40
 	MOVQ n+32(FP), SI
 	XORQ DI, DI
 	SUBQ $0x08, SI
-	JL   after344
+	JL   after346
 
-loop343:
+loop345:
 	VMOVUPS (CX)(DI*4), Y0
 	TESTQ   DX, DX
-	JE      skip345
+	JE      skip347
 	VMOVUPS (DX)(DI*4), Y1
 	VADDPS  Y1, Y0, Y0
 
-skip345:
+skip347:
 	TESTQ   BX, BX
-	JE      skip346
+	JE      skip348
 	VMOVUPS Y0, (BX)(DI*4)
 
-skip346:
+skip348:
 	VMOVUPS     all42100000AVX2<>+0(SB), Y1
 	VMULPS      Y0, Y0, Y2
 	VMINPS      Y1, Y2, Y1
@@ -27843,26 +28267,26 @@ skip346:
 	VMOVUPS     Y0, (AX)(DI*4)
 	ADDQ        $0x08, DI
 	SUBQ        $0x08, SI
-	JGE         loop343
+	JGE         loop345
 
-after344:
+after346:
 	ADDQ       $0x08, SI
-	JE         done347
+	JE         done349
 	LEAQ       lanesAVX2<>+32(SB), R8
 	NEGQ       SI
 	VMOVUPS    (R8)(SI*4), Y0
 	VMASKMOVPS (CX)(DI*4), Y0, Y1
 	TESTQ      DX, DX
-	JE         skip348
+	JE         skip350
 	VMASKMOVPS (DX)(DI*4), Y0, Y2
 	VADDPS     Y2, Y1, Y1
 
-skip348:
+skip350:
 	TESTQ      BX, BX
-	JE         skip349
+	JE         skip351
 	VMASKMOVPS Y1, Y0, (BX)(DI*4)
 
-skip349:
+skip351:
 	VMOVUPS     all42100000AVX2<>+0(SB), Y2
 	VMULPS      Y1, Y1, Y3
 	VMINPS      Y2, Y3, Y2
@@ -27896,7 +28320,7 @@ skip349:
 	VDIVPS      Y4, Y1, Y1
 	VMASKMOVPS  Y1, Y0, (AX)(DI*4)
 
-done347:
+done349:
 	VZEROUPPER
 	RET
 
@@ -28054,9 +28478,9 @@ TEXT ·expSumCoarseAVX2(SB), NOSPLIT, $0-36
 	VXORPS       Y4, Y4, Y4
 	XORQ         BX, BX
 	SUBQ         $0x20, DX
-	JL           after351
+	JL           after353
 
-loop350:
+loop352:
 	VMOVUPS     (CX)(BX*4), Y5
 	VSUBPS      Y0, Y5, Y5
 	VMULPS      all3fb8aa3bAVX2<>+0(SB), Y5, Y5
@@ -28155,14 +28579,14 @@ loop350:
 	VADDPS      Y7, Y4, Y4
 	ADDQ        $0x20, BX
 	SUBQ        $0x20, DX
-	JGE         loop350
+	JGE         loop352
 
-after351:
+after353:
 	ADDQ $0x20, DX
 	SUBQ $0x08, DX
-	JL   after353
+	JL   after355
 
-loop352:
+loop354:
 	VMOVUPS     (CX)(BX*4), Y5
 	VSUBPS      Y0, Y5, Y5
 	VMULPS      all3fb8aa3bAVX2<>+0(SB), Y5, Y5
@@ -28189,11 +28613,11 @@ loop352:
 	VADDPS      Y7, Y1, Y1
 	ADDQ        $0x08, BX
 	SUBQ        $0x08, DX
-	JGE         loop352
+	JGE         loop354
 
-after353:
+after355:
 	ADDQ        $0x08, DX
-	JE          done354
+	JE          done356
 	LEAQ        lanesAVX2<>+32(SB), SI
 	NEGQ        DX
 	VMOVUPS     (SI)(DX*4), Y5
@@ -28223,7 +28647,7 @@ after353:
 	VANDPS      Y7, Y5, Y7
 	VADDPS      Y7, Y1, Y1
 
-done354:
+done356:
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y3, Y1, Y1
@@ -28256,19 +28680,19 @@ TEXT ·largestBitsAVX2(SB), NOSPLIT, $0-20
 	VMOVUPS all80000000AVX2<>+0(SB), Y1
 	XORQ    DX, DX
 	SUBQ    $0x08, CX
-	JL      after356
+	JL      after358
 
-loop355:
+loop357:
 	VMOVUPS (AX)(DX*4), Y2
 	VANDNPS Y2, Y1, Y2
 	VPMAXUD Y2, Y0, Y0
 	ADDQ    $0x08, DX
 	SUBQ    $0x08, CX
-	JGE     loop355
+	JGE     loop357
 
-after356:
+after358:
 	ADDQ       $0x08, CX
-	JE         done357
+	JE         done359
 	LEAQ       lanesAVX2<>+32(SB), BX
 	NEGQ       CX
 	VMOVUPS    (BX)(CX*4), Y2
@@ -28276,7 +28700,7 @@ after356:
 	VANDNPS    Y2, Y1, Y2
 	VPMAXUD    Y2, Y0, Y0
 
-done357:
+done359:
 	VEXTRACTF128 $0x01, Y0, X1
 	VPMAXUD      X1, X0, X0
 	VMOVHLPS     X0, X0, X1
@@ -28298,138 +28722,82 @@ DATA all80000000AVX2<>+24(SB)/4, $0x80000000
 DATA all80000000AVX2<>+28(SB)/4, $0x80000000
 GLOBL all80000000AVX2<>(SB), RODATA|NOPTR, $32
 
-// func quantizeAVX2(first *byte, second *byte, x *float32, n int, inverse float32, sums *[2]int32)
+// func quantizeAVX2(to *int16, x *float32, n int, inverse float32) int32
 // Requires: AVX, AVX2, SSE
-TEXT ·quantizeAVX2(SB), NOSPLIT, $0-48
-	MOVQ         first+0(FP), AX
-	MOVQ         second+8(FP), CX
-	MOVQ         x+16(FP), DX
-	MOVQ         n+24(FP), BX
-	MOVSS        inverse+32(FP), X0
-	VBROADCASTSS X0, Y0
-	VMOVUPS      all4b400000AVX2<>+0(SB), Y1
-	VMOVUPS      all00000080AVX2<>+0(SB), Y2
-	VXORPS       Y3, Y3, Y3
-	VXORPS       Y4, Y4, Y4
-	VMOVDQU      firstBytesAVX2<>+0(SB), Y5
-	XORQ         SI, SI
-	SUBQ         $0x08, BX
-	JL           after359
+TEXT ·quantizeAVX2(SB), NOSPLIT, $0-36
+	MOVQ           to+0(FP), AX
+	MOVQ           x+8(FP), CX
+	MOVQ           n+16(FP), DX
+	MOVSS          inverse+24(FP), X0
+	VBROADCASTSS   X0, Y0
+	VXORPS         Y2, Y2, Y2
+	VMOVUPS        all4b400000AVX2<>+0(SB), Y1
+	VBROADCASTI128 evenWordsAVX2<>+0(SB), Y3
+	XORQ           BX, BX
+	SUBQ           $0x08, DX
+	JL             after361
 
-loop358:
-	VMOVUPS      (DX)(SI*4), Y6
-	VMULPS       Y0, Y6, Y6
-	VADDPS       Y1, Y6, Y6
-	VPSUBD       Y1, Y6, Y6
-	VPADDD       Y2, Y6, Y7
-	VPSRAD       $0x08, Y7, Y7
-	VPSLLD       $0x08, Y7, Y8
-	VPSUBD       Y8, Y6, Y8
-	VPADDD       Y7, Y3, Y3
-	VPADDD       Y8, Y4, Y4
-	VPSHUFB      Y5, Y7, Y7
-	VEXTRACTI128 $0x01, Y7, X6
-	VPUNPCKLDQ   X6, X7, X6
-	VMOVQ        X6, (AX)
-	ADDQ         $0x08, AX
-	VPSHUFB      Y5, Y8, Y8
-	VEXTRACTI128 $0x01, Y8, X6
-	VPUNPCKLDQ   X6, X8, X6
-	VMOVQ        X6, (CX)
-	ADDQ         $0x08, CX
-	ADDQ         $0x08, SI
-	SUBQ         $0x08, BX
-	JGE          loop358
-
-after359:
+loop360:
+	VMOVUPS      (CX)(BX*4), Y4
+	VMULPS       Y0, Y4, Y4
+	VADDPS       Y1, Y4, Y4
+	VPSUBD       Y1, Y4, Y4
+	VPADDD       Y4, Y2, Y2
+	VPSHUFB      Y3, Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X5
+	VPUNPCKLQDQ  X5, X4, X5
+	VMOVDQU      X5, (AX)
+	ADDQ         $0x10, AX
 	ADDQ         $0x08, BX
-	JE           done360
-	LEAQ         lanesAVX2<>+32(SB), DI
-	NEGQ         BX
-	VMOVUPS      (DI)(BX*4), Y6
-	VMASKMOVPS   (DX)(SI*4), Y6, Y6
-	VMULPS       Y0, Y6, Y6
-	VADDPS       Y1, Y6, Y6
-	VPSUBD       Y1, Y6, Y6
-	VPADDD       Y2, Y6, Y0
-	VPSRAD       $0x08, Y0, Y0
-	VPSLLD       $0x08, Y0, Y1
-	VPSUBD       Y1, Y6, Y1
-	VPADDD       Y0, Y3, Y3
-	VPADDD       Y1, Y4, Y4
-	VPSHUFB      Y5, Y0, Y0
-	VEXTRACTI128 $0x01, Y0, X2
-	VPUNPCKLDQ   X2, X0, X2
-	VMOVQ        X2, (AX)
-	ADDQ         $0x08, AX
-	VPSHUFB      Y5, Y1, Y1
-	VEXTRACTI128 $0x01, Y1, X0
-	VPUNPCKLDQ   X0, X1, X0
-	VMOVQ        X0, (CX)
-	ADDQ         $0x08, CX
+	SUBQ         $0x08, DX
+	JGE          loop360
 
-done360:
-	MOVQ         sums+40(FP), AX
-	VEXTRACTF128 $0x01, Y3, X0
-	VPADDD       X0, X3, X1
+after361:
+	ADDQ         $0x08, DX
+	JE           done362
+	LEAQ         lanesAVX2<>+32(SB), SI
+	NEGQ         DX
+	VMOVUPS      (SI)(DX*4), Y4
+	VMASKMOVPS   (CX)(BX*4), Y4, Y4
+	VMULPS       Y0, Y4, Y4
+	VADDPS       Y1, Y4, Y4
+	VPSUBD       Y1, Y4, Y4
+	VPADDD       Y4, Y2, Y2
+	VPSHUFB      Y3, Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X0
+	VPUNPCKLQDQ  X0, X4, X0
+	VMOVDQU      X0, (AX)
+	ADDQ         $0x10, AX
+
+done362:
+	VEXTRACTF128 $0x01, Y2, X0
+	VPADDD       X0, X2, X1
 	VMOVHLPS     X1, X1, X0
 	VPADDD       X0, X1, X1
 	VMOVSHDUP    X1, X0
 	VPADDD       X0, X1, X1
-	VMOVD        X1, (AX)
-	VEXTRACTF128 $0x01, Y4, X0
-	VPADDD       X0, X4, X1
-	VMOVHLPS     X1, X1, X0
-	VPADDD       X0, X1, X1
-	VMOVSHDUP    X1, X0
-	VPADDD       X0, X1, X1
-	VMOVD        X1, 4(AX)
+	VMOVD        X1, AX
+	MOVL         AX, ret+32(FP)
 	VZEROUPPER
 	RET
 
-DATA all00000080AVX2<>+0(SB)/4, $0x00000080
-DATA all00000080AVX2<>+4(SB)/4, $0x00000080
-DATA all00000080AVX2<>+8(SB)/4, $0x00000080
-DATA all00000080AVX2<>+12(SB)/4, $0x00000080
-DATA all00000080AVX2<>+16(SB)/4, $0x00000080
-DATA all00000080AVX2<>+20(SB)/4, $0x00000080
-DATA all00000080AVX2<>+24(SB)/4, $0x00000080
-DATA all00000080AVX2<>+28(SB)/4, $0x00000080
-GLOBL all00000080AVX2<>(SB), RODATA|NOPTR, $32
-
-DATA firstBytesAVX2<>+0(SB)/1, $0x00
-DATA firstBytesAVX2<>+1(SB)/1, $0x04
-DATA firstBytesAVX2<>+2(SB)/1, $0x08
-DATA firstBytesAVX2<>+3(SB)/1, $0x0c
-DATA firstBytesAVX2<>+4(SB)/1, $0x90
-DATA firstBytesAVX2<>+5(SB)/1, $0x94
-DATA firstBytesAVX2<>+6(SB)/1, $0x98
-DATA firstBytesAVX2<>+7(SB)/1, $0x9c
-DATA firstBytesAVX2<>+8(SB)/1, $0xa0
-DATA firstBytesAVX2<>+9(SB)/1, $0xa4
-DATA firstBytesAVX2<>+10(SB)/1, $0xa8
-DATA firstBytesAVX2<>+11(SB)/1, $0xac
-DATA firstBytesAVX2<>+12(SB)/1, $0xb0
-DATA firstBytesAVX2<>+13(SB)/1, $0xb4
-DATA firstBytesAVX2<>+14(SB)/1, $0xb8
-DATA firstBytesAVX2<>+15(SB)/1, $0xbc
-DATA firstBytesAVX2<>+16(SB)/1, $0x40
-DATA firstBytesAVX2<>+17(SB)/1, $0x44
-DATA firstBytesAVX2<>+18(SB)/1, $0x48
-DATA firstBytesAVX2<>+19(SB)/1, $0x4c
-DATA firstBytesAVX2<>+20(SB)/1, $0xd0
-DATA firstBytesAVX2<>+21(SB)/1, $0xd4
-DATA firstBytesAVX2<>+22(SB)/1, $0xd8
-DATA firstBytesAVX2<>+23(SB)/1, $0xdc
-DATA firstBytesAVX2<>+24(SB)/1, $0xe0
-DATA firstBytesAVX2<>+25(SB)/1, $0xe4
-DATA firstBytesAVX2<>+26(SB)/1, $0xe8
-DATA firstBytesAVX2<>+27(SB)/1, $0xec
-DATA firstBytesAVX2<>+28(SB)/1, $0xf0
-DATA firstBytesAVX2<>+29(SB)/1, $0xf4
-DATA firstBytesAVX2<>+30(SB)/1, $0xf8
-DATA firstBytesAVX2<>+31(SB)/1, $0xfc
-GLOBL firstBytesAVX2<>(SB), RODATA|NOPTR, $32
+DATA evenWordsAVX2<>+0(SB)/1, $0x00
+DATA evenWordsAVX2<>+1(SB)/1, $0x01
+DATA evenWordsAVX2<>+2(SB)/1, $0x08
+DATA evenWordsAVX2<>+3(SB)/1, $0x09
+DATA evenWordsAVX2<>+4(SB)/1, $0x04
+DATA evenWordsAVX2<>+5(SB)/1, $0x05
+DATA evenWordsAVX2<>+6(SB)/1, $0x0c
+DATA evenWordsAVX2<>+7(SB)/1, $0x0d
+DATA evenWordsAVX2<>+8(SB)/1, $0x00
+DATA evenWordsAVX2<>+9(SB)/1, $0x01
+DATA evenWordsAVX2<>+10(SB)/1, $0x08
+DATA evenWordsAVX2<>+11(SB)/1, $0x09
+DATA evenWordsAVX2<>+12(SB)/1, $0x04
+DATA evenWordsAVX2<>+13(SB)/1, $0x05
+DATA evenWordsAVX2<>+14(SB)/1, $0x0c
+DATA evenWordsAVX2<>+15(SB)/1, $0x0d
+GLOBL evenWordsAVX2<>(SB), RODATA|NOPTR, $16
 
 // func roundPairsAVX2(to *byte, x *float32, steps int)
 // Requires: AVX, AVX2
@@ -28975,20 +29343,20 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-32
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
 	SUBQ $0x08, BX
-	JL   after362
+	JL   after364
 
-loop361:
+loop363:
 	VMOVUPS (CX)(SI*4), Y0
 	VMOVUPS (DX)(SI*4), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (AX)(SI*4)
 	ADDQ    $0x08, SI
 	SUBQ    $0x08, BX
-	JGE     loop361
+	JGE     loop363
 
-after362:
+after364:
 	ADDQ       $0x08, BX
-	JE         done363
+	JE         done365
 	LEAQ       lanesAVX2<>+32(SB), DI
 	NEGQ       BX
 	VMOVUPS    (DI)(BX*4), Y0
@@ -28997,7 +29365,7 @@ after362:
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (AX)(SI*4)
 
-done363:
+done365:
 	VZEROUPPER
 	RET
 
@@ -29011,20 +29379,20 @@ TEXT ·axpyAVX2(SB), NOSPLIT, $0-32
 	MOVQ         n+24(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x08, DX
-	JL           after365
+	JL           after367
 
-loop364:
+loop366:
 	VMOVUPS     (CX)(BX*4), Y1
 	VMOVUPS     (AX)(BX*4), Y2
 	VFMADD231PS Y2, Y0, Y1
 	VMOVUPS     Y1, (CX)(BX*4)
 	ADDQ        $0x08, BX
 	SUBQ        $0x08, DX
-	JGE         loop364
+	JGE         loop366
 
-after365:
+after367:
 	ADDQ        $0x08, DX
-	JE          done366
+	JE          done368
 	LEAQ        lanesAVX2<>+32(SB), SI
 	NEGQ        DX
 	VMOVUPS     (SI)(DX*4), Y1
@@ -29033,7 +29401,7 @@ after365:
 	VFMADD231PS Y3, Y0, Y2
 	VMASKMOVPS  Y2, Y1, (CX)(BX*4)
 
-done366:
+done368:
 	VZEROUPPER
 	RET
 
@@ -29048,19 +29416,19 @@ TEXT ·affineAVX2(SB), NOSPLIT, $0-24
 	MOVQ         n+16(FP), CX
 	XORQ         DX, DX
 	SUBQ         $0x08, CX
-	JL           after368
+	JL           after370
 
-loop367:
+loop369:
 	VMOVUPS     (AX)(DX*4), Y2
 	VFMADD213PS Y1, Y0, Y2
 	VMOVUPS     Y2, (AX)(DX*4)
 	ADDQ        $0x08, DX
 	SUBQ        $0x08, CX
-	JGE         loop367
+	JGE         loop369
 
-after368:
+after370:
 	ADDQ        $0x08, CX
-	JE          done369
+	JE          done371
 	LEAQ        lanesAVX2<>+32(SB), BX
 	NEGQ        CX
 	VMOVUPS     (BX)(CX*4), Y2
@@ -29068,7 +29436,7 @@ after368:
 	VFMADD213PS Y1, Y0, Y3
 	VMASKMOVPS  Y3, Y2, (AX)(DX*4)
 
-done369:
+done371:
 	VZEROUPPER
 	RET
 
@@ -29082,19 +29450,19 @@ TEXT ·scaleAVX2(SB), NOSPLIT, $0-32
 	MOVQ         n+24(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x08, DX
-	JL           after371
+	JL           after373
 
-loop370:
+loop372:
 	VMOVUPS (CX)(BX*4), Y1
 	VMULPS  Y0, Y1, Y1
 	VMOVUPS Y1, (AX)(BX*4)
 	ADDQ    $0x08, BX
 	SUBQ    $0x08, DX
-	JGE     loop370
+	JGE     loop372
 
-after371:
+after373:
 	ADDQ       $0x08, DX
-	JE         done372
+	JE         done374
 	LEAQ       lanesAVX2<>+32(SB), SI
 	NEGQ       DX
 	VMOVUPS    (SI)(DX*4), Y1
@@ -29102,7 +29470,7 @@ after371:
 	VMULPS     Y0, Y2, Y2
 	VMASKMOVPS Y2, Y1, (AX)(BX*4)
 
-done372:
+done374:
 	VZEROUPPER
 	RET
 
@@ -29116,9 +29484,9 @@ TEXT ·dotAVX2(SB), NOSPLIT, $0-32
 	VXORPS Y1, Y1, Y1
 	XORQ   BX, BX
 	SUBQ   $0x08, DX
-	JL     after374
+	JL     after376
 
-loop373:
+loop375:
 	VMOVUPS      (AX)(BX*4), Y2
 	VMOVUPS      (CX)(BX*4), Y3
 	VCVTPS2PD    X2, Y4
@@ -29131,11 +29499,11 @@ loop373:
 	VFMADD231PD  Y2, Y3, Y1
 	ADDQ         $0x08, BX
 	SUBQ         $0x08, DX
-	JGE          loop373
+	JGE          loop375
 
-after374:
+after376:
 	ADDQ         $0x08, DX
-	JE           done375
+	JE           done377
 	LEAQ         lanesAVX2<>+32(SB), SI
 	NEGQ         DX
 	VMOVUPS      (SI)(DX*4), Y2
@@ -29150,7 +29518,7 @@ after374:
 	VFMADD231PD  Y4, Y5, Y0
 	VFMADD231PD  Y3, Y2, Y1
 
-done375:
+done377:
 	VADDPD       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPD       X1, X0, X0
@@ -29170,47 +29538,47 @@ TEXT ·identityAVX2(SB), NOSPLIT, $0-40
 	MOVQ n+32(FP), SI
 	XORQ DI, DI
 	SUBQ $0x08, SI
-	JL   after377
+	JL   after379
 
-loop376:
+loop378:
 	VMOVUPS (CX)(DI*4), Y0
 	TESTQ   DX, DX
-	JE      skip378
+	JE      skip380
 	VMOVUPS (DX)(DI*4), Y1
 	VADDPS  Y1, Y0, Y0
 
-skip378:
+skip380:
 	TESTQ   BX, BX
-	JE      skip379
+	JE      skip381
 	VMOVUPS Y0, (BX)(DI*4)
 
-skip379:
+skip381:
 	VMOVUPS Y0, (AX)(DI*4)
 	ADDQ    $0x08, DI
 	SUBQ    $0x08, SI
-	JGE     loop376
+	JGE     loop378
 
-after377:
+after379:
 	ADDQ       $0x08, SI
-	JE         done380
+	JE         done382
 	LEAQ       lanesAVX2<>+32(SB), R8
 	NEGQ       SI
 	VMOVUPS    (R8)(SI*4), Y0
 	VMASKMOVPS (CX)(DI*4), Y0, Y1
 	TESTQ      DX, DX
-	JE         skip381
+	JE         skip383
 	VMASKMOVPS (DX)(DI*4), Y0, Y2
 	VADDPS     Y2, Y1, Y1
 
-skip381:
+skip383:
 	TESTQ      BX, BX
-	JE         skip382
+	JE         skip384
 	VMASKMOVPS Y1, Y0, (BX)(DI*4)
 
-skip382:
+skip384:
 	VMASKMOVPS Y1, Y0, (AX)(DI*4)
 
-done380:
+done382:
 	VZEROUPPER
 	RET
 
@@ -29224,51 +29592,51 @@ TEXT ·reluAVX2(SB), NOSPLIT, $0-40
 	MOVQ n+32(FP), SI
 	XORQ DI, DI
 	SUBQ $0x08, SI
-	JL   after384
+	JL   after386
 
-loop383:
+loop385:
 	VMOVUPS (CX)(DI*4), Y0
 	TESTQ   DX, DX
-	JE      skip385
+	JE      skip387
 	VMOVUPS (DX)(DI*4), Y1
 	VADDPS  Y1, Y0, Y0
 
-skip385:
+skip387:
 	TESTQ   BX, BX
-	JE      skip386
+	JE      skip388
 	VMOVUPS Y0, (BX)(DI*4)
 
-skip386:
+skip388:
 	VXORPS  Y1, Y1, Y1
 	VMAXPS  Y0, Y1, Y1
 	VMOVUPS Y1, (AX)(DI*4)
 	ADDQ    $0x08, DI
 	SUBQ    $0x08, SI
-	JGE     loop383
+	JGE     loop385
 
-after384:
+after386:
 	ADDQ       $0x08, SI
-	JE         done387
+	JE         done389
 	LEAQ       lanesAVX2<>+32(SB), R8
 	NEGQ       SI
 	VMOVUPS    (R8)(SI*4), Y0
 	VMASKMOVPS (CX)(DI*4), Y0, Y1
 	TESTQ      DX, DX
-	JE         skip388
+	JE         skip390
 	VMASKMOVPS (DX)(DI*4), Y0, Y2
 	VADDPS     Y2, Y1, Y1
 
-skip388:
+skip390:
 	TESTQ      BX, BX
-	JE         skip389
+	JE         skip391
 	VMASKMOVPS Y1, Y0, (BX)(DI*4)
 
-skip389:
+skip391:
 	VXORPS     Y2, Y2, Y2
 	VMAXPS     Y1, Y2, Y2
 	VMASKMOVPS Y2, Y0, (AX)(DI*4)
 
-done387:
+done389:
 	VZEROUPPER
 	RET
 
@@ -29282,21 +29650,21 @@ TEXT ·geluAVX2(SB), NOSPLIT, $0-40
 	MOVQ n+32(FP), SI
 	XORQ DI, DI
 	SUBQ $0x08, SI
-	JL   after391
+	JL   after393
 
-loop390:
+loop392:
 	VMOVUPS (CX)(DI*4), Y0
 	TESTQ   DX, DX
-	JE      skip392
+	JE      skip394
 	VMOVUPS (DX)(DI*4), Y1
 	VADDPS  Y1, Y0, Y0
 
-skip392:
+skip394:
 	TESTQ   BX, BX
-	JE      skip393
+	JE      skip395
 	VMOVUPS Y0, (BX)(DI*4)
 
-skip393:
+skip395:
 	VANDPS       all7fffffffAVX2<>+0(SB), Y0, Y1
 	VMOVUPS      all41700000AVX2<>+0(SB), Y2
 	VMINPS       Y1, Y2, Y1
@@ -29351,26 +29719,26 @@ skip393:
 	VMOVUPS      Y1, (AX)(DI*4)
 	ADDQ         $0x08, DI
 	SUBQ         $0x08, SI
-	JGE          loop390
+	JGE          loop392
 
-after391:
+after393:
 	ADDQ       $0x08, SI
-	JE         done394
+	JE         done396
 	LEAQ       lanesAVX2<>+32(SB), R8
 	NEGQ       SI
 	VMOVUPS    (R8)(SI*4), Y0
 	VMASKMOVPS (CX)(DI*4), Y0, Y1
 	TESTQ      DX, DX
-	JE         skip395
+	JE         skip397
 	VMASKMOVPS (DX)(DI*4), Y0, Y2
 	VADDPS     Y2, Y1, Y1
 
-skip395:
+skip397:
 	TESTQ      BX, BX
-	JE         skip396
+	JE         skip398
 	VMASKMOVPS Y1, Y0, (BX)(DI*4)
 
-skip396:
+skip398:
 	VANDPS       all7fffffffAVX2<>+0(SB), Y1, Y2
 	VMOVUPS      all41700000AVX2<>+0(SB), Y3
 	VMINPS       Y2, Y3, Y2
@@ -29424,7 +29792,7 @@ skip396:
 	VMULPS       Y1, Y2, Y2
 	VMASKMOVPS   Y2, Y0, (AX)(DI*4)
 
-done394:
+done396:
 	VZEROUPPER
 	RET
 
@@ -29648,21 +30016,21 @@ TEXT ·geluTanhAVX2(SB), NOSPLIT, $0-40
 	MOVQ n+32(FP), SI
 	XORQ DI, DI
 	SUBQ $0x08, SI
-	JL   after398
+	JL   after400
 
-loop397:
+loop399:
 	VMOVUPS (CX)(DI*4), Y0
 	TESTQ   DX, DX
-	JE      skip399
+	JE      skip401
 	VMOVUPS (DX)(DI*4), Y1
 	VADDPS  Y1, Y0, Y0
 
-skip399:
+skip401:
 	TESTQ   BX, BX
-	JE      skip400
+	JE      skip402
 	VMOVUPS Y0, (BX)(DI*4)
 
-skip400:
+skip402:
 	VMOVUPS      allbd922279AVX2<>+0(SB), Y2
 	VMULPS       Y0, Y0, Y1
 	VFMADD213PS  allbfcc422aAVX2<>+0(SB), Y1, Y2
@@ -29698,26 +30066,26 @@ skip400:
 	VMOVUPS      Y1, (AX)(DI*4)
 	ADDQ         $0x08, DI
 	SUBQ         $0x08, SI
-	JGE          loop397
+	JGE          loop399
 
-after398:
+after400:
 	ADDQ       $0x08, SI
-	JE         done401
+	JE         done403
 	LEAQ       lanesAVX2<>+32(SB), R8
 	NEGQ       SI
 	VMOVUPS    (R8)(SI*4), Y0
 	VMASKMOVPS (CX)(DI*4), Y0, Y1
 	TESTQ      DX, DX
-	JE         skip402
+	JE         skip404
 	VMASKMOVPS (DX)(DI*4), Y0, Y2
 	VADDPS     Y2, Y1, Y1
 
-skip402:
+skip404:
 	TESTQ      BX, BX
-	JE         skip403
+	JE         skip405
 	VMASKMOVPS Y1, Y0, (BX)(DI*4)
 
-skip403:
+skip405:
 	VMOVUPS      allbd922279AVX2<>+0(SB), Y3
 	VMULPS       Y1, Y1, Y2
 	VFMADD213PS  allbfcc422aAVX2<>+0(SB), Y2, Y3
@@ -29752,7 +30120,7 @@ skip403:
 	VMULPS       Y1, Y2, Y2
 	VMASKMOVPS   Y2, Y0, (AX)(DI*4)
 
-done401:
+done403:
 	VZEROUPPER
 	RET
 
@@ -29786,21 +30154,21 @@ TEXT ·tanhAVX2(SB), NOSPLIT, $0-40
 	MOVQ n+32(FP), SI
 	XORQ DI, DI
 	SUBQ $0x08, SI
-	JL   after405
+	JL   after407
 
-loop404:
+loop406:
 	VMOVUPS (CX)(DI*4), Y0
 	TESTQ   DX, DX
-	JE      skip406
+	JE      skip408
 	VMOVUPS (DX)(DI*4), Y1
 	VADDPS  Y1, Y0, Y0
 
-skip406:
+skip408:
 	TESTQ   BX, BX
-	JE      skip407
+	JE      skip409
 	VMOVUPS Y0, (BX)(DI*4)
 
-skip407:
+skip409:
 	VANDPS       all7fffffffAVX2<>+0(SB), Y0, Y1
 	VMOVUPS      allc0000000AVX2<>+0(SB), Y2
 	VMULPS       Y2, Y1, Y1
@@ -29840,26 +30208,26 @@ skip407:
 	VMOVUPS      Y1, (AX)(DI*4)
 	ADDQ         $0x08, DI
 	SUBQ         $0x08, SI
-	JGE          loop404
+	JGE          loop406
 
-after405:
+after407:
 	ADDQ       $0x08, SI
-	JE         done408
+	JE         done410
 	LEAQ       lanesAVX2<>+32(SB), R8
 	NEGQ       SI
 	VMOVUPS    (R8)(SI*4), Y0
 	VMASKMOVPS (CX)(DI*4), Y0, Y1
 	TESTQ      DX, DX
-	JE         skip409
+	JE         skip411
 	VMASKMOVPS (DX)(DI*4), Y0, Y2
 	VADDPS     Y2, Y1, Y1
 
-skip409:
+skip411:
 	TESTQ      BX, BX
-	JE         skip410
+	JE         skip412
 	VMASKMOVPS Y1, Y0, (BX)(DI*4)
 
-skip410:
+skip412:
 	VANDPS       all7fffffffAVX2<>+0(SB), Y1, Y2
 	VMOVUPS      allc0000000AVX2<>+0(SB), Y3
 	VMULPS       Y3, Y2, Y2
@@ -29898,7 +30266,7 @@ skip410:
 	VORPS        Y1, Y2, Y2
 	VMASKMOVPS   Y2, Y0, (AX)(DI*4)
 
-done408:
+done410:
 	VZEROUPPER
 	RET
 
@@ -29924,21 +30292,21 @@ TEXT ·sigmoidLinearAVX2(SB), NOSPLIT, $0-44
 	VBROADCASTSS X0, Y0
 	XORQ         DI, DI
 	SUBQ         $0x08, SI
-	JL           after412
+	JL           after414
 
-loop411:
+loop413:
 	VMOVUPS (CX)(DI*4), Y1
 	TESTQ   DX, DX
-	JE      skip413
+	JE      skip415
 	VMOVUPS (DX)(DI*4), Y2
 	VADDPS  Y2, Y1, Y1
 
-skip413:
+skip415:
 	TESTQ   BX, BX
-	JE      skip414
+	JE      skip416
 	VMOVUPS Y1, (BX)(DI*4)
 
-skip414:
+skip416:
 	VMULPS       Y0, Y1, Y2
 	VMOVUPS      allc2d00000AVX2<>+0(SB), Y3
 	VMAXPS       Y2, Y3, Y3
@@ -29971,26 +30339,26 @@ skip414:
 	VMOVUPS      Y2, (AX)(DI*4)
 	ADDQ         $0x08, DI
 	SUBQ         $0x08, SI
-	JGE          loop411
+	JGE          loop413
 
-after412:
+after414:
 	ADDQ       $0x08, SI
-	JE         done415
+	JE         done417
 	LEAQ       lanesAVX2<>+32(SB), R8
 	NEGQ       SI
 	VMOVUPS    (R8)(SI*4), Y1
 	VMASKMOVPS (CX)(DI*4), Y1, Y2
 	TESTQ      DX, DX
-	JE         skip416
+	JE         skip418
 	VMASKMOVPS (DX)(DI*4), Y1, Y3
 	VADDPS     Y3, Y2, Y2
 
-skip416:
+skip418:
 	TESTQ      BX, BX
-	JE         skip417
+	JE         skip419
 	VMASKMOVPS Y2, Y1, (BX)(DI*4)
 
-skip417:
+skip419:
 	VMULPS       Y0, Y2, Y0
 	VMOVUPS      allc2d00000AVX2<>+0(SB), Y3
 	VMAXPS       Y0, Y3, Y3
@@ -30022,7 +30390,7 @@ skip417:
 	VMULPS       Y2, Y0, Y0
 	VMASKMOVPS   Y0, Y1, (AX)(DI*4)
 
-done415:
+done417:
 	VZEROUPPER
 	RET
 
@@ -30035,9 +30403,9 @@ TEXT ·reluGradAVX2(SB), NOSPLIT, $0-32
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
 	SUBQ $0x08, BX
-	JL   after419
+	JL   after421
 
-loop418:
+loop420:
 	VMOVUPS (CX)(SI*4), Y0
 	VMOVUPS (DX)(SI*4), Y1
 	VXORPS  Y2, Y2, Y2
@@ -30046,11 +30414,11 @@ loop418:
 	VMOVUPS Y1, (AX)(SI*4)
 	ADDQ    $0x08, SI
 	SUBQ    $0x08, BX
-	JGE     loop418
+	JGE     loop420
 
-after419:
+after421:
 	ADDQ       $0x08, BX
-	JE         done420
+	JE         done422
 	LEAQ       lanesAVX2<>+32(SB), DI
 	NEGQ       BX
 	VMOVUPS    (DI)(BX*4), Y0
@@ -30061,7 +30429,7 @@ after419:
 	VANDPS     Y1, Y2, Y2
 	VMASKMOVPS Y2, Y0, (AX)(SI*4)
 
-done420:
+done422:
 	VZEROUPPER
 	RET
 
@@ -30074,9 +30442,9 @@ TEXT ·geluGradAVX2(SB), NOSPLIT, $0-32
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
 	SUBQ $0x08, BX
-	JL   after422
+	JL   after424
 
-loop421:
+loop423:
 	VMOVUPS      (CX)(SI*4), Y0
 	VMOVUPS      (DX)(SI*4), Y1
 	VANDPS       all7fffffffAVX2<>+0(SB), Y0, Y2
@@ -30135,11 +30503,11 @@ loop421:
 	VMOVUPS      Y1, (AX)(SI*4)
 	ADDQ         $0x08, SI
 	SUBQ         $0x08, BX
-	JGE          loop421
+	JGE          loop423
 
-after422:
+after424:
 	ADDQ         $0x08, BX
-	JE           done423
+	JE           done425
 	LEAQ         lanesAVX2<>+32(SB), DI
 	NEGQ         BX
 	VMOVUPS      (DI)(BX*4), Y0
@@ -30200,7 +30568,7 @@ after422:
 	VMULPS       Y3, Y2, Y2
 	VMASKMOVPS   Y2, Y0, (AX)(SI*4)
 
-done423:
+done425:
 	VZEROUPPER
 	RET
 
@@ -30223,9 +30591,9 @@ TEXT ·geluTanhGradAVX2(SB), NOSPLIT, $0-32
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
 	SUBQ $0x08, BX
-	JL   after425
+	JL   after427
 
-loop424:
+loop426:
 	VMOVUPS      (CX)(SI*4), Y0
 	VMOVUPS      (DX)(SI*4), Y1
 	VMOVUPS      allbd922279AVX2<>+0(SB), Y3
@@ -30276,11 +30644,11 @@ loop424:
 	VMOVUPS      Y1, (AX)(SI*4)
 	ADDQ         $0x08, SI
 	SUBQ         $0x08, BX
-	JGE          loop424
+	JGE          loop426
 
-after425:
+after427:
 	ADDQ         $0x08, BX
-	JE           done426
+	JE           done428
 	LEAQ         lanesAVX2<>+32(SB), DI
 	NEGQ         BX
 	VMOVUPS      (DI)(BX*4), Y0
@@ -30333,7 +30701,7 @@ after425:
 	VMULPS       Y3, Y2, Y2
 	VMASKMOVPS   Y2, Y0, (AX)(SI*4)
 
-done426:
+done428:
 	VZEROUPPER
 	RET
 
@@ -30396,9 +30764,9 @@ TEXT ·tanhGradAVX2(SB), NOSPLIT, $0-32
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
 	SUBQ $0x08, BX
-	JL   after428
+	JL   after430
 
-loop427:
+loop429:
 	VMOVUPS      (CX)(SI*4), Y0
 	VMOVUPS      (DX)(SI*4), Y1
 	VANDPS       all7fffffffAVX2<>+0(SB), Y0, Y2
@@ -30443,11 +30811,11 @@ loop427:
 	VMOVUPS      Y1, (AX)(SI*4)
 	ADDQ         $0x08, SI
 	SUBQ         $0x08, BX
-	JGE          loop427
+	JGE          loop429
 
-after428:
+after430:
 	ADDQ         $0x08, BX
-	JE           done429
+	JE           done431
 	LEAQ         lanesAVX2<>+32(SB), DI
 	NEGQ         BX
 	VMOVUPS      (DI)(BX*4), Y0
@@ -30494,7 +30862,7 @@ after428:
 	VMULPS       Y1, Y2, Y2
 	VMASKMOVPS   Y2, Y0, (AX)(SI*4)
 
-done429:
+done431:
 	VZEROUPPER
 	RET
 
@@ -30509,9 +30877,9 @@ TEXT ·sigmoidLinearGradAVX2(SB), NOSPLIT, $0-36
 	VBROADCASTSS X0, Y0
 	XORQ         SI, SI
 	SUBQ         $0x08, BX
-	JL           after431
+	JL           after433
 
-loop430:
+loop432:
 	VMOVUPS      (CX)(SI*4), Y1
 	VMOVUPS      (DX)(SI*4), Y2
 	VMULPS       Y0, Y1, Y3
@@ -30557,11 +30925,11 @@ loop430:
 	VMOVUPS      Y2, (AX)(SI*4)
 	ADDQ         $0x08, SI
 	SUBQ         $0x08, BX
-	JGE          loop430
+	JGE          loop432
 
-after431:
+after433:
 	ADDQ         $0x08, BX
-	JE           done432
+	JE           done434
 	LEAQ         lanesAVX2<>+32(SB), DI
 	NEGQ         BX
 	VMOVUPS      (DI)(BX*4), Y1
@@ -30609,7 +30977,7 @@ after431:
 	VMULPS       Y4, Y3, Y3
 	VMASKMOVPS   Y3, Y1, (AX)(SI*4)
 
-done432:
+done434:
 	VZEROUPPER
 	RET
 
@@ -30621,18 +30989,18 @@ TEXT ·maximumAVX2(SB), NOSPLIT, $0-20
 	VMOVUPS allff800000AVX2<>+0(SB), Y0
 	XORQ    DX, DX
 	SUBQ    $0x08, CX
-	JL      after434
+	JL      after436
 
-loop433:
+loop435:
 	VMOVUPS (AX)(DX*4), Y1
 	VMAXPS  Y1, Y0, Y0
 	ADDQ    $0x08, DX
 	SUBQ    $0x08, CX
-	JGE     loop433
+	JGE     loop435
 
-after434:
+after436:
 	ADDQ       $0x08, CX
-	JE         done435
+	JE         done437
 	LEAQ       lanesAVX2<>+32(SB), BX
 	NEGQ       CX
 	VMOVUPS    (BX)(CX*4), Y1
@@ -30641,7 +31009,7 @@ after434:
 	VBLENDVPS  Y1, Y2, Y3, Y2
 	VMAXPS     Y2, Y0, Y0
 
-done435:
+done437:
 	VEXTRACTF128 $0x01, Y0, X1
 	VMAXPS       X1, X0, X0
 	VMOVHLPS     X0, X0, X1
@@ -30674,9 +31042,9 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-40
 	VXORPS       Y2, Y2, Y2
 	XORQ         BX, BX
 	SUBQ         $0x08, DX
-	JL           after437
+	JL           after439
 
-loop436:
+loop438:
 	VMOVUPS      (CX)(BX*4), Y3
 	VSUBPS       Y0, Y3, Y3
 	VMOVUPS      allc2d00000AVX2<>+0(SB), Y4
@@ -30704,10 +31072,10 @@ loop436:
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y5, Y5
 	TESTQ        AX, AX
-	JE           skip438
+	JE           skip440
 	VMOVUPS      Y5, (AX)(BX*4)
 
-skip438:
+skip440:
 	VCVTPS2PD    X5, Y3
 	VEXTRACTF128 $0x01, Y5, X4
 	VCVTPS2PD    X4, Y4
@@ -30715,11 +31083,11 @@ skip438:
 	VADDPD       Y4, Y2, Y2
 	ADDQ         $0x08, BX
 	SUBQ         $0x08, DX
-	JGE          loop436
+	JGE          loop438
 
-after437:
+after439:
 	ADDQ         $0x08, DX
-	JE           done439
+	JE           done441
 	LEAQ         lanesAVX2<>+32(SB), SI
 	NEGQ         DX
 	VMOVUPS      (SI)(DX*4), Y3
@@ -30750,10 +31118,10 @@ after437:
 	VPSLLD       $0x17, Y0, Y0
 	VMULPS       Y0, Y5, Y5
 	TESTQ        AX, AX
-	JE           skip440
+	JE           skip442
 	VMASKMOVPS   Y5, Y3, (AX)(BX*4)
 
-skip440:
+skip442:
 	VANDPS       Y5, Y3, Y5
 	VCVTPS2PD    X5, Y0
 	VEXTRACTF128 $0x01, Y5, X3
@@ -30761,7 +31129,7 @@ skip440:
 	VADDPD       Y0, Y1, Y1
 	VADDPD       Y3, Y2, Y2
 
-done439:
+done441:
 	VADDPD       Y2, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X0
 	VADDPD       X0, X1, X1
@@ -30782,9 +31150,9 @@ TEXT ·scaledDifferenceAVX2(SB), NOSPLIT, $0-36
 	VBROADCASTSS X0, Y0
 	XORQ         SI, SI
 	SUBQ         $0x08, BX
-	JL           after442
+	JL           after444
 
-loop441:
+loop443:
 	VMOVUPS (DX)(SI*4), Y1
 	VSUBPS  Y0, Y1, Y1
 	VMOVUPS (CX)(SI*4), Y2
@@ -30792,11 +31160,11 @@ loop441:
 	VMOVUPS Y1, (AX)(SI*4)
 	ADDQ    $0x08, SI
 	SUBQ    $0x08, BX
-	JGE     loop441
+	JGE     loop443
 
-after442:
+after444:
 	ADDQ       $0x08, BX
-	JE         done443
+	JE         done445
 	LEAQ       lanesAVX2<>+32(SB), DI
 	NEGQ       BX
 	VMOVUPS    (DI)(BX*4), Y1
@@ -30806,7 +31174,7 @@ after442:
 	VMULPS     Y0, Y2, Y2
 	VMASKMOVPS Y2, Y1, (AX)(SI*4)
 
-done443:
+done445:
 	VZEROUPPER
 	RET
 
@@ -30820,9 +31188,9 @@ TEXT ·subtractAVX2(SB), NOSPLIT, $0-32
 	VBROADCASTSD X0, Y0
 	XORQ         BX, BX
 	SUBQ         $0x08, DX
-	JL           after445
+	JL           after447
 
-loop444:
+loop446:
 	VMOVUPS      (CX)(BX*4), Y1
 	VCVTPS2PD    X1, Y2
 	VEXTRACTF128 $0x01, Y1, X1
@@ -30835,11 +31203,11 @@ loop444:
 	VMOVUPS      Y3, (AX)(BX*4)
 	ADDQ         $0x08, BX
 	SUBQ         $0x08, DX
-	JGE          loop444
+	JGE          loop446
 
-after445:
+after447:
 	ADDQ         $0x08, DX
-	JE           done446
+	JE           done448
 	LEAQ         lanesAVX2<>+32(SB), SI
 	NEGQ         DX
 	VMOVUPS      (SI)(DX*4), Y1
@@ -30854,7 +31222,7 @@ after445:
 	VINSERTF128  $0x01, X2, Y4, Y4
 	VMASKMOVPS   Y4, Y1, (AX)(BX*4)
 
-done446:
+done448:
 	VZEROUPPER
 	RET
 
@@ -30878,9 +31246,9 @@ TEXT ·dropAVX2(SB), NOSPLIT, $0-32
 	VPADDD       Y1, Y4, Y1
 	XORQ         DX, DX
 	SUBQ         $0x08, CX
-	JL           after448
+	JL           after450
 
-loop447:
+loop449:
 	VPMULLD  Y2, Y1, Y4
 	VPSRLD   $0x10, Y4, Y5
 	VPXOR    Y5, Y4, Y4
@@ -30899,11 +31267,11 @@ loop447:
 	VPADDD   all00000008AVX2<>+0(SB), Y1, Y1
 	ADDQ     $0x08, DX
 	SUBQ     $0x08, CX
-	JGE      loop447
+	JGE      loop449
 
-after448:
+after450:
 	ADDQ       $0x08, CX
-	JE         done449
+	JE         done451
 	LEAQ       lanesAVX2<>+32(SB), BX
 	NEGQ       CX
 	VMOVUPS    (BX)(CX*4), Y4
@@ -30924,7 +31292,7 @@ after448:
 	VMASKMOVPS Y5, Y4, (AX)(DX*4)
 	VPADDD     all00000008AVX2<>+0(SB), Y1, Y1
 
-done449:
+done451:
 	VZEROUPPER
 	RET
 
@@ -30985,9 +31353,9 @@ TEXT ·layerNormAVX2(SB), NOSPLIT, $0-56
 	XORQ       R8, R8
 	MOVQ       SI, R9
 	SUBQ       $0x20, R9
-	JL         after451
+	JL         after453
 
-loop450:
+loop452:
 	VMOVUPS    (CX)(R8*4), Y5
 	VADDPS     Y5, Y1, Y1
 	PREFETCHT0 (DI)(R8*4)
@@ -31002,24 +31370,24 @@ loop450:
 	PREFETCHT0 96(DI)(R8*4)
 	ADDQ       $0x20, R8
 	SUBQ       $0x20, R9
-	JGE        loop450
+	JGE        loop452
 
-after451:
+after453:
 	ADDQ $0x20, R9
 	SUBQ $0x08, R9
-	JL   after453
+	JL   after455
 
-loop452:
+loop454:
 	VMOVUPS    (CX)(R8*4), Y5
 	VADDPS     Y5, Y1, Y1
 	PREFETCHT0 (DI)(R8*4)
 	ADDQ       $0x08, R8
 	SUBQ       $0x08, R9
-	JGE        loop452
+	JGE        loop454
 
-after453:
+after455:
 	ADDQ       $0x08, R9
-	JE         done454
+	JE         done456
 	LEAQ       lanesAVX2<>+32(SB), R10
 	NEGQ       R9
 	VMOVUPS    (R10)(R9*4), Y5
@@ -31027,7 +31395,7 @@ after453:
 	VADDPS     Y5, Y1, Y1
 	PREFETCHT0 (DI)(R8*4)
 
-done454:
+done456:
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y3, Y1, Y1
@@ -31046,9 +31414,9 @@ done454:
 	XORQ         DI, DI
 	MOVQ         SI, R8
 	SUBQ         $0x20, R8
-	JL           after456
+	JL           after458
 
-loop455:
+loop457:
 	VMOVUPS     (CX)(DI*4), Y6
 	VSUBPS      Y1, Y6, Y6
 	VFMADD231PS Y6, Y6, Y2
@@ -31063,24 +31431,24 @@ loop455:
 	VFMADD231PS Y6, Y6, Y5
 	ADDQ        $0x20, DI
 	SUBQ        $0x20, R8
-	JGE         loop455
+	JGE         loop457
 
-after456:
+after458:
 	ADDQ $0x20, R8
 	SUBQ $0x08, R8
-	JL   after458
+	JL   after460
 
-loop457:
+loop459:
 	VMOVUPS     (CX)(DI*4), Y6
 	VSUBPS      Y1, Y6, Y6
 	VFMADD231PS Y6, Y6, Y2
 	ADDQ        $0x08, DI
 	SUBQ        $0x08, R8
-	JGE         loop457
+	JGE         loop459
 
-after458:
+after460:
 	ADDQ        $0x08, R8
-	JE          done459
+	JE          done461
 	LEAQ        lanesAVX2<>+32(SB), R9
 	NEGQ        R8
 	VMOVUPS     (R9)(R8*4), Y6
@@ -31089,7 +31457,7 @@ after458:
 	VANDPS      Y7, Y6, Y7
 	VFMADD231PS Y7, Y7, Y2
 
-done459:
+done461:
 	VADDPS       Y3, Y2, Y2
 	VADDPS       Y5, Y4, Y4
 	VADDPS       Y4, Y2, Y2
@@ -31111,9 +31479,9 @@ done459:
 	VMOVSS       X0, 4(DI)
 	XORQ         DI, DI
 	SUBQ         $0x08, SI
-	JL           after461
+	JL           after463
 
-loop460:
+loop462:
 	VMOVUPS     (CX)(DI*4), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMULPS      Y0, Y2, Y2
@@ -31123,11 +31491,11 @@ loop460:
 	VMOVUPS     Y3, (AX)(DI*4)
 	ADDQ        $0x08, DI
 	SUBQ        $0x08, SI
-	JGE         loop460
+	JGE         loop462
 
-after461:
+after463:
 	ADDQ        $0x08, SI
-	JE          done462
+	JE          done464
 	LEAQ        lanesAVX2<>+32(SB), R8
 	NEGQ        SI
 	VMOVUPS     (R8)(SI*4), Y2
@@ -31139,7 +31507,7 @@ after461:
 	VFMADD213PS Y1, Y3, Y0
 	VMASKMOVPS  Y0, Y2, (AX)(DI*4)
 
-done462:
+done464:
 	VZEROUPPER
 	RET
 
@@ -31161,9 +31529,9 @@ TEXT ·layerNormBackwardAVX2(SB), NOSPLIT, $0-48
 	XORQ         DI, DI
 	MOVQ         SI, R8
 	SUBQ         $0x08, R8
-	JL           after464
+	JL           after466
 
-loop463:
+loop465:
 	VMOVUPS     (CX)(DI*4), Y5
 	VMOVUPS     (DX)(DI*4), Y6
 	VMOVUPS     (BX)(DI*4), Y7
@@ -31174,11 +31542,11 @@ loop463:
 	VFMADD231PS Y5, Y6, Y4
 	ADDQ        $0x08, DI
 	SUBQ        $0x08, R8
-	JGE         loop463
+	JGE         loop465
 
-after464:
+after466:
 	ADDQ        $0x08, R8
-	JE          done465
+	JE          done467
 	LEAQ        lanesAVX2<>+32(SB), R9
 	NEGQ        R8
 	VMOVUPS     (R9)(R8*4), Y5
@@ -31191,7 +31559,7 @@ after464:
 	VADDPS      Y6, Y3, Y3
 	VFMADD231PS Y6, Y7, Y4
 
-done465:
+done467:
 	VEXTRACTF128 $0x01, Y3, X5
 	VADDPS       X5, X3, X3
 	VMOVHLPS     X3, X3, X5
@@ -31210,9 +31578,9 @@ done465:
 	VBROADCASTSS X4, Y1
 	XORQ         DI, DI
 	SUBQ         $0x08, SI
-	JL           after467
+	JL           after469
 
-loop466:
+loop468:
 	VMOVUPS      (CX)(DI*4), Y4
 	VMOVUPS      (DX)(DI*4), Y5
 	VMOVUPS      (BX)(DI*4), Y6
@@ -31225,11 +31593,11 @@ loop466:
 	VMOVUPS      Y4, (AX)(DI*4)
 	ADDQ         $0x08, DI
 	SUBQ         $0x08, SI
-	JGE          loop466
+	JGE          loop468
 
-after467:
+after469:
 	ADDQ         $0x08, SI
-	JE           done468
+	JE           done470
 	LEAQ         lanesAVX2<>+32(SB), R8
 	NEGQ         SI
 	VMOVUPS      (R8)(SI*4), Y4
@@ -31244,7 +31612,7 @@ after467:
 	VMULPS       Y2, Y5, Y5
 	VMASKMOVPS   Y5, Y4, (AX)(DI*4)
 
-done468:
+done470:
 	VZEROUPPER
 	RET
 
@@ -31262,12 +31630,12 @@ TEXT ·layerNormScalesAVX2(SB), NOSPLIT, $0-48
 	VBROADCASTSS X1, Y1
 	XORQ         DI, DI
 	SUBQ         $0x08, SI
-	JL           after470
+	JL           after472
 
-loop469:
+loop471:
 	VMOVUPS     (DX)(DI*4), Y2
 	TESTQ       AX, AX
-	JE          skip471
+	JE          skip473
 	VMOVUPS     (BX)(DI*4), Y3
 	VMOVUPS     (AX)(DI*4), Y4
 	VSUBPS      Y0, Y3, Y3
@@ -31275,27 +31643,27 @@ loop469:
 	VFMADD231PS Y2, Y3, Y4
 	VMOVUPS     Y4, (AX)(DI*4)
 
-skip471:
+skip473:
 	TESTQ   CX, CX
-	JE      skip472
+	JE      skip474
 	VMOVUPS (CX)(DI*4), Y3
 	VADDPS  Y3, Y2, Y2
 	VMOVUPS Y2, (CX)(DI*4)
 
-skip472:
+skip474:
 	ADDQ $0x08, DI
 	SUBQ $0x08, SI
-	JGE  loop469
+	JGE  loop471
 
-after470:
+after472:
 	ADDQ        $0x08, SI
-	JE          done473
+	JE          done475
 	LEAQ        lanesAVX2<>+32(SB), R8
 	NEGQ        SI
 	VMOVUPS     (R8)(SI*4), Y2
 	VMASKMOVPS  (DX)(DI*4), Y2, Y3
 	TESTQ       AX, AX
-	JE          skip474
+	JE          skip476
 	VMASKMOVPS  (BX)(DI*4), Y2, Y4
 	VMASKMOVPS  (AX)(DI*4), Y2, Y5
 	VSUBPS      Y0, Y4, Y4
@@ -31303,15 +31671,15 @@ after470:
 	VFMADD231PS Y3, Y4, Y5
 	VMASKMOVPS  Y5, Y2, (AX)(DI*4)
 
-skip474:
+skip476:
 	TESTQ      CX, CX
-	JE         skip475
+	JE         skip477
 	VMASKMOVPS (CX)(DI*4), Y2, Y0
 	VADDPS     Y0, Y3, Y3
 	VMASKMOVPS Y3, Y2, (CX)(DI*4)
 
-skip475:
-done473:
+skip477:
+done475:
 	VZEROUPPER
 	RET
 
@@ -31335,19 +31703,19 @@ TEXT ·adamAVX2(SB), NOSPLIT, $0-48
 	MOVL         4(DI), DI
 	XORQ         R8, R8
 	SUBQ         $0x08, SI
-	JL           after477
+	JL           after479
 
-loop476:
+loop478:
 	VMOVUPS     (AX)(R8*4), Y8
 	VMOVUPS     (CX)(R8*4), Y9
 	VMOVUPS     (DX)(R8*4), Y10
 	VMOVUPS     (BX)(R8*4), Y11
 	VMULPS      Y0, Y8, Y8
 	TESTQ       DI, DI
-	JE          skip478
+	JE          skip480
 	VFMADD231PS Y1, Y8, Y9
 
-skip478:
+skip480:
 	VSUBPS      Y10, Y9, Y12
 	VFMADD231PS Y2, Y12, Y10
 	VMOVUPS     Y10, (DX)(R8*4)
@@ -31364,11 +31732,11 @@ skip478:
 	VMOVUPS     Y8, (AX)(R8*4)
 	ADDQ        $0x08, R8
 	SUBQ        $0x08, SI
-	JGE         loop476
+	JGE         loop478
 
-after477:
+after479:
 	ADDQ        $0x08, SI
-	JE          done479
+	JE          done481
 	LEAQ        lanesAVX2<>+32(SB), R9
 	NEGQ        SI
 	VMOVUPS     (R9)(SI*4), Y8
@@ -31378,10 +31746,10 @@ after477:
 	VMASKMOVPS  (BX)(R8*4), Y8, Y12
 	VMULPS      Y0, Y9, Y9
 	TESTQ       DI, DI
-	JE          skip480
+	JE          skip482
 	VFMADD231PS Y1, Y9, Y10
 
-skip480:
+skip482:
 	VSUBPS      Y11, Y10, Y0
 	VFMADD231PS Y2, Y0, Y11
 	VMASKMOVPS  Y11, Y8, (DX)(R8*4)
@@ -31397,6 +31765,6 @@ skip480:
 	VADDPS      Y11, Y9, Y9
 	VMASKMOVPS  Y9, Y8, (AX)(R8*4)
 
-done479:
+done481:
 	VZEROUPPER
 	RET

@@ -364,11 +364,11 @@ func heldInt248AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, 
 //go:noescape
 func largestBitsAVX512(x *float32, n int) uint32
 
-// quantizeAVX512 sets first and second to the digits of x·inverse, rounded to the nearest, ties to even, and sums to the sums of the
-// digits. As many elements of either are written as whole vectors have.
+// quantizeAVX512 sets to to the digits of x·inverse, rounded to the nearest, ties to even, of four steps the first ones before the second ones.
+// As many elements are written as whole vectors have. It returns the sum of the rounded numbers.
 //
 //go:noescape
-func quantizeAVX512(first *byte, second *byte, x *float32, n int, inverse float32, sums *[2]int32)
+func quantizeAVX512(to *int16, x *float32, n int, inverse float32) int32
 
 // roundPairsAVX512 sets to to steps of 32 elements of x, rounded to the nearest bfloat16, ties to even: element j beside 16+j.
 //

@@ -13925,83 +13925,72 @@ DATA all80000000AVX512<>+56(SB)/4, $0x80000000
 DATA all80000000AVX512<>+60(SB)/4, $0x80000000
 GLOBL all80000000AVX512<>(SB), RODATA|NOPTR, $64
 
-// func quantizeAVX512(first *byte, second *byte, x *float32, n int, inverse float32, sums *[2]int32)
+// func quantizeAVX512(to *int16, x *float32, n int, inverse float32) int32
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, BMI2, SSE
-TEXT ·quantizeAVX512(SB), NOSPLIT, $0-48
-	MOVQ         first+0(FP), AX
-	MOVQ         second+8(FP), CX
-	MOVQ         x+16(FP), DX
-	MOVQ         n+24(FP), BX
-	MOVSS        inverse+32(FP), X0
+TEXT ·quantizeAVX512(SB), NOSPLIT, $0-36
+	MOVQ         to+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVSS        inverse+24(FP), X0
 	VBROADCASTSS X0, Z0
+	VXORPS       Z2, Z2, Z2
 	VMOVUPS      all4b400000AVX512<>+0(SB), Z1
-	VMOVUPS      all00000080AVX512<>+0(SB), Z2
-	VXORPS       Z3, Z3, Z3
-	VXORPS       Z4, Z4, Z4
-	XORQ         SI, SI
-	SUBQ         $0x10, BX
+	VMOVUPS      all00000080AVX512<>+0(SB), Z3
+	XORQ         BX, BX
+	SUBQ         $0x10, DX
 	JL           after5
 
 loop4:
-	VMOVUPS (DX)(SI*4), Z5
-	VMULPS  Z0, Z5, Z5
-	VADDPS  Z1, Z5, Z5
-	VPSUBD  Z1, Z5, Z5
-	VPADDD  Z2, Z5, Z6
-	VPSRAD  $0x08, Z6, Z6
-	VPSLLD  $0x08, Z6, Z7
-	VPSUBD  Z7, Z5, Z7
-	VPADDD  Z6, Z3, Z3
-	VPADDD  Z7, Z4, Z4
-	VPMOVDB Z6, (AX)
-	ADDQ    $0x10, AX
-	VPMOVDB Z7, (CX)
-	ADDQ    $0x10, CX
-	ADDQ    $0x10, SI
-	SUBQ    $0x10, BX
-	JGE     loop4
+	VMOVUPS    (CX)(BX*4), Z4
+	VMULPS     Z0, Z4, Z4
+	VADDPS     Z1, Z4, Z4
+	VPSUBD     Z1, Z4, Z4
+	VPADDD     Z4, Z2, Z2
+	VPADDD     Z3, Z4, Z5
+	VPSRAD     $0x08, Z5, Z5
+	VPMOVDB    Z5, X5
+	VPMOVDB    Z4, X4
+	VPUNPCKHDQ X4, X5, X6
+	VPUNPCKLDQ X4, X5, X5
+	VMOVDQU    X5, (AX)
+	VMOVDQU    X6, 16(AX)
+	ADDQ       $0x20, AX
+	ADDQ       $0x10, BX
+	SUBQ       $0x10, DX
+	JGE        loop4
 
 after5:
-	ADDQ      $0x10, BX
-	JE        done6
-	MOVQ      $0xffffffffffffffff, DI
-	BZHIQ     BX, DI, DI
-	KMOVD     DI, K1
-	VMOVUPS.Z (DX)(SI*4), K1, Z5
-	VMULPS    Z0, Z5, Z5
-	VADDPS    Z1, Z5, Z5
-	VPSUBD    Z1, Z5, Z5
-	VPADDD    Z2, Z5, Z0
-	VPSRAD    $0x08, Z0, Z0
-	VPSLLD    $0x08, Z0, Z1
-	VPSUBD    Z1, Z5, Z1
-	VPADDD    Z0, Z3, Z3
-	VPADDD    Z1, Z4, Z4
-	VPMOVDB   Z0, (AX)
-	ADDQ      $0x10, AX
-	VPMOVDB   Z1, (CX)
-	ADDQ      $0x10, CX
+	ADDQ       $0x10, DX
+	JE         done6
+	MOVQ       $0xffffffffffffffff, SI
+	BZHIQ      DX, SI, SI
+	KMOVD      SI, K1
+	VMOVUPS.Z  (CX)(BX*4), K1, Z4
+	VMULPS     Z0, Z4, Z4
+	VADDPS     Z1, Z4, Z4
+	VPSUBD     Z1, Z4, Z4
+	VPADDD     Z4, Z2, Z2
+	VPADDD     Z3, Z4, Z0
+	VPSRAD     $0x08, Z0, Z0
+	VPMOVDB    Z0, X0
+	VPMOVDB    Z4, X1
+	VPUNPCKHDQ X1, X0, X3
+	VPUNPCKLDQ X1, X0, X0
+	VMOVDQU    X0, (AX)
+	VMOVDQU    X3, 16(AX)
+	ADDQ       $0x20, AX
 
 done6:
-	MOVQ          sums+40(FP), AX
-	VEXTRACTF64X4 $0x01, Z3, Y0
-	VPADDD        Y0, Y3, Y0
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VPADDD        Y0, Y2, Y0
 	VEXTRACTF128  $0x01, Y0, X1
 	VPADDD        X1, X0, X0
 	VMOVHLPS      X0, X0, X1
 	VPADDD        X1, X0, X0
 	VMOVSHDUP     X0, X1
 	VPADDD        X1, X0, X0
-	VMOVD         X0, (AX)
-	VEXTRACTF64X4 $0x01, Z4, Y0
-	VPADDD        Y0, Y4, Y0
-	VEXTRACTF128  $0x01, Y0, X1
-	VPADDD        X1, X0, X0
-	VMOVHLPS      X0, X0, X1
-	VPADDD        X1, X0, X0
-	VMOVSHDUP     X0, X1
-	VPADDD        X1, X0, X0
-	VMOVD         X0, 4(AX)
+	VMOVD         X0, AX
+	MOVL          AX, ret+32(FP)
 	VZEROUPPER
 	RET
 

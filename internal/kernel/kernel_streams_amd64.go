@@ -172,38 +172,38 @@ func heldInt247Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int,
 //go:noescape
 func heldInt248Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
-// heldInt81Streams sets the first cols (1 to 32) columns of 1 rows of c to the product of a, in which each row has its first
-// digits and, lda bytes after them, its second ones, and of so many blocks of 32 columns at b, each of four bytes
-// without a sign. Sums begin with those of rows; column j is multiplied by scale[j], row i by its step.
+// heldInt81Streams sets the first cols (1 to 32) columns of 1 rows of c to the product of a, in which each row has two digits for each step,
+// and of so many blocks of 32 columns at b, each of four bytes without a sign. Sums begin with those of rows and are rounded
+// once; column j is multiplied by scale[j], row i by its step.
 // Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
 // one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
-func heldInt81Streams(blocks int, a *byte, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *int32, ahead int)
+func heldInt81Streams(blocks int, a *int16, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *float64, ahead int)
 
-// heldInt82Streams sets the first cols (1 to 32) columns of 2 rows of c to the product of a, in which each row has its first
-// digits and, lda bytes after them, its second ones, and of so many blocks of 32 columns at b, each of four bytes
-// without a sign. Sums begin with those of rows; column j is multiplied by scale[j], row i by its step.
+// heldInt82Streams sets the first cols (1 to 32) columns of 2 rows of c to the product of a, in which each row has two digits for each step,
+// and of so many blocks of 32 columns at b, each of four bytes without a sign. Sums begin with those of rows and are rounded
+// once; column j is multiplied by scale[j], row i by its step.
 // Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
 // one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
-func heldInt82Streams(blocks int, a *byte, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *int32, ahead int)
+func heldInt82Streams(blocks int, a *int16, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *float64, ahead int)
 
-// heldInt83Streams sets the first cols (1 to 32) columns of 3 rows of c to the product of a, in which each row has its first
-// digits and, lda bytes after them, its second ones, and of so many blocks of 32 columns at b, each of four bytes
-// without a sign. Sums begin with those of rows; column j is multiplied by scale[j], row i by its step.
+// heldInt83Streams sets the first cols (1 to 32) columns of 3 rows of c to the product of a, in which each row has two digits for each step,
+// and of so many blocks of 32 columns at b, each of four bytes without a sign. Sums begin with those of rows and are rounded
+// once; column j is multiplied by scale[j], row i by its step.
 // Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
 // one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
-func heldInt83Streams(blocks int, a *byte, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *int32, ahead int)
+func heldInt83Streams(blocks int, a *int16, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *float64, ahead int)
 
-// heldInt84Streams sets the first cols (1 to 32) columns of 4 rows of c to the product of a, in which each row has its first
-// digits and, lda bytes after them, its second ones, and of so many blocks of 32 columns at b, each of four bytes
-// without a sign. Sums begin with those of rows; column j is multiplied by scale[j], row i by its step.
+// heldInt84Streams sets the first cols (1 to 32) columns of 4 rows of c to the product of a, in which each row has two digits for each step,
+// and of so many blocks of 32 columns at b, each of four bytes without a sign. Sums begin with those of rows and are rounded
+// once; column j is multiplied by scale[j], row i by its step.
 // Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
 // one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
-func heldInt84Streams(blocks int, a *byte, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *int32, ahead int)
+func heldInt84Streams(blocks int, a *int16, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *float64, ahead int)

@@ -4,37 +4,37 @@
 
 package kernel
 
-// heldInt81VNNI sets the first cols (1 to 32) columns of 1 rows of c to the product of a, in which each row has its first
-// digits and, lda bytes after them, its second ones, and of so many blocks of 32 columns at b, each of four bytes
-// without a sign. Sums begin with those of rows; column j is multiplied by scale[j], row i by its step.
+// heldInt81VNNI sets the first cols (1 to 32) columns of 1 rows of c to the product of a, in which each row has two digits for each step,
+// and of so many blocks of 32 columns at b, each of four bytes without a sign. Sums begin with those of rows and are rounded
+// once; column j is multiplied by scale[j], row i by its step.
 // It fetches b so many bytes ahead.
 //
 //go:noescape
-func heldInt81VNNI(blocks int, a *byte, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *int32, ahead int)
+func heldInt81VNNI(blocks int, a *int16, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *float64, ahead int)
 
-// heldInt82VNNI sets the first cols (1 to 32) columns of 2 rows of c to the product of a, in which each row has its first
-// digits and, lda bytes after them, its second ones, and of so many blocks of 32 columns at b, each of four bytes
-// without a sign. Sums begin with those of rows; column j is multiplied by scale[j], row i by its step.
+// heldInt82VNNI sets the first cols (1 to 32) columns of 2 rows of c to the product of a, in which each row has two digits for each step,
+// and of so many blocks of 32 columns at b, each of four bytes without a sign. Sums begin with those of rows and are rounded
+// once; column j is multiplied by scale[j], row i by its step.
 // It fetches b so many bytes ahead.
 //
 //go:noescape
-func heldInt82VNNI(blocks int, a *byte, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *int32, ahead int)
+func heldInt82VNNI(blocks int, a *int16, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *float64, ahead int)
 
-// heldInt83VNNI sets the first cols (1 to 32) columns of 3 rows of c to the product of a, in which each row has its first
-// digits and, lda bytes after them, its second ones, and of so many blocks of 32 columns at b, each of four bytes
-// without a sign. Sums begin with those of rows; column j is multiplied by scale[j], row i by its step.
+// heldInt83VNNI sets the first cols (1 to 32) columns of 3 rows of c to the product of a, in which each row has two digits for each step,
+// and of so many blocks of 32 columns at b, each of four bytes without a sign. Sums begin with those of rows and are rounded
+// once; column j is multiplied by scale[j], row i by its step.
 // Meanwhile it fetches b into the second-level cache so many bytes ahead.
 //
 //go:noescape
-func heldInt83VNNI(blocks int, a *byte, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *int32, ahead int)
+func heldInt83VNNI(blocks int, a *int16, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *float64, ahead int)
 
-// heldInt84VNNI sets the first cols (1 to 32) columns of 4 rows of c to the product of a, in which each row has its first
-// digits and, lda bytes after them, its second ones, and of so many blocks of 32 columns at b, each of four bytes
-// without a sign. Sums begin with those of rows; column j is multiplied by scale[j], row i by its step.
+// heldInt84VNNI sets the first cols (1 to 32) columns of 4 rows of c to the product of a, in which each row has two digits for each step,
+// and of so many blocks of 32 columns at b, each of four bytes without a sign. Sums begin with those of rows and are rounded
+// once; column j is multiplied by scale[j], row i by its step.
 // Meanwhile it fetches b into the second-level cache so many bytes ahead.
 //
 //go:noescape
-func heldInt84VNNI(blocks int, a *byte, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *int32, ahead int)
+func heldInt84VNNI(blocks int, a *int16, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *float64, ahead int)
 
 // int16PanelsVNNI multiplies tiles of A, of 16 rows, by a panel of B, two tiles, to 32 columns of c: so many rows, and more to a
 // multiple of 8. Meanwhile it fetches what ahead points to into the second-level cache.

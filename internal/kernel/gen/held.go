@@ -257,75 +257,34 @@ func (g *isa) eachColumns(p pass, f func(i, j int, m Mem, masked bool)) {
 	}
 }
 
-// heldInt8 writes the products of a few rows of two digits with a panel of int8.
+// A row of A for products with int8 has 8 bytes for each four steps: two digits of each, the first ones before the second ones, or where there
+// are products of words alone, words, those of even steps before those of odd ones.
+const (
+	int8Block = 32 * 4 // bytes of four steps of a panel
+	int8Left  = 8      // and of a row of A
+)
+
+// heldInt8 writes the products of a few rows with a panel of int8.
 func (g *isa) heldInt8(rows int) {
+	elements := "two digits for each step"
+	if !g.wide() {
+		elements = "a word for each step"
+	}
 	g.function(fmt.Sprintf("heldInt8%d", rows),
-		"(blocks int, a *byte, lda int, b *byte, c *float32, ldc, cols int, scale *float32, rows *int32, ahead int)",
-		fmt.Sprintf("sets the first cols (1 to 32) columns of %d rows of c to the product of a, in which each row has its first\n"+
-			"digits and, lda bytes after them, its second ones, and of so many blocks of 32 columns at b, each of four bytes\n"+
-			"without a sign. Sums begin with those of rows; column j is multiplied by scale[j], row i by its step.\n%s", rows, g.aheadDoc(rows)))
+		"(blocks int, a *int16, lda int, b *byte, c *float32, ldc, cols int, scale *float32, rows *float64, ahead int)",
+		fmt.Sprintf("sets the first cols (1 to 32) columns of %d rows of c to the product of a, in which each row has %s,\n"+
+			"and of so many blocks of 32 columns at b, each of four bytes without a sign. Sums begin with those of rows and are rounded\n"+
+			"once; column j is multiplied by scale[j], row i by its step.\n%s", rows, elements, g.aheadDoc(rows)))
 	blocks, a, lda, b := integer("blocks"), pointer("a"), integer("lda"), pointer("b")
 	head, ahead := pointer("rows"), integer("ahead")
-	left := newRows(a, lda, 2*rows)
-	vectors := 32 / g.lanes
-	digits := [2][][]reg.VecVirtual{make([][]reg.VecVirtual, rows), make([][]reg.VecVirtual, rows)}
-	for d := range digits {
-		for i := range rows {
-			for range vectors {
-				v := g.vec()
-				VPBROADCASTD(at(head).Offset(12*i+4*d), v)
-				digits[d][i] = append(digits[d][i], v)
-			}
-		}
+	SHLQ(U8(1), lda)
+	left := newRows(a, lda, rows)
+	fetch := g.fetcher(rows, b, ahead, g.quarter(blocks, int8Block))
+	if g.wide() {
+		g.int8Bytes(rows, left, blocks, b, head, fetch)
+	} else {
+		g.int8Words(rows, left, blocks, b, head, fetch)
 	}
-	const block = 32 * 4
-	step := func(p int) {
-		if g.wide() {
-			g.int8Bytes(digits, left, p, at(b).Offset(p*block))
-		} else {
-			g.int8Words(digits, left, p, at(b).Offset(p*block))
-		}
-	}
-	const unroll = 4
-	fetch := g.fetcher(rows, b, ahead, g.quarter(blocks, block))
-	SUBQ(U8(unroll), blocks)
-	JL(LabelRef("rest"))
-	Label("loop")
-	fetch(unroll*block, 0, 1)
-	for p := range unroll {
-		step(p)
-	}
-	ADDQ(I32(unroll*block), b)
-	left.advance(4 * unroll)
-	SUBQ(U8(unroll), blocks)
-	JGE(LabelRef("loop"))
-	Label("rest")
-	ADDQ(U8(unroll), blocks)
-	JE(LabelRef("finish"))
-	Label("single")
-	step(0)
-	ADDQ(I32(block), b)
-	left.advance(4)
-	DECQ(blocks)
-	JNE(LabelRef("single"))
-
-	Label("finish")
-	scale := pointer("scale")
-	for i := range rows {
-		for j, v := range digits[0][i] {
-			w := digits[1][i][j]
-			VCVTDQ2PS(v, v)
-			VCVTDQ2PS(w, w)
-			t := g.vec()
-			VBROADCASTSS(g.constant(256), t)
-			VMULPS(t, v, v)
-			VADDPS(w, v, v)
-			VBROADCASTSS(at(head).Offset(12*i+8), t)
-			VMULPS(t, v, v)
-			VMULPS(at(scale).Offset(4*j*g.lanes), v, v)
-		}
-	}
-	g.storeColumns(digits[0])
 }
 
 // heldBytes writes those for which there are instructions.
@@ -335,22 +294,112 @@ func (g *isa) heldBytes() {
 	}
 }
 
-// int8Bytes adds the products of four bytes in each lane, block p of the rows at a.
-func (g *isa) int8Bytes(digits [2][][]reg.VecVirtual, a rows, p int, b Mem) {
-	w := make([]reg.VecVirtual, len(digits[0][0]))
-	for j := range w {
-		w[j] = g.vec()
-		VMOVDQU32(b.Offset(64*j), w[j])
+// heldWords writes those for which there are none: of two rows the sums are in registers.
+func (g *isa) heldWords() {
+	for rows := range 2 {
+		g.heldInt8(rows + 1)
 	}
-	for i := range digits[0] {
-		for d := range digits {
-			x := g.vec()
-			VPBROADCASTD(a.at(2*i+d, 4*p), x)
-			for j, sum := range digits[d][i] {
-				addByteProducts(x, w[j], sum)
-			}
+}
+
+// eachInt8Block calls step for so many blocks, for the p-th from b and from the rows on.
+func (g *isa) eachInt8Block(left rows, blocks, b reg.Register, fetch func(n, which, of int), step func(p int)) {
+	const unroll = 4
+	SUBQ(U8(unroll), blocks)
+	JL(LabelRef("rest"))
+	Label("loop")
+	for p := range unroll {
+		fetch(unroll*int8Block, p, unroll)
+		step(p)
+	}
+	ADDQ(I32(unroll*int8Block), b)
+	left.advance(unroll * int8Left)
+	SUBQ(U8(unroll), blocks)
+	JGE(LabelRef("loop"))
+	Label("rest")
+	ADDQ(U8(unroll), blocks)
+	JE(LabelRef("finish"))
+	Label("single")
+	step(0)
+	ADDQ(I32(int8Block), b)
+	left.advance(int8Left)
+	DECQ(blocks)
+	JNE(LabelRef("single"))
+	Label("finish")
+}
+
+// zeros are sums of rows of 32 columns.
+func (g *isa) zeros(rows int) [][]reg.VecVirtual {
+	sums := make([][]reg.VecVirtual, rows)
+	for i := range sums {
+		for range 32 / g.lanes {
+			sums[i] = append(sums[i], g.zero())
 		}
 	}
+	return sums
+}
+
+// int8Bytes multiplies digits: each four of a row, in every lane, with a column's four bytes.
+func (g *isa) int8Bytes(n int, left rows, blocks, b, head reg.Register, fetch func(n, which, of int)) {
+	digits := [2][][]reg.VecVirtual{g.zeros(n), g.zeros(n)}
+	g.eachInt8Block(left, blocks, b, fetch, func(p int) {
+		w := make([]reg.VecVirtual, 32/g.lanes)
+		for j := range w {
+			w[j] = g.vec()
+			VMOVDQU32(at(b).Offset(p*int8Block+64*j), w[j])
+		}
+		for i := range n {
+			for d := range digits {
+				x := g.vec()
+				VPBROADCASTD(left.at(i, int8Left*p+4*d), x)
+				for j, sum := range digits[d][i] {
+					addByteProducts(x, w[j], sum)
+				}
+			}
+		}
+	})
+	scale, first := pointer("scale"), g.vec()
+	VCVTDQ2PD(g.bitsOf(256), first)
+	for i := range n {
+		for j, v := range digits[0][i] {
+			var halves [2]reg.VecVirtual
+			for h := range halves {
+				low, high := g.vec(), g.vec()
+				g.doublesOf(v, h, high)
+				g.doublesOf(digits[1][i][j], h, low)
+				VFMADD213PD(low, first, high)
+				VBROADCASTSD(at(head).Offset(16*i), low)
+				VADDPD(low, high, high)
+				VCVTPD2PS(high, high.AsY())
+				halves[h] = high
+			}
+			VINSERTF64X4(U8(1), halves[1].AsY(), halves[0], v)
+			g.int8Scale(v, at(head).Offset(16*i+8), at(scale).Offset(4*j*g.lanes))
+		}
+	}
+	g.storeColumns(digits[0])
+}
+
+// doublesOf sets to to the lower (0) or upper (1) half of whole numbers as float64.
+func (g *isa) doublesOf(v reg.VecVirtual, half int, to reg.VecVirtual) {
+	switch {
+	case g.wide() && half == 0:
+		VCVTDQ2PD(v.AsY(), to)
+	case g.wide():
+		VEXTRACTI64X4(U8(1), v, to.AsY())
+		VCVTDQ2PD(to.AsY(), to)
+	case half == 0:
+		VCVTDQ2PD(v.AsX(), to)
+	default:
+		VEXTRACTI128(U8(1), v, to.AsX())
+		VCVTDQ2PD(to.AsX(), to)
+	}
+}
+
+func (g *isa) int8Scale(v reg.VecVirtual, step, scale Mem) {
+	t := g.vec()
+	VBROADCASTSS(step, t)
+	VMULPS(t, v, v)
+	VMULPS(scale, v, v)
 }
 
 // addByteProducts adds the products of x's bytes, with a sign, and w's, without one. Go's assembler knows the instruction, avo does not.
@@ -359,29 +408,69 @@ func addByteProducts(x, w, sum reg.VecVirtual) {
 	Instruction(&ir.Instruction{Opcode: "VPDPBUSD", Operands: operands, Inputs: operands, Outputs: []Op{sum}, ISA: []string{"AVX512_VNNI"}})
 }
 
-// int8Words does the same for one row with words, the even bytes of a lane and the odd ones.
-func (g *isa) int8Words(digits [2][][]reg.VecVirtual, a rows, p int, b Mem) {
-	var even, odd [2]reg.VecVirtual
-	for d := range digits {
-		even[d], odd[d] = g.vec(), g.vec()
-		VPBROADCASTD(a.at(d, 4*p), odd[d])
-		VPSLLW(U8(8), odd[d], even[d])
-		VPSRAW(U8(8), even[d], even[d])
-		VPSRAW(U8(8), odd[d], odd[d])
-	}
-	for j := range digits[0][0] {
-		high, low, product := g.vec(), g.vec(), g.vec()
-		VMOVDQU(b.Offset(32*j), high)
-		VPAND(g.bitsOf(0x00ff00ff), high, low)
-		VPSRLW(U8(8), high, high)
-		for d := range digits {
-			sum := digits[d][0][j]
-			VPMADDWD(low, even[d], product)
-			VPADDD(product, sum, sum)
-			VPMADDWD(high, odd[d], product)
-			VPADDD(product, sum, sum)
+// int8Words multiplies words: two of a row with a column's even bytes, and two with its odd ones. Two such products are below 2^24, so after
+// 64 blocks the sums are added to those in float64, which are exact.
+func (g *isa) int8Words(n int, left rows, blocks, b, head reg.Register, fetch func(n, which, of int)) {
+	const most = 64
+	vectors := 32 / g.lanes
+	totals := AllocLocal(n * 32 * 8)
+	total := func(i, j, half int) Mem { return totals.Offset(8 * (32*i + g.lanes*j + g.lanes/2*half)) }
+	sums, t := g.zeros(n), g.vec()
+	for i := range n {
+		VBROADCASTSD(at(head).Offset(16*i), t)
+		for j := range vectors {
+			VMOVUPD(t, total(i, j, 0))
+			VMOVUPD(t, total(i, j, 1))
 		}
 	}
+	Label("stretch")
+	now := GP64()
+	MOVQ(U32(most), now)
+	CMPQ(blocks, now)
+	CMOVQLT(blocks, now)
+	SUBQ(now, blocks)
+	g.eachInt8Block(left, now, b, fetch, func(p int) {
+		even, odd := make([]reg.VecVirtual, n), make([]reg.VecVirtual, n)
+		for i := range n {
+			even[i], odd[i] = g.vec(), g.vec()
+			VPBROADCASTD(left.at(i, int8Left*p), even[i])
+			VPBROADCASTD(left.at(i, int8Left*p+4), odd[i])
+		}
+		for j := range vectors {
+			high, low, product := g.vec(), g.vec(), g.vec()
+			VMOVDQU(at(b).Offset(p*int8Block+32*j), high)
+			VPAND(g.bitsOf(0x00ff00ff), high, low)
+			VPSRLW(U8(8), high, high)
+			for i := range n {
+				VPMADDWD(low, even[i], product)
+				VPADDD(product, sums[i][j], sums[i][j])
+				VPMADDWD(high, odd[i], product)
+				VPADDD(product, sums[i][j], sums[i][j])
+			}
+		}
+	})
+	for i := range n {
+		for j, v := range sums[i] {
+			for half := range 2 {
+				g.doublesOf(v, half, t)
+				VADDPD(total(i, j, half), t, t)
+				VMOVUPD(t, total(i, j, half))
+			}
+			VXORPS(v, v, v)
+		}
+	}
+	TESTQ(blocks, blocks)
+	JNE(LabelRef("stretch"))
+	scale := pointer("scale")
+	for i := range n {
+		for j, v := range sums[i] {
+			VCVTPD2PSY(total(i, j, 0), v.AsX())
+			VCVTPD2PSY(total(i, j, 1), t.AsX())
+			VINSERTF128(U8(1), t.AsX(), v, v)
+			g.int8Scale(v, at(head).Offset(16*i+8), at(scale).Offset(4*j*g.lanes))
+		}
+	}
+	g.storeColumns(sums)
 }
 
 // quantize writes what rounds the rows of A.
@@ -399,56 +488,58 @@ func (g *isa) quantize() {
 	VMOVD(g.fold(top, func(ops ...Op) { VPMAXUD(ops[0], ops[1], ops[2]) }), result)
 	g.result(result)
 
-	g.function("quantize", "(first, second *byte, x *float32, n int, inverse float32, sums *[2]int32)",
-		"sets first and second to the digits of x·inverse, rounded to the nearest, ties to even, and sums to the sums of the\n"+
-			"digits. As many elements of either are written as whole vectors have.")
-	first, second := pointer("first"), pointer("second")
+	what := "the digits of x·inverse, rounded to the nearest, ties to even, of four steps the first ones before the second ones"
+	if !g.wide() {
+		what = "x·inverse, rounded to the nearest, ties to even, of four steps the even ones before the odd ones"
+	}
+	g.function("quantize", "(to *int16, x *float32, n int, inverse float32) int32",
+		"sets to to "+what+".\n"+
+			"As many elements are written as whole vectors have. It returns the sum of the rounded numbers.")
+	to := pointer("to")
 	x, n = pointer("x"), integer("n")
 	inverse := g.spread("inverse")
-	magic, half := g.vec(), g.vec()
+	magic, total := g.vec(), g.zero()
 	VMOVUPS(g.constant(3<<22), magic)
-	VMOVUPS(g.bitsOf(128), half)
-	totals := []reg.VecVirtual{g.zero(), g.zero()}
-	var bytes reg.VecVirtual
-	if !g.wide() {
-		bytes = YMM()
-		table := GLOBL("firstBytes"+g.name, attr.RODATA|attr.NOPTR)
-		for i := range 32 {
-			DATA(i, U8(4*i|i&4<<5|i&8<<4)) // the first bytes of four lanes, then nothing
+	half, order := g.vec(), g.vec()
+	if g.wide() {
+		VMOVUPS(g.bitsOf(128), half)
+	} else {
+		table := GLOBL("evenWords"+g.name, attr.RODATA|attr.NOPTR)
+		for i, from := range [16]uint8{0, 1, 8, 9, 4, 5, 12, 13, 0, 1, 8, 9, 4, 5, 12, 13} {
+			DATA(i, U8(from))
 		}
-		VMOVDQU(table, bytes)
+		VBROADCASTI128(table, order)
 	}
 	g.each(n, func(load func(p reg.Register) reg.VecVirtual, _ func(v, p reg.Register), _ bool) {
-		q, a := load(x), g.vec()
+		q := load(x)
 		VMULPS(inverse, q, q)
 		VADDPS(magic, q, q)
 		VPSUBD(magic, q, q)
+		VPADDD(q, total, total)
+		if !g.wide() {
+			VPSHUFB(order, q, q)
+			upper := XMM()
+			VEXTRACTI128(U8(1), q, upper)
+			VPUNPCKLQDQ(upper, q.AsX(), upper)
+			VMOVDQU(upper, at(to))
+			ADDQ(U8(2*g.lanes), to)
+			return
+		}
+		a := g.vec()
 		VPADDD(half, q, a)
 		VPSRAD(U8(8), a, a)
-		b := g.vec()
-		VPSLLD(U8(8), a, b)
-		VPSUBD(b, q, b)
-		VPADDD(a, totals[0], totals[0])
-		VPADDD(b, totals[1], totals[1])
-		for i, v := range []reg.VecVirtual{a, b} {
-			to := []reg.Register{first, second}[i]
-			if g.wide() {
-				VPMOVDB(v, at(to))
-			} else {
-				VPSHUFB(bytes, v, v)
-				upper := XMM()
-				VEXTRACTI128(U8(1), v, upper)
-				VPUNPCKLDQ(upper, v.AsX(), upper)
-				VMOVQ(upper, at(to))
-			}
-			ADDQ(U8(g.lanes), to)
-		}
+		first, second, upper := XMM(), XMM(), XMM()
+		VPMOVDB(a, first)
+		VPMOVDB(q, second) // 256 times the first digit is nothing in a byte
+		VPUNPCKHDQ(second, first, upper)
+		VPUNPCKLDQ(second, first, first)
+		VMOVDQU(first, at(to))
+		VMOVDQU(upper, at(to).Offset(16))
+		ADDQ(U8(2*g.lanes), to)
 	})
-	sums := pointer("sums")
-	for i, v := range totals {
-		VMOVD(g.fold(v, func(ops ...Op) { VPADDD(ops[0], ops[1], ops[2]) }), at(sums).Offset(4*i))
-	}
-	g.end()
+	sum := GP32()
+	VMOVD(g.fold(total, func(ops ...Op) { VPADDD(ops[0], ops[1], ops[2]) }), sum)
+	g.result(sum)
 }
 
 // quantizeColumns writes what rounds the weights of a panel.

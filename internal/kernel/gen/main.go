@@ -44,7 +44,7 @@ func main() {
 		g.packs()
 		g.held()
 		if !g.wide() {
-			g.heldInt8(1)
+			g.heldWords()
 			g.int16s()
 			g.finish()
 			g.geluCoarse()
