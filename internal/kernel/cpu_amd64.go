@@ -169,7 +169,7 @@ var avx2 = simd{
 		{heldInt241AVX2, heldInt242AVX2, heldInt243AVX2, heldInt244AVX2, heldInt245AVX2, heldInt246AVX2, heldInt247AVX2, heldInt248AVX2},
 	},
 	heldInt8:         words,
-	ahead:            [2]int{0, 16384},
+	ahead:            [2]int{2048, 16384},
 	roundPairs:       roundPairsAVX2,
 	largestBits:      largestBitsAVX2,
 	largestOfColumns: largestOfColumnsAVX2,
