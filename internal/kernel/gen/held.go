@@ -261,7 +261,7 @@ func (g *isa) eachColumns(p pass, f func(i, j int, m Mem, masked bool)) {
 // are products of words alone, words, those of even steps before those of odd ones.
 const (
 	int8Block = 32 * 4 // bytes of four steps of a panel
-	int8Left  = 8      // and of a row of A
+	int8Part  = 8      // and of a row of A
 )
 
 // heldInt8 writes the products of a few rows with a panel of int8.
@@ -307,12 +307,17 @@ func (g *isa) eachInt8Block(left rows, blocks, b reg.Register, fetch func(n, whi
 	SUBQ(U8(unroll), blocks)
 	JL(LabelRef("rest"))
 	Label("loop")
+	if g.wide() {
+		fetch(unroll*int8Block, 0, 1)
+	}
 	for p := range unroll {
-		fetch(unroll*int8Block, p, unroll)
+		if !g.wide() {
+			fetch(unroll*int8Block, p, unroll)
+		}
 		step(p)
 	}
 	ADDQ(I32(unroll*int8Block), b)
-	left.advance(unroll * int8Left)
+	left.advance(unroll * int8Part)
 	SUBQ(U8(unroll), blocks)
 	JGE(LabelRef("loop"))
 	Label("rest")
@@ -321,7 +326,7 @@ func (g *isa) eachInt8Block(left rows, blocks, b reg.Register, fetch func(n, whi
 	Label("single")
 	step(0)
 	ADDQ(I32(int8Block), b)
-	left.advance(int8Left)
+	left.advance(int8Part)
 	DECQ(blocks)
 	JNE(LabelRef("single"))
 	Label("finish")
@@ -350,7 +355,7 @@ func (g *isa) int8Bytes(n int, left rows, blocks, b, head reg.Register, fetch fu
 		for i := range n {
 			for d := range digits {
 				x := g.vec()
-				VPBROADCASTD(left.at(i, int8Left*p+4*d), x)
+				VPBROADCASTD(left.at(i, int8Part*p+4*d), x)
 				for j, sum := range digits[d][i] {
 					addByteProducts(x, w[j], sum)
 				}
@@ -433,8 +438,8 @@ func (g *isa) int8Words(n int, left rows, blocks, b, head reg.Register, fetch fu
 		even, odd := make([]reg.VecVirtual, n), make([]reg.VecVirtual, n)
 		for i := range n {
 			even[i], odd[i] = g.vec(), g.vec()
-			VPBROADCASTD(left.at(i, int8Left*p), even[i])
-			VPBROADCASTD(left.at(i, int8Left*p+4), odd[i])
+			VPBROADCASTD(left.at(i, int8Part*p), even[i])
+			VPBROADCASTD(left.at(i, int8Part*p+4), odd[i])
 		}
 		for j := range vectors {
 			high, low, product := g.vec(), g.vec(), g.vec()
