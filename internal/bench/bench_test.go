@@ -144,7 +144,7 @@ func TestOnlySidesThatAgreeAreTimed(t *testing.T) {
 				t.Error("our side was left running")
 			}
 			if c.says == "" {
-				if err != nil || ours.runs != 4 || peer.runs != 4 || len(m.ours.seconds) != 3 || len(m.peer.seconds) != 3 {
+				if err != nil || ours.runs != 16 || peer.runs != 16 || len(m.ours.seconds) != 15 || len(m.peer.seconds) != 15 { // they take no time
 					t.Errorf("%d and %d runs, %v and %v kept: %v", ours.runs, peer.runs, m.ours.seconds, m.peer.seconds, err)
 				}
 				return
@@ -156,6 +156,20 @@ func TestOnlySidesThatAgreeAreTimed(t *testing.T) {
 				t.Errorf("ours ran %d times and the peer %d times", ours.runs, peer.runs)
 			}
 		})
+	}
+}
+
+func TestShortSidesHaveMoreTurns(t *testing.T) {
+	for _, c := range []struct {
+		turns int
+		spent time.Duration
+		want  bool
+	}{
+		{0, 0, true}, {2, time.Hour, true}, {3, time.Hour, false}, {3, enough, false}, {3, enough - 1, true}, {14, 0, true}, {15, 0, false},
+	} {
+		if got := another(c.turns, 3, c.spent); got != c.want {
+			t.Errorf("another turn after %d of at least 3, in %v: %v", c.turns, c.spent, got)
+		}
 	}
 }
 
@@ -210,7 +224,7 @@ func TestTheTableHasMediansAndRatios(t *testing.T) {
 		}}
 	got := table.markdown()
 	for _, want := range []string{
-		"Abacus, 3 threads. ", ", transformers 5, PyTorch 2.", "Medians of 3 runs, 2 January 2030.",
+		"Abacus, 3 threads. ", ", transformers 5, PyTorch 2.", "Medians of 3 runs or more, 2 January 2030.",
 		"| encode | pictures/s | 4.00 | 1.78 | 2.25 | 1.5 | 5 MB | – |\n",
 		"| start | s | 0.25 | 8.00 | 32.00 | – | 140 MB | 700 MB |\n",
 		"| captioning a picture | 140 MB | 700 MB | 0.20 | 0.5 |\n",

@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string) error {
 	var s settings
 	f := cli.Flags("bench [flags]", about)
 	f.StringSliceVar(&s.rows, "rows", nil, "rows to run (default: all): "+strings.Join(rowNames(), ", "))
-	f.IntVar(&s.repeats, "repeats", 5, "times that each side runs a row, after a first time that is not counted")
+	f.IntVar(&s.repeats, "repeats", 5, "times that each side runs a row at least, after a first time that is not counted; up to five times as often where that takes a few seconds")
 	f.IntVar(&s.threads, "threads", runtime.GOMAXPROCS(0), "threads of either side")
 	f.StringVar(&s.venv, "venv", "", "folder of the peer's Python environment, made if it is not there (default: in the user's cache folder)")
 	f.BoolVar(&s.quick, "quick", false, "tiny sizes, to try the bench itself")

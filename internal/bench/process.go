@@ -230,6 +230,16 @@ func (r row) uncounted() int {
 	return 1
 }
 
+// enough is how long sides take turns at least, unless each has had five times
+// as many as were asked for: of short ones a few are only what there was in that
+// second.
+const enough = 8 * time.Second
+
+// another reports whether each side has another turn.
+func another(turns, repeats int, spent time.Duration) bool {
+	return turns < repeats || turns < 5*repeats && spent < enough
+}
+
 // takeTurns runs both sides, which is not counted at first, and then a number of
 // times in turn. Answers that differ are an error.
 func takeTurns(r row, repeats int, ours side, o others) (m measured, err error) {
@@ -264,8 +274,12 @@ func takeTurns(r row, repeats int, ours side, o others) (m measured, err error) 
 			m.peer.off, _ = distance(theirs, truth)
 		}
 	}
-	for i := 1; i < r.uncounted()+repeats; i++ {
+	var start time.Time
+	for i := 1; i < r.uncounted() || another(i-r.uncounted(), repeats, time.Since(start)); i++ {
 		counts := i >= r.uncounted()
+		if i == r.uncounted() {
+			start = time.Now()
+		}
 		if a, err = m.ours.run(r, ours, counts); err != nil {
 			return m, err
 		}

@@ -8,7 +8,7 @@ type row struct {
 	unit        string
 	work        float64 // in units, of one run; 0: the seconds themselves are shown
 	goal        float64 // how many times as fast as the peer we mean to be; 0: nothing is meant
-	repeats     int     // at most; 0: as often as is asked for
+	repeats     int     // if fewer than are asked for; 0: no
 	job         job
 }
 

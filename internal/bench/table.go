@@ -87,7 +87,7 @@ func (t table) markdown() string {
 			fmt.Fprintf(&b, ", %s %s", p.title, v)
 		}
 	}
-	fmt.Fprintf(&b, ". Medians of %d runs, %s.", t.Repeats, t.Date.Format("2 January 2006"))
+	fmt.Fprintf(&b, ". Medians of %d runs or more, %s.", t.Repeats, t.Date.Format("2 January 2006"))
 	if t.Quick {
 		b.WriteString(" Tiny sizes.")
 	}
