@@ -167,8 +167,8 @@ func (g *isa) quarter(steps reg.Register, bytes int) reg.Register {
 	return q
 }
 
-// fetcher gives what fetches as many bytes as a loop for so many rows reads of b, of which there are four times quarter: of its lines one of so
-// many, or all.
+// fetcher gives what fetches as many bytes as a loop for so many rows reads of b, of which there are four times quarter, in so many parts: with
+// AVX2 each has its lines, with AVX-512 the first has all.
 func (g *isa) fetcher(rows int, b, ahead, quarter reg.Register) func(n, which, of int) {
 	if g.name != "Streams" {
 		prefetch := PREFETCHT0
@@ -176,6 +176,12 @@ func (g *isa) fetcher(rows int, b, ahead, quarter reg.Register) func(n, which, o
 			prefetch = PREFETCHT1
 		}
 		return func(n, which, of int) {
+			if g.wide() {
+				if which > 0 {
+					return
+				}
+				of = 1
+			}
 			for line := 64 * which; line < n; line += 64 * of {
 				prefetch(Mem{Base: b, Index: ahead, Scale: 1, Disp: line})
 			}
@@ -185,7 +191,10 @@ func (g *isa) fetcher(rows int, b, ahead, quarter reg.Register) func(n, which, o
 	ADDQ(b, ahead)
 	LEAQ(Mem{Base: ahead, Index: quarter, Scale: 2}, last)
 	ADDQ(quarter, last)
-	return func(n, _, _ int) {
+	return func(n, which, _ int) {
+		if which > 0 {
+			return
+		}
 		for line := 0; line < n/4; line += 64 {
 			PREFETCHT1(Mem{Base: ahead, Disp: line})
 			PREFETCHT1(Mem{Base: ahead, Index: quarter, Scale: 1, Disp: line})
@@ -307,13 +316,8 @@ func (g *isa) eachInt8Block(left rows, blocks, b reg.Register, fetch func(n, whi
 	SUBQ(U8(unroll), blocks)
 	JL(LabelRef("rest"))
 	Label("loop")
-	if g.wide() {
-		fetch(unroll*int8Block, 0, 1)
-	}
 	for p := range unroll {
-		if !g.wide() {
-			fetch(unroll*int8Block, p, unroll)
-		}
+		fetch(unroll*int8Block, p, unroll)
 		step(p)
 	}
 	ADDQ(I32(unroll*int8Block), b)
@@ -362,8 +366,8 @@ func (g *isa) int8Bytes(n int, left rows, blocks, b, head reg.Register, fetch fu
 			}
 		}
 	})
-	scale, first := pointer("scale"), g.vec()
-	VCVTDQ2PD(g.bitsOf(256), first)
+	scale, base := pointer("scale"), g.vec()
+	VCVTDQ2PD(g.bitsOf(256), base)
 	for i := range n {
 		for j, v := range digits[0][i] {
 			var halves [2]reg.VecVirtual
@@ -371,7 +375,7 @@ func (g *isa) int8Bytes(n int, left rows, blocks, b, head reg.Register, fetch fu
 				low, high := g.vec(), g.vec()
 				g.doublesOf(v, h, high)
 				g.doublesOf(digits[1][i][j], h, low)
-				VFMADD213PD(low, first, high)
+				VFMADD213PD(low, base, high)
 				VBROADCASTSD(at(head).Offset(16*i), low)
 				VADDPD(low, high, high)
 				VCVTPD2PS(high, high.AsY())
