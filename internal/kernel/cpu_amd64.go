@@ -15,7 +15,7 @@ func available() []*simd {
 		if sys.X86.HasAVX512F && sys.X86.HasAVX512DQ && sys.X86.HasAVX512BW && sys.X86.HasAVX512VL {
 			plain := avx512
 			if sys.X86.HasAVX512VNNI {
-				plain.heldInt8 = vnni
+				plain.heldInt8 = int8InDigits
 			}
 			if intel() && sys.X86.HasAVX512VNNI {
 				plain.held, plain.heldInt8.multiply = streams, []int8Kernel{heldInt81Streams, heldInt82Streams, heldInt83Streams, heldInt84Streams}
@@ -55,10 +55,10 @@ var streams = [HeldInt8][]heldKernel{
 	{heldInt241Streams, heldInt242Streams, heldInt243Streams, heldInt244Streams, heldInt245Streams, heldInt246Streams, heldInt247Streams, heldInt248Streams},
 }
 
-// Products of int8 in digits, and in words.
+// Products of int8, of which the rows of A are digits, and of which they are words.
 var (
-	vnni  = int8Kernels{[]int8Kernel{heldInt81VNNI, heldInt82VNNI, heldInt83VNNI, heldInt84VNNI}, quantizeAVX512}
-	words = int8Kernels{[]int8Kernel{heldInt81AVX2, heldInt82AVX2}, quantizeAVX2}
+	int8InDigits = int8Kernels{[]int8Kernel{heldInt81VNNI, heldInt82VNNI, heldInt83VNNI, heldInt84VNNI}, quantizeAVX512}
+	int8InWords  = int8Kernels{[]int8Kernel{heldInt81AVX2, heldInt82AVX2}, quantizeAVX2}
 )
 
 // Products of bfloat16 without tiles, and of int16 in their place.
@@ -117,7 +117,7 @@ var avx512 = simd{
 		{heldBFloat161AVX512, heldBFloat162AVX512, heldBFloat163AVX512, heldBFloat164AVX512, heldBFloat165AVX512, heldBFloat166AVX512, heldBFloat167AVX512, heldBFloat168AVX512},
 		{heldInt241AVX512, heldInt242AVX512, heldInt243AVX512, heldInt244AVX512, heldInt245AVX512, heldInt246AVX512, heldInt247AVX512, heldInt248AVX512},
 	},
-	heldInt8:         words,
+	heldInt8:         int8InWords,
 	ahead:            [2]int{256, 8192},
 	largestBits:      largestBitsAVX512,
 	roundPairs:       roundPairsAVX512,
@@ -168,7 +168,7 @@ var avx2 = simd{
 		{heldBFloat161AVX2, heldBFloat162AVX2, heldBFloat163AVX2, heldBFloat164AVX2, heldBFloat165AVX2, heldBFloat166AVX2, heldBFloat167AVX2, heldBFloat168AVX2},
 		{heldInt241AVX2, heldInt242AVX2, heldInt243AVX2, heldInt244AVX2, heldInt245AVX2, heldInt246AVX2, heldInt247AVX2, heldInt248AVX2},
 	},
-	heldInt8:         words,
+	heldInt8:         int8InWords,
 	ahead:            [2]int{2048, 16384},
 	roundPairs:       roundPairsAVX2,
 	largestBits:      largestBitsAVX2,

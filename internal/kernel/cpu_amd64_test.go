@@ -9,7 +9,7 @@ func variants() (all []*simd) {
 			other := *s
 			other.tiles = &bfloat16Dots
 			other.held, other.ahead = avx512.held, avx512.ahead
-			other.heldInt8 = vnni
+			other.heldInt8 = int8InDigits
 			all = append(all, &other)
 		}
 	}
