@@ -2,8 +2,9 @@ package kernel
 
 import "unsafe"
 
-// In decoding, matrices are read one after the other, again and again. Where what is fetched ahead is the next panels, whoever multiplies with
-// one matrix fetches with the last of its share the first of its share of the next one, and who has nothing to do goes on fetching there.
+// In decoding, matrices are read one after the other, again and again. Where memory is read as several streams, whoever multiplies with one
+// fetches the panels that it will read next, with the last of its share those of its share of the next matrix, and who has nothing to do goes on
+// fetching there.
 const (
 	heldEarly = 64 << 10  // bytes of its share of the next matrix that a goroutine fetches with the last panels of its share of one
 	heldIdle  = 512 << 10 // bytes of its share that it fetches when there is nothing to do, so many that they stay in the second-level cache
