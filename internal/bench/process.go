@@ -274,19 +274,22 @@ func takeTurns(r row, repeats int, ours side, o others) (m measured, err error) 
 			m.peer.off, _ = distance(theirs, truth)
 		}
 	}
-	var start time.Time
-	for i := 1; i < r.uncounted() || another(i-r.uncounted(), repeats, time.Since(start)); i++ {
-		counts := i >= r.uncounted()
-		if i == r.uncounted() {
-			start = time.Now()
+	turn := func(counts bool) error {
+		a, err := m.ours.run(r, ours, counts)
+		if err == nil && peer != nil {
+			_, err = m.compare(a, peer, counts)
 		}
-		if a, err = m.ours.run(r, ours, counts); err != nil {
+		return err
+	}
+	for range r.uncounted() - 1 {
+		if err := turn(false); err != nil {
 			return m, err
 		}
-		if peer != nil {
-			if _, err := m.compare(a, peer, counts); err != nil {
-				return m, err
-			}
+	}
+	start := time.Now()
+	for i := 0; another(i, repeats, time.Since(start)); i++ {
+		if err := turn(true); err != nil {
+			return m, err
 		}
 	}
 	return m, nil
