@@ -1,6 +1,5 @@
-//go:build !linux
+//go:build !(darwin || dragonfly || freebsd || linux || windows)
 
 package system
 
-// FreeSpace is not known here.
-func FreeSpace(string) (int64, bool) { return 0, false }
+func freeSpace(string) (int64, bool) { return 0, false }

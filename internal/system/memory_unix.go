@@ -1,7 +1,10 @@
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+
 package system
 
 import (
 	"os"
+	"runtime"
 	"syscall"
 )
 
@@ -12,7 +15,7 @@ func PeakMemory() int64 {
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &usage) != nil {
 		return 0
 	}
-	return usage.Maxrss << 10
+	return peak(&usage)
 }
 
 // PeakMemoryOf is the same of a process that has ended.
@@ -21,5 +24,13 @@ func PeakMemoryOf(p *os.ProcessState) int64 {
 	if !ok {
 		return 0
 	}
-	return usage.Maxrss << 10
+	return peak(usage)
+}
+
+// peak is in bytes; the system counts kilobytes, but for Darwin.
+func peak(usage *syscall.Rusage) int64 {
+	if runtime.GOOS == "darwin" {
+		return int64(usage.Maxrss)
+	}
+	return int64(usage.Maxrss) << 10
 }
