@@ -1,6 +1,7 @@
 package seq2seq_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"math"
@@ -423,16 +424,11 @@ func rewrite(change func(*safetensors.Tensor) bool) func(t *testing.T, dir strin
 	return func(t *testing.T, dir string) {
 		t.Helper()
 		path := filepath.Join(dir, "model.safetensors")
-		f, err := os.Open(path)
+		data, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer f.Close()
-		info, err := f.Stat()
-		if err != nil {
-			t.Fatal(err)
-		}
-		file, err := safetensors.New(path, f, info.Size())
+		file, err := safetensors.New(path, bytes.NewReader(data), int64(len(data)))
 		if err != nil {
 			t.Fatal(err)
 		}

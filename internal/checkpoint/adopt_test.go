@@ -41,8 +41,7 @@ func TestValuesInAFileAreAdoptedInPlaceAndTheFileStaysAsItIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, taken := adopting(want)
-	c := open(t, os.DirFS(dir))
-	report, err := Load(c, got, Options{})
+	report, err := load(t, dir, got, Options{})
 	if err != nil || len(report.Loaded) != 3 {
 		t.Fatal(report, err)
 	}
@@ -74,7 +73,7 @@ func TestValuesInAFileAreAdoptedInPlaceAndTheFileStaysAsItIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := empty(want)
-	if _, err := Load(open(t, os.DirFS(dir)), again, Options{}); err != nil {
+	if _, err := load(t, dir, again, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range again {
@@ -95,7 +94,7 @@ func TestValuesThatMustBeConvertedAreRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, taken := adopting(want)
-	if _, err := Load(open(t, os.DirFS(dir)), got, Options{}); err != nil {
+	if _, err := load(t, dir, got, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	if len(taken) > 0 || !equal(got, want) {
@@ -110,11 +109,11 @@ func TestAdoptedValuesThatAreNotFiniteAreFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, _ := adopting(params)
-	_, err := Load(open(t, os.DirFS(dir)), got, Options{})
+	_, err := load(t, dir, got, Options{})
 	if err == nil {
 		t.Fatal("no error")
 	}
-	if _, err := Load(open(t, os.DirFS(dir)), got, Options{AllowNonFinite: true}); err != nil {
+	if _, err := load(t, dir, got, Options{AllowNonFinite: true}); err != nil {
 		t.Error(err)
 	}
 }

@@ -83,6 +83,17 @@ func open(t *testing.T, fsys fs.FS) *Checkpoint {
 	return c
 }
 
+// load reads a folder, of which no file is open then.
+func load(t *testing.T, dir string, params []Param, o Options) (Report, error) {
+	t.Helper()
+	c := open(t, os.DirFS(dir))
+	report, err := Load(c, params, o)
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	return report, err
+}
+
 func files(t *testing.T, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -173,7 +184,7 @@ func TestSavingAgainLeavesNothingStale(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := empty(params)
-		if _, err := Load(open(t, os.DirFS(dir)), got, Options{}); err != nil {
+		if _, err := load(t, dir, got, Options{}); err != nil {
 			t.Fatal(err)
 		}
 		if !equal(got, params) {
@@ -203,7 +214,7 @@ func TestAFailedSaveLeavesTheOldWeights(t *testing.T) {
 			t.Errorf("files %v, were %v", after, before)
 		}
 		got := empty(params)
-		if _, err := Load(open(t, os.DirFS(dir)), got, Options{}); err != nil {
+		if _, err := load(t, dir, got, Options{}); err != nil {
 			t.Fatal(err)
 		}
 		if !equal(got, params) {

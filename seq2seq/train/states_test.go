@@ -158,6 +158,11 @@ func TestDamageWhileInUseIsMendedOrSaidToBeFatal(t *testing.T) {
 	cached{cache: train.EncoderCache[vision.Pixels]{Dir: dir}}.run(t)
 	warnings := 0
 	task, data := cached{cache: train.EncoderCache[vision.Pixels]{Dir: dir, Warn: func(string) { warnings++ }}}.task(t)
+	defer func() {
+		if err := task.CloseCache(); err != nil {
+			t.Error(err)
+		}
+	}()
 	var first pixelBatch
 	for b, err := range data.Epoch(context.Background(), 0, 0) {
 		if err != nil {
