@@ -25,15 +25,19 @@ const mostHeld = 8
 func (g *isa) held() {
 	for _, e := range elements {
 		for rows := 1; rows <= mostHeld; rows++ {
-			if len(g.passes(rows)) > 1 {
-				g.heldGroups(e, rows)
+			if g.inPasses(rows) {
+				g.heldPasses(e, rows)
 			} else {
 				g.heldPanel(e, rows)
 			}
 		}
 	}
 	for rows := 1; rows <= mostHeld; rows++ {
-		g.heldGroups(int24, rows)
+		if g.inPasses(rows) {
+			g.heldPasses(int24, rows)
+		} else {
+			g.heldGroups(rows)
+		}
 	}
 }
 
@@ -211,35 +215,46 @@ func (g *isa) fetcher(rows int, b, ahead, quarter reg.Register) func(n, which, o
 
 // storeColumns stores the first cols columns of rows of vectors side by side at c, and ends the function.
 func (g *isa) storeColumns(rows [][]reg.VecVirtual) {
-	g.eachColumns(g.wholePass(len(rows)), func(i, j int, m Mem, masked bool) { g.store(rows[i][j], m, masked) })
+	g.eachColumn(len(rows), func(i, j int, m Mem, masked bool) { g.store(rows[i][j], m, masked) })
 	g.end()
 }
 
-// eachColumns calls f for a pass's vectors of c; it is to use the mask for those of which not all is there. With AVX2, whose masked stores
-// take long, whole panels do without.
-func (g *isa) eachColumns(p pass, f func(i, j int, m Mem, masked bool)) {
+// scaled is an argument, a number of float32, in bytes.
+func scaled(name string) reg.Register {
+	n := integer(name)
+	SHLQ(U8(2), n)
+	return n
+}
+
+// eachColumn calls f for the vectors of rows of c.
+func (g *isa) eachColumn(rows int, f func(i, j int, m Mem, masked bool)) {
 	c, ldc, cols := pointer("c"), integer("ldc"), integer("cols")
 	SHLQ(U8(2), ldc)
-	for range p.first {
-		ADDQ(ldc, c)
-	}
+	g.eachColumnOf(rows, c, ldc, cols, g.columns(), f)
+}
+
+// eachColumnOf calls f for the vectors of rows of c that begin at some of its columns, of which there are cols; it is to use the mask for those of
+// which not all is there. With AVX2, whose masked stores take long, whole panels do without.
+func (g *isa) eachColumnOf(rows int, c, ldc, cols reg.Register, columns []int, f func(i, j int, m Mem, masked bool)) {
 	var part, done string
 	if !g.wide() {
 		part, done = label("part"), label("done")
-		CMPQ(cols, U8(32))
-		JNE(LabelRef(part))
+		CMPQ(cols, U8(columns[len(columns)-1]+g.lanes))
+		JLT(LabelRef(part))
 		to := GP64()
 		MOVQ(c, to)
-		for i := range p.rows {
-			for j, column := range p.columns() {
+		for i := range rows {
+			for j, column := range columns {
 				f(i, j, at(to).Offset(4*column), false)
 			}
-			ADDQ(ldc, to)
+			if i < rows-1 {
+				ADDQ(ldc, to)
+			}
 		}
 		JMP(LabelRef(done))
 		Label(part)
 	}
-	for j, column := range p.columns() {
+	for j, column := range columns {
 		left, limit, zero := GP64(), GP64(), GP64()
 		MOVQ(cols, left)
 		if column > 0 {
@@ -254,9 +269,9 @@ func (g *isa) eachColumns(p pass, f func(i, j int, m Mem, masked bool)) {
 		g.setMask(left)
 		to := GP64()
 		MOVQ(c, to)
-		for i := range p.rows {
+		for i := range rows {
 			f(i, j, at(to).Offset(4*column), true)
-			if i < p.rows-1 {
+			if i < rows-1 {
 				ADDQ(ldc, to)
 			}
 		}

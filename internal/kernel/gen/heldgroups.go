@@ -9,53 +9,22 @@ import (
 )
 
 // AVX2 has registers for the sums of two rows, or of half the columns of four. With more rows a product goes through a panel by groups of 64
-// steps, and several times through each group, which is in the first-level cache from the first time on: in passes.
+// steps, and several times through each group, which is in the first-level cache from the first time on: in passes, each for up to four rows
+// and, of each half of 32 columns, one vector.
 
-// pass is one way through a group, for some rows from the first on and, in each half of 32 columns, for vectors that begin at the given lanes.
-type pass struct {
-	first, rows int
-	lanes       []int
-}
-
-// wholePass goes through all columns at once.
-func (g *isa) wholePass(rows int) pass {
-	p := pass{rows: rows}
-	for lane := 0; lane < 16; lane += g.lanes {
-		p.lanes = append(p.lanes, lane)
-	}
-	return p
-}
-
-// passes are those of a product of so many rows.
-func (g *isa) passes(rows int) (all []pass) {
-	whole := g.wholePass(rows)
-	if g.wide() || rows <= 2 {
-		return []pass{whole}
-	}
-	const most = 4 // rows
-	parts := (rows + most - 1) / most
-	for i := range parts {
-		first, end := i*rows/parts, (i+1)*rows/parts
-		for l := range whole.lanes {
-			all = append(all, pass{first, end - first, whole.lanes[l : l+1]})
-		}
+// columns are those that vectors begin at.
+func (g *isa) columns() (all []int) {
+	for column := 0; column < 32; column += g.lanes {
+		all = append(all, column)
 	}
 	return all
 }
 
-// columns are those that the vectors begin at.
-func (p pass) columns() (all []int) {
-	for half := 0; half < 32; half += 16 {
-		for _, lane := range p.lanes {
-			all = append(all, half+lane)
-		}
-	}
-	return all
-}
+// inPasses reports whether a product of so many rows is made in passes.
+func (g *isa) inPasses(rows int) bool { return !g.wide() && rows > 2 }
 
-// heldGroups writes the products of a few rows with a panel, group by group. Running sums are kept in c meanwhile; those of integers of 24 bits
-// are of a group, and added up there.
-func (g *isa) heldGroups(e element, n int) {
+// heldFunction begins a product of a few rows with a panel, group by group.
+func (g *isa) heldFunction(e element, n int) (k, a, lda, b, ahead reg.Register) {
 	what := ""
 	if e == int24 {
 		what = ", times 2^30, in groups of 64, whose sums are added"
@@ -63,142 +32,225 @@ func (g *isa) heldGroups(e element, n int) {
 	g.function(fmt.Sprintf("held%s%d", e.name, n), "(k int, a *float32, lda int, b *byte, c *float32, ldc, cols, ahead int)",
 		fmt.Sprintf("sets the first cols (1 to 32) columns of %d rows of c to the product of as many rows of a and of k rows of 32\n"+
 			"at b%s. %s", n, what, g.aheadDoc(n)))
-	k, a, lda, b, ahead := integer("k"), pointer("a"), integer("lda"), pointer("b"), integer("ahead")
+	k, a, lda, b, ahead = integer("k"), pointer("a"), integer("lda"), pointer("b"), integer("ahead")
 	SHLQ(U8(2), lda)
-	passes := g.passes(n)
-	several := len(passes) > 1
-	var all rows
-	if !several {
-		all = newRows(a, lda, n)
-	}
-	acc := make([][]reg.VecVirtual, passes[len(passes)-1].rows)
-	for i := range acc {
-		for range passes[0].columns() {
-			acc[i] = append(acc[i], g.zero())
-		}
-	}
-	for _, p := range passes {
-		g.eachColumns(p, func(i, j int, m Mem, masked bool) { g.store(acc[i][j], m, masked) })
-	}
+	return k, a, lda, b, ahead
+}
+
+// nextGroup sets steps to those of a group, which it takes off k.
+func nextGroup(steps reg.Register, k Op) {
+	MOVQ(U32(int24Steps), steps)
+	CMPQ(k, steps)
+	CMOVQLT(k, steps)
+	SUBQ(steps, k)
+}
+
+// heldGroups writes the product with integers of 24 bits, whose sums of a group are added to those in c.
+func (g *isa) heldGroups(n int) {
+	k, a, lda, b, ahead := g.heldFunction(int24, n)
+	left, sums := newRows(a, lda, n), g.zeros(n)
+	g.eachColumn(n, func(i, j int, m Mem, masked bool) { g.store(sums[i][j], m, masked) })
 	quarter := GP64()
 	if g.name == "Streams" {
 		IMUL3Q(I32((int24Scales+int24Steps/2*int24Pair)/4/(int24Steps/2)), k, quarter)
 		SHRQ(U8(1), quarter)
 	}
 	fetch := g.fetcher(n, b, ahead, quarter)
-	through := g.throughGroup(e, b, fetch)
+	through := g.throughGroup(int24, b, g.columns()[:16/g.lanes], func(bytes int) { fetch(bytes, 0, 1) })
 
 	Label("group")
-	steps, scales, start := GP64(), GP64(), GP64()
-	MOVQ(U32(int24Steps), steps)
-	CMPQ(k, steps)
-	CMOVQLT(k, steps)
-	SUBQ(steps, k)
-	if e == int24 {
-		MOVQ(b, scales)
-		fetch(int24Scales, 0, 1)
-		ADDQ(I32(int24Scales), b)
-	}
-	if several {
-		MOVQ(b, start)
-	}
-	for number, p := range passes {
-		left, count, sums := all, steps, acc[:p.rows]
-		if several {
-			MOVQ(start, b)
-			top := GP64()
-			MOVQ(a, top)
-			for range p.first {
-				ADDQ(lda, top)
-			}
-			left, count = newRows(top, lda, p.rows), GP64()
-			MOVQ(steps, count)
+	steps, scales := GP64(), GP64()
+	nextGroup(steps, k)
+	MOVQ(b, scales)
+	fetch(int24Scales, 0, 1)
+	ADDQ(I32(int24Scales), b)
+	for i := range sums {
+		for _, v := range sums[i] {
+			VXORPS(v, v, v)
 		}
-		if e == int24 {
-			for i := range sums {
-				for _, v := range sums[i] {
-					VXORPS(v, v, v)
-				}
-			}
-		} else {
-			g.eachColumns(p, func(i, j int, m Mem, masked bool) { g.loadInto(sums[i][j], m, masked) })
-		}
-		through(p, number, len(passes), left, count, sums)
-		if e == int24 {
-			for i := range sums {
-				for j, column := range p.columns() {
-					VMULPS(at(scales).Offset(4*column), sums[i][j], sums[i][j])
-				}
-			}
-		}
-		g.eachColumns(p, func(i, j int, m Mem, masked bool) {
-			if e == int24 {
-				VADDPS(g.load(m, masked), sums[i][j], sums[i][j])
-			}
-			g.store(sums[i][j], m, masked)
-		})
 	}
-	if several {
-		LEAQ(Mem{Base: a, Index: steps, Scale: 4}, a)
+	through("", left, steps, sums)
+	for i := range sums {
+		for j, v := range sums[i] {
+			VMULPS(at(scales).Offset(4*g.lanes*j), v, v)
+		}
 	}
+	g.eachColumn(n, func(i, j int, m Mem, masked bool) {
+		VADDPS(g.load(m, masked), sums[i][j], sums[i][j])
+		g.store(sums[i][j], m, masked)
+	})
 	TESTQ(k, k)
 	JNE(LabelRef("group"))
 	g.end()
 }
 
-// throughGroup gives what adds the products of one of so many passes through a group at b to sums. It advances b and left. Each pass fetches a
-// part of the lines, so that memory is busy all the time.
-func (g *isa) throughGroup(e element, b reg.Register, fetch func(bytes, which, of int)) func(p pass, number, of int, left rows, steps reg.Register, sums [][]reg.VecVirtual) {
+// heldPasses writes the product in passes. Running sums are kept in c meanwhile; those of integers of 24 bits are of a group, and added up there.
+// Each pass fetches a part of the lines, so that memory is busy all the time.
+func (g *isa) heldPasses(e element, n int) {
+	const most = 4 // rows of a pass
+	k, a, lda, b, ahead := g.heldFunction(e, n)
+	local := func(from Op) Mem {
+		m := AllocLocal(8)
+		MOVQ(from, m)
+		return m
+	}
+	after, first := local(k), local(a) // steps after this group, where its first of a are
+
+	row, rows, zero := pointer("c"), GP64(), g.zero()
+	MOVQ(U32(n), rows)
+	Label("zero")
+	g.eachColumnOf(1, row, scaled("ldc"), integer("cols"), g.columns(), func(_, _ int, m Mem, masked bool) { g.store(zero, m, masked) })
+	ADDQ(scaled("ldc"), row)
+	DECQ(rows)
+	JNE(LabelRef("zero"))
+
+	parts := (n + most - 1) / most
+	passes := parts * 16 / g.lanes
+	fetch := g.fetcher(n, b, ahead, nil)
+	p := &heldPass{
+		isa: g, e: e, b: b, lda: lda, ahead: ahead, now: AllocLocal(8),
+		through: g.throughGroup(e, b, []int{0}, func(bytes int) { fetch(bytes, 0, passes) }),
+	}
+	Label("group")
+	p.steps, p.start, p.top, p.c = GP64(), GP64(), GP64(), pointer("c")
+	nextGroup(p.steps, after)
+	MOVQ(p.steps, p.now)
+	MOVQ(b, p.start)
+	MOVQ(first, p.top)
+	if e == int24 {
+		fetch(int24Scales, 0, 1)
+	}
+	if n%parts == 0 && parts > 1 {
+		left := local(U32(parts))
+		Label("part")
+		p.write("", n/parts)
+		DECQ(left)
+		JNE(LabelRef("part"))
+	} else {
+		for i := range parts {
+			p.write(fmt.Sprint(i), (i+1)*n/parts-i*n/parts)
+		}
+	}
+	SUBQ(U32(64*passes), ahead)
+	SUBQ(U8(4*g.lanes), b) // which is at the second vector
+	MOVQ(p.now, p.steps)
+	SHLQ(U8(2), p.steps)
+	ADDQ(p.steps, first)
+	CMPQ(after, U8(0))
+	JNE(LabelRef("group"))
+	g.end()
+}
+
+// heldPass is what writes the passes for some rows.
+type heldPass struct {
+	*isa
+	e                                   element
+	b, start, lda, ahead, top, c, steps reg.Register // start: of the group; top and c: the rows
+	now                                 Mem          // steps of the group
+	through                             func(name string, left rows, steps reg.Register, sums [][]reg.VecVirtual)
+}
+
+// write adds the products of so many rows from top on to those of c, and moves both on. Its labels end with a name.
+func (p *heldPass) write(name string, rows int) {
+	again, vector := "vector"+name, GP64()
+	XORQ(vector, vector) // where it begins in each half, in bytes
+	Label(again)
+	each := func(f func(i, j int, m Mem, masked bool)) {
+		to, ldc, cols, before := GP64(), scaled("ldc"), integer("cols"), GP64()
+		LEAQ(Mem{Base: p.c, Index: vector, Scale: 1}, to)
+		MOVQ(vector, before)
+		SHRQ(U8(2), before)
+		SUBQ(before, cols)
+		p.eachColumnOf(rows, to, ldc, cols, []int{0, 16}, f)
+	}
+	sums := make([][]reg.VecVirtual, rows)
+	for i := range sums {
+		sums[i] = []reg.VecVirtual{p.vec(), p.vec()}
+	}
+	from, data := GP64(), Mem{Base: p.start, Index: vector, Scale: 1}
+	MOVQ(p.top, from)
+	MOVQ(p.now, p.steps)
+	if p.e == int24 {
+		LEAQ(data.Offset(int24Scales), p.b)
+		for _, row := range sums {
+			for _, v := range row {
+				VXORPS(v, v, v)
+			}
+		}
+		p.through(name, newRows(from, p.lda, rows), p.steps, sums)
+		for _, row := range sums {
+			for j, v := range row {
+				VMULPS(data.Offset(64*j), v, v)
+			}
+		}
+		each(func(i, j int, m Mem, masked bool) {
+			VADDPS(p.load(m, masked), sums[i][j], sums[i][j])
+			p.store(sums[i][j], m, masked)
+		})
+	} else {
+		LEAQ(data, p.b)
+		each(func(i, j int, m Mem, masked bool) { p.loadInto(sums[i][j], m, masked) })
+		p.through(name, newRows(from, p.lda, rows), p.steps, sums)
+		each(func(i, j int, m Mem, masked bool) { p.store(sums[i][j], m, masked) })
+	}
+	ADDQ(U8(64), p.ahead) // the next line is for the next pass
+	XORQ(U8(4*p.lanes), vector)
+	JNE(LabelRef(again))
+	ldc := scaled("ldc")
+	for range rows {
+		ADDQ(p.lda, p.top)
+		ADDQ(ldc, p.c)
+	}
+}
+
+// throughGroup gives what adds the products of a group at b to sums, of vectors that begin at the given lanes of each half of 32 columns. It
+// advances b and left, and fetches as many bytes as it reads, or some of them. Its labels end with a name.
+func (g *isa) throughGroup(e element, b reg.Register, lanes []int, fetch func(bytes int)) func(name string, left rows, steps reg.Register, sums [][]reg.VecVirtual) {
 	const unroll = 4
 	two := 2 * 32 * e.bytes // bytes of two steps
 	load := g.pairLoader(e)
-	return func(p pass, number, of int, left rows, steps reg.Register, sums [][]reg.VecVirtual) {
-		name := func(s string) string {
-			if number > 0 {
-				s += fmt.Sprint(number)
-			}
-			return s
-		}
+	return func(name string, left rows, steps reg.Register, sums [][]reg.VecVirtual) {
 		pair := func(q, steps int) {
-			for l, lane := range p.lanes {
+			for l, lane := range lanes {
 				columns := load(at(b).Offset(two*q), lane)
 				for step := range steps {
 					w := columns(step)
-					for i := range p.rows {
+					for i := range sums {
 						x := g.vec()
 						VBROADCASTSS(left.at(i, 4*(2*q+step)), x)
 						for half := range w {
-							VFMADD231PS(x, w[half], sums[i][half*len(p.lanes)+l])
+							VFMADD231PS(x, w[half], sums[i][half*len(lanes)+l])
 						}
 					}
 				}
 			}
 		}
+		loop, rest, pairs, last, end := "loop"+name, "rest"+name, "pair"+name, "last"+name, "add"+name
 		SUBQ(U8(2*unroll), steps)
-		JL(LabelRef(name("rest")))
-		Label(name("loop"))
-		fetch(unroll*two, number, of)
+		JL(LabelRef(rest))
+		Label(loop)
+		fetch(unroll * two)
 		for q := range unroll {
 			pair(q, 2)
 		}
 		ADDQ(I32(unroll*two), b)
 		left.advance(4 * 2 * unroll)
 		SUBQ(U8(2*unroll), steps)
-		JGE(LabelRef(name("loop")))
-		Label(name("rest"))
+		JGE(LabelRef(loop))
+		Label(rest)
 		ADDQ(U8(2*unroll-2), steps)
-		JL(LabelRef(name("last")))
-		Label(name("pair"))
+		JL(LabelRef(last))
+		Label(pairs)
 		pair(0, 2)
 		ADDQ(I32(two), b)
 		left.advance(4 * 2)
 		SUBQ(U8(2), steps)
-		JGE(LabelRef(name("pair")))
-		Label(name("last"))
+		JGE(LabelRef(pairs))
+		Label(last)
 		ADDQ(U8(2), steps)
-		JE(LabelRef(name("add")))
+		JE(LabelRef(end))
 		pair(0, 1)
-		Label(name("add"))
+		Label(end)
 	}
 }
 
