@@ -266,8 +266,8 @@ func TestWhatAModelNeedsIsDownloadedOnce(t *testing.T) {
 			t.Errorf("link to %q, %v", target, err)
 		}
 	}
-	for path, want := range want {
-		if got, err := os.ReadFile(filepath.Join(c.CacheDir, "models--owner--name", path)); err != nil || string(got) != want {
+	for path, content := range want {
+		if got, err := os.ReadFile(filepath.Join(c.CacheDir, "models--owner--name", path)); err != nil || string(got) != content {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
