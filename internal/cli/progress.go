@@ -40,6 +40,7 @@ func newProgress(out io.Writer, terminal bool, what, unit string, total int) *Pr
 			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString(unit),
 			progressbar.OptionSetPredictTime(true),
 			progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish())
+		p.bar.StartWithoutRender() // its clock, from now and not from when it is first drawn
 	}
 	return p
 }
