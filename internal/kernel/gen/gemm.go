@@ -30,14 +30,9 @@ func (g *isa) tile(name string, rows, vectors int) {
 			acc[i] = append(acc[i], g.vec())
 		}
 	}
-	bytes := func(name string) reg.Register {
-		r := integer(name)
-		SHLQ(U8(2), r)
-		return r
-	}
 
 	// C is needed only at the end.
-	ldc, row := bytes("ldc"), pointer("c")
+	ldc, row := scaled("ldc"), pointer("c")
 	for i := range rows {
 		for j := 0; j < vectors*g.lanes; j += 16 {
 			PREFETCHT1(at(row).Offset(4 * j))
@@ -69,9 +64,9 @@ func (g *isa) tile(name string, rows, vectors int) {
 	}
 
 	Label("start")
-	left, next := g.rowsOf(pointer("a"), bytes("row"), rows)
-	aStep := bytes("step")
-	k, b, ldb := integer("k"), pointer("b"), bytes("ldb")
+	left, next := g.rowsOf(pointer("a"), scaled("row"), rows)
+	aStep := scaled("step")
+	k, b, ldb := integer("k"), pointer("b"), scaled("ldb")
 	step := func(b Mem) {
 		var right []reg.VecVirtual
 		for j := range vectors {
@@ -115,11 +110,11 @@ func (g *isa) tile(name string, rows, vectors int) {
 	DECQ(n)
 	JNE(LabelRef("single"))
 	Label("jump")
-	next(bytes("jump"))
+	next(scaled("jump"))
 	TESTQ(k, k)
 	JNE(LabelRef("run"))
 
-	c, ldc, cols := pointer("c"), bytes("ldc"), integer("cols")
+	c, ldc, cols := pointer("c"), scaled("ldc"), integer("cols")
 	if !g.wide() { // a masked store is slow on some machines
 		CMPQ(cols, U8(vectors*g.lanes))
 		JNE(LabelRef("masked"))

@@ -16,7 +16,7 @@ type element struct {
 	bytes int
 }
 
-var elements = []element{{"Float32", 4}, {"BFloat16", 2}}
+var elements = []element{{"Float32", 4}, {"BFloat16", 2}, int24}
 
 // mostHeld is the largest number of rows that there is a product for.
 const mostHeld = 8
@@ -25,18 +25,14 @@ const mostHeld = 8
 func (g *isa) held() {
 	for _, e := range elements {
 		for rows := 1; rows <= mostHeld; rows++ {
-			if g.inPasses(rows) {
+			switch {
+			case g.inPasses(rows):
 				g.heldPasses(e, rows)
-			} else {
+			case e == int24:
+				g.heldGroups(rows)
+			default:
 				g.heldPanel(e, rows)
 			}
-		}
-	}
-	for rows := 1; rows <= mostHeld; rows++ {
-		if g.inPasses(rows) {
-			g.heldPasses(int24, rows)
-		} else {
-			g.heldGroups(rows)
 		}
 	}
 }
@@ -217,13 +213,6 @@ func (g *isa) fetcher(rows int, b, ahead, quarter reg.Register) func(n, which, o
 func (g *isa) storeColumns(rows [][]reg.VecVirtual) {
 	g.eachColumn(len(rows), func(i, j int, m Mem, masked bool) { g.store(rows[i][j], m, masked) })
 	g.end()
-}
-
-// scaled is an argument, a number of float32, in bytes.
-func scaled(name string) reg.Register {
-	n := integer(name)
-	SHLQ(U8(2), n)
-	return n
 }
 
 // eachColumn calls f for the vectors of rows of c.

@@ -58,6 +58,13 @@ func pointer(name string) reg.Register { return Load(Param(name), GP64()) }
 
 func integer(name string) reg.Register { return Load(Param(name), GP64()) }
 
+// scaled is an argument, a number of float32, in bytes.
+func scaled(name string) reg.Register {
+	n := integer(name)
+	SHLQ(U8(2), n)
+	return n
+}
+
 func at(p reg.Register) Mem { return Mem{Base: p} }
 
 // spread is a vector with a float32 argument in every lane.
