@@ -82,8 +82,12 @@ type Projected[T Float] struct {
 	kept               scratch[T] // memory of the next two
 	rows               []queryRow // in the order of the items
 	probabilities, sum []T        // before dropout, of each item [rows, heads, source rows]; their sum after dropout [rows, heads]
-	mixed              []T        // P·x, [rows, heads, Dim]
+	mixed              []T        // P·x, [rows, heads, stride]
 }
+
+// stride is how far apart a matrix's rows of Dim are: a little farther than they are long, as those of a head, which are Heads apart, would
+// else lie in the same few lines of the first-level cache.
+func (p *Projected[T]) stride() int { return p.Dim + 16 }
 
 // projectedItem is a source and the rows that look at it.
 type projectedItem struct {
@@ -143,7 +147,7 @@ func (p *Projected[T]) order() {
 			n += len(r) * p.Heads * p.Source[i].Len()
 		}
 	}
-	p.kept = borrow[T](n + len(p.rows)*p.Heads*p.Dim)
+	p.kept = borrow[T](n + len(p.rows)*p.Heads*p.stride())
 	p.probabilities, p.mixed = p.kept.x[:n], p.kept.x[n:]
 	if p.DropoutP > 0 {
 		p.sum = make([]T, len(p.rows)*p.Heads)
@@ -178,24 +182,24 @@ func (p *Projected[T]) eachItem(f func(it projectedItem, x []T, m, n int)) {
 	})
 }
 
-// withSource sets c [m, rows of the source] to a·xᵀ, for a [m, Dim] and the item's rows x.
+// withSource sets c [m, rows of the source] to a·xᵀ, for a [m, stride] and the item's rows x.
 func (p *Projected[T]) withSource(it projectedItem, m int, a, x, c []T) {
 	n := it.source.Len()
 	if packed := p.panels(it); packed != nil {
-		packed.transposed.Multiply(m, any(a).([]float32), p.Dim, any(c).([]float32), n, nil)
+		packed.transposed.Multiply(m, any(a).([]float32), p.stride(), any(c).([]float32), n, nil)
 		return
 	}
-	p.gemm(false, true, m, n, p.Dim, a, p.Dim, x, p.ldx, c, n, false, nil)
+	p.gemm(false, true, m, n, p.Dim, a, p.stride(), x, p.ldx, c, n, false, nil)
 }
 
-// mixSource sets c [m, Dim] to a·x, for a [m, rows of the source] and the item's rows x.
+// mixSource sets c [m, stride] to a·x, for a [m, rows of the source] and the item's rows x.
 func (p *Projected[T]) mixSource(it projectedItem, m int, a, x, c []T) {
 	n := it.source.Len()
 	if packed := p.panels(it); packed != nil {
-		packed.plain.Multiply(m, any(a).([]float32), n, any(c).([]float32), p.Dim, nil)
+		packed.plain.Multiply(m, any(a).([]float32), n, any(c).([]float32), p.stride(), nil)
 		return
 	}
-	p.gemm(false, false, m, p.Dim, n, a, n, x, p.ldx, c, p.Dim, false, nil)
+	p.gemm(false, false, m, p.Dim, n, a, n, x, p.ldx, c, p.stride(), false, nil)
 }
 
 func (p *Projected[T]) panels(it projectedItem) *sourcePanels {
@@ -206,20 +210,20 @@ func (p *Projected[T]) panels(it projectedItem) *sourcePanels {
 	return p.Panels.of[it.number]
 }
 
-// intoSource sets dst [rows, heads, Dim] to the heads' products of y [rows, heads·HeadDim] with the transpose of Wk or Wv, which begins
+// intoSource sets dst [rows, heads, stride] to the heads' products of y [rows, heads·HeadDim] with the transpose of Wk or Wv, which begins
 // at column from of w.
 func (p *Projected[T]) intoSource(dst, y []T, from int) {
 	rows, width := len(p.rows), p.Heads*p.HeadDim
 	p.eachHead(func(h, column int) {
-		p.gemm(false, true, rows, p.Dim, p.HeadDim, y[column:], width, p.w[from+column:], 2*width, dst[h*p.Dim:], p.Heads*p.Dim, false, nil)
+		p.gemm(false, true, rows, p.Dim, p.HeadDim, y[column:], width, p.w[from+column:], 2*width, dst[h*p.stride():], p.Heads*p.stride(), false, nil)
 	})
 }
 
-// outOfSource sets y [rows, heads·HeadDim] to the heads' products of z [rows, heads, Dim] with Wk or Wv.
+// outOfSource sets y [rows, heads·HeadDim] to the heads' products of z [rows, heads, stride] with Wk or Wv.
 func (p *Projected[T]) outOfSource(y, z []T, from int) {
 	rows, width := len(p.rows), p.Heads*p.HeadDim
 	p.eachHead(func(h, column int) {
-		p.gemm(false, false, rows, p.HeadDim, p.Dim, z[h*p.Dim:], p.Heads*p.Dim, p.w[from+column:], 2*width, y[column:], width, false, nil)
+		p.gemm(false, false, rows, p.HeadDim, p.Dim, z[h*p.stride():], p.Heads*p.stride(), p.w[from+column:], 2*width, y[column:], width, false, nil)
 	})
 }
 
@@ -227,7 +231,7 @@ func (p *Projected[T]) outOfSource(y, z []T, from int) {
 func (p *Projected[T]) weightGradient(dw, z, y []T, from int) {
 	rows, width := len(p.rows), p.Heads*p.HeadDim
 	p.eachHead(func(h, column int) {
-		p.gemm(true, false, p.Dim, p.HeadDim, rows, z[h*p.Dim:], p.Heads*p.Dim, y[column:], width, dw[from+column:], 2*width, true, nil)
+		p.gemm(true, false, p.Dim, p.HeadDim, rows, z[h*p.stride():], p.Heads*p.stride(), y[column:], width, dw[from+column:], 2*width, true, nil)
 	})
 }
 
@@ -244,7 +248,7 @@ func (p *Projected[T]) forward(out []T, ldo int) {
 	p.intoSource(looking.x, queries.x, 0)
 	p.eachItem(func(it projectedItem, x []T, m, n int) {
 		probabilities, first := p.probabilities[it.at:][:m*n], it.lo*p.Heads
-		p.withSource(it, m, looking.x[first*p.Dim:], x, probabilities)
+		p.withSource(it, m, looking.x[first*p.stride():], x, probabilities)
 		dropped := probabilities
 		if p.DropoutP > 0 {
 			d := borrow[T](m * n)
@@ -261,7 +265,7 @@ func (p *Projected[T]) forward(out []T, ldo int) {
 				p.sum[first+i] = T(sum(kept))
 			}
 		}
-		p.mixSource(it, m, dropped, x, p.mixed[first*p.Dim:])
+		p.mixSource(it, m, dropped, x, p.mixed[first*p.stride():])
 	})
 	result := queries.x // not needed any more
 	p.outOfSource(result, p.mixed, width)
@@ -314,31 +318,29 @@ func (p *Projected[T]) Backward(dq []T, lddq int, dx []T, lddx int, dw, db []T, 
 	}
 	p.eachItem(func(it projectedItem, x []T, m, n int) {
 		first := it.lo * p.Heads
-		probabilities, slopes, upstream := p.probabilities[it.at:][:m*n], borrow[T](m*n), dmixed.x[first*p.Dim:][:m*p.Dim]
+		probabilities, slopes, upstream := p.probabilities[it.at:][:m*n], borrow[T](m*n), dmixed.x[first*p.stride():][:m*p.stride()]
 		defer slopes.giveBack()
 		p.withSource(it, m, upstream, x, slopes.x)
 		for i := range m {
 			row, slope := probabilities[i*n:(i+1)*n], slopes.x[i*n:(i+1)*n]
-			delta := dot(upstream[i*p.Dim:(i+1)*p.Dim], p.mixed[(first+i)*p.Dim:])
-			if p.DropoutP > 0 {
-				mask := p.mask(p.rows[it.lo+i/p.Heads].row, i%p.Heads)
-				if p.b != nil { // without dropout it is the same for all
-					column := i % p.Heads * p.HeadDim
-					constant := dot(douts.x[(it.lo+i/p.Heads)*width+column:][:p.HeadDim], p.b[width+column:])
-					affine(1, T(constant), slope)
-					delta += constant * float64(p.sum[first+i])
-				}
+			dropped := p.DropoutP > 0
+			if dropped && p.b != nil { // without dropout it is the same for all
+				column := i % p.Heads * p.HeadDim
+				affine(1, T(dot(douts.x[(it.lo+i/p.Heads)*width+column:][:p.HeadDim], p.b[width+column:])), slope)
+			}
+			mask := p.mask(p.rows[it.lo+i/p.Heads].row, i%p.Heads)
+			if dropped {
 				drop(slope, mask)
-				scaledDifference(slope, row, slope, T(delta))
+			}
+			scaledDifference(slope, row, slope, T(dot(row, slope)))
+			if dropped {
 				drop(row, mask)
-			} else {
-				scaledDifference(slope, row, slope, T(delta))
 			}
 		}
 		if dx != nil {
 			d := dx[it.source.Start*lddx:]
-			p.gemm(true, false, n, p.Dim, m, slopes.x, n, looking.x[first*p.Dim:], p.Dim, d, lddx, true, nil)
-			p.gemm(true, false, n, p.Dim, m, probabilities, n, upstream, p.Dim, d, lddx, true, nil)
+			p.gemm(true, false, n, p.Dim, m, slopes.x, n, looking.x[first*p.stride():], p.stride(), d, lddx, true, nil)
+			p.gemm(true, false, n, p.Dim, m, probabilities, n, upstream, p.stride(), d, lddx, true, nil)
 		}
 		// The gradient of q·Wkᵀ takes the place of that of P·x.
 		p.mixSource(it, m, slopes.x, x, upstream)
