@@ -104,6 +104,39 @@ func TestGradientsOfPatchEmbedding(t *testing.T) {
 	})
 }
 
+func TestAnMLPWithoutAGraphHasTheSameBits(t *testing.T) {
+	const rows, dim, hidden = 37, 48, 64
+	random := layers.NewRandom(1)
+	up, down := layers.NewLinear[float32](dim, hidden, true), layers.NewConv1D[float32](hidden, dim)
+	for _, precision := range []layers.Precision{layers.Float32, layers.BFloat16} {
+		for _, w := range []any{up, down} {
+			for _, p := range layers.Parameters(w) {
+				layers.InitNormal(p.Value, 0.3, random)
+				p.Value.SetRequiresGrad(false)
+			}
+			layers.SetPrecision(w, precision)
+		}
+		input := func(from int, graph bool) mat.Tensor {
+			x := make([]float32, rows*dim)
+			for i := range x {
+				x[i] = float32((from+i)%23)/11 - 1
+			}
+			return mat.NewDense[float32](mat.WithShape(rows, dim), mat.WithBacking(x), mat.WithGrad(graph))
+		}
+		mlp := func(graph bool) []float32 {
+			y := layers.MLP(input(5, false), input(0, graph), up, down, kernel.GELU, 0, nil)
+			return mat.Data[float32](y.Value())
+		}
+		want := mlp(true)
+		layers.Pack(up)
+		for range 3 { // until the weights are packed
+			if !slices.Equal(mlp(false), want) {
+				t.Errorf("%v: other bits", precision)
+			}
+		}
+	}
+}
+
 func TestGradientsOfMLP(t *testing.T) {
 	ops := []gradcheck.Operand{
 		gradcheck.Matrix("x", 3, 4), gradcheck.Matrix("up", 6, 4), gradcheck.Matrix("up bias", 6, 1),

@@ -157,6 +157,15 @@ type affineOptions struct {
 	panels     *panels
 }
 
+// sides are the columns of x and of the product.
+func (o affineOptions) sides() (in, out int) {
+	in, out = dims(o.w)
+	if o.transposed {
+		in, out = out, in
+	}
+	return in, out
+}
+
 type affineOp[T kernel.Float] struct {
 	affineOptions
 	x             mat.Tensor
@@ -167,10 +176,7 @@ type affineOp[T kernel.Float] struct {
 func newAffine[T kernel.Float](x mat.Tensor, o affineOptions) *affineOp[T] {
 	f := &affineOp[T]{affineOptions: o, x: x}
 	f.rows, f.in = dims(x)
-	in, out := dims(o.w)
-	if o.transposed {
-		in, out = out, in
-	}
+	in, out := o.sides()
 	if in != f.in {
 		panic(fmt.Sprintf("layers: linear: input is %v, weight takes %d columns", x.Shape(), in))
 	}
@@ -193,25 +199,29 @@ func (f *affineOp[T]) Forward() (mat.Tensor, error) {
 		few(f.rows, values[T](f.x), f.w, f.transposed, y, &e)
 		return matrix(y, f.rows, f.out), nil
 	}
-	f.multiply(false, f.transposed, f.out, values[T](f.x), f.in, y, &e)
+	multiply[T](f.affineOptions, false, f.rows, values[T](f.x), f.in, y, f.out, &e)
 	return matrix(y, f.rows, f.out), nil
 }
 
-// multiply sets y [rows, cols] to the product of x [rows, in] and the weight,
-// transposed or not.
-func (f *affineOp[T]) multiply(backward, transposed bool, cols int, x []T, in int, y []T, e *kernel.Epilogue[T]) {
-	bfloat16 := f.precision == BFloat16
-	if p, otherWay := f.panels.of(f.w, backward, transposed, bfloat16); p != nil {
+// multiply sets y to the product of x and the weight, or for the backward pass
+// its transpose. ldx and ldy are how far their rows are apart.
+func multiply[T kernel.Float](o affineOptions, backward bool, rows int, x []T, ldx int, y []T, ldy int, e *kernel.Epilogue[T]) {
+	in, out := dims(o.w)
+	ldw, transposed := out, o.transposed != backward
+	if transposed {
+		in, out = out, in
+	}
+	bfloat16 := o.precision == BFloat16
+	if p, otherWay := o.panels.of(o.w, backward, transposed, bfloat16); p != nil {
 		if otherWay {
-			p.MultiplyTransposed(f.rows, 0, in, any(x).([]float32), in, any(y).([]float32), cols)
+			p.MultiplyTransposed(rows, 0, in, any(x).([]float32), ldx, any(y).([]float32), ldy)
 			return
 		}
 		e, _ := any(e).(*kernel.Epilogue[float32])
-		p.Multiply(f.rows, any(x).([]float32), in, any(y).([]float32), cols, e)
+		p.Multiply(rows, any(x).([]float32), ldx, any(y).([]float32), ldy, e)
 		return
 	}
-	multiply := kernel.GemmIn[T](bfloat16)
-	multiply(false, transposed, f.rows, cols, in, x, in, values[T](f.w), f.ldw(), y, cols, false, e)
+	kernel.GemmIn[T](bfloat16)(false, transposed, rows, out, in, x, ldx, values[T](o.w), ldw, y, ldy, false, e)
 }
 
 // few multiplies rows of x with a weight as [Conv1D.Few] does.
@@ -229,13 +239,6 @@ func few[T kernel.Float](rows int, x []T, w mat.Tensor, transposed bool, y []T, 
 	kernel.GemmFew(false, transposed, rows, out, in, x, in, values[T](w), ld, y, out, false, e)
 }
 
-func (f *affineOp[T]) ldw() int {
-	if f.transposed {
-		return f.in
-	}
-	return f.out
-}
-
 func (f *affineOp[T]) Backward(gy mat.Tensor) error {
 	g := values[T](gy)
 	if f.act != Identity {
@@ -247,7 +250,7 @@ func (f *affineOp[T]) Backward(gy mat.Tensor) error {
 	var dx, dw, db []T
 	if wants(f.x) {
 		dx = buffer[T](f.x.Size())
-		f.multiply(true, !f.transposed, f.in, g, f.out, dx, nil)
+		multiply(f.affineOptions, true, f.rows, g, f.out, dx, f.in, nil)
 	}
 	if wants(f.w) {
 		dw = buffer[T](f.w.Size())
