@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/ekphrasis-ml/ekphrasis/internal/kernel"
 	"github.com/ekphrasis-ml/ekphrasis/internal/statestore"
 	"github.com/ekphrasis-ml/ekphrasis/internal/weights"
 	"github.com/ekphrasis-ml/ekphrasis/layers"
@@ -192,10 +193,10 @@ func (c *Captioning[In]) encode(b Batch[In], random *layers.Random) (layers.Pack
 // encodeFrozen runs the encoder without dropout. Weights that lie in a file
 // are in memory either of the encoder, for this, or of the decoder, for the
 // training step that follows: bringing them back takes a hundredth of the time.
-// Those that are packed in float32, which takes more memory, are packed again
+// Those that are packed in digits, which take more memory, are packed again
 // once two steps in a row have needed no encoder.
 func (c *Captioning[In]) encodeFrozen(inputs []In) (layers.Packed, error) {
-	if slices.Contains(layers.Precisions(c.EncoderDecoder.Decoder), layers.Float32) {
+	if kernel.CutsFloat32() && slices.Contains(layers.Precisions(c.EncoderDecoder.Decoder), layers.Float32) {
 		c.repack()
 	}
 	weights.Release(c.EncoderDecoder.Decoder)
