@@ -214,7 +214,7 @@ func multiply[T kernel.Float](o affineOptions, backward bool, rows int, x []T, l
 	bfloat16 := o.precision == BFloat16
 	if p, otherWay := o.panels.of(o.w, backward, transposed, bfloat16); p != nil {
 		if otherWay {
-			p.MultiplyTransposed(rows, 0, in, any(x).([]float32), ldx, any(y).([]float32), ldy)
+			p.MultiplyTransposed(rows, 0, any(x).([]float32), ldx, any(y).([]float32), ldy)
 			return
 		}
 		e, _ := any(e).(*kernel.Epilogue[float32])

@@ -35,11 +35,10 @@ func (h *PackedHead) Logits(bfloat16 bool, rows int, hidden, logits []float32) b
 	return true
 }
 
-// Gradient sets out [rows, dim] to the product of slopes, rows of
-// kernel.HeadPart columns ld apart (or what is left of the vocabulary), with as
-// many rows of w from the given part on, unless nothing is kept: then it
-// returns false.
-func (h *PackedHead) Gradient(bfloat16 bool, part, rows int, slopes []float32, ld int, out []float32) bool {
+// Gradient sets out [rows, dim] to slopes·w for slopes [rows, vocabulary], as
+// a sum of products with kernel.HeadPart rows of w each, unless nothing is kept:
+// then it returns false.
+func (h *PackedHead) Gradient(bfloat16 bool, rows int, slopes, out []float32) bool {
 	if h == nil {
 		return false
 	}
@@ -50,15 +49,16 @@ func (h *PackedHead) Gradient(bfloat16 bool, part, rows int, slopes []float32, l
 	}
 	h.mu.Unlock()
 	vocabulary, dim := dims(h.weight)
-	if logits.BothWays() {
-		lo := part * kernel.HeadPart
-		logits.MultiplyTransposed(rows, lo, min(lo+kernel.HeadPart, vocabulary), slopes, ld, out, dim)
-		return true
-	}
-	if parts == nil {
+	switch {
+	case logits.BothWays():
+		logits.MultiplyTransposed(rows, kernel.HeadPart, slopes, vocabulary, out, dim)
+	case parts == nil:
 		return false
+	default:
+		kernel.SumHeadParts(vocabulary, out[:rows*dim], func(lo, _ int, part []float32) {
+			parts[lo/kernel.HeadPart].Multiply(rows, slopes[lo:], vocabulary, part, dim, nil)
+		})
 	}
-	parts[part].Multiply(rows, slopes, ld, out, dim, nil)
 	return true
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/ekphrasis-ml/ekphrasis/internal/kernel"
 	"github.com/ekphrasis-ml/ekphrasis/layers"
 	"github.com/ekphrasis-ml/ekphrasis/losses"
 	"github.com/nlpodyssey/spago/ag"
@@ -79,5 +80,35 @@ func testPackedHead(t *testing.T, bfloat16 bool) {
 	table.Weight.SetRequiresGrad(false)
 	for range 3 {
 		same("trained and frozen again", want, gradient)
+	}
+}
+
+func TestTheGradientOfAPackedHeadIsASumOfPartialProducts(t *testing.T) {
+	const rows, vocabulary, dim = 270, 2*kernel.HeadPart + 33, 70
+	for _, bfloat16 := range []bool{false, true} {
+		table := layers.NewEmbedding[float32](vocabulary, dim)
+		layers.InitNormal(table.Weight, 0.5, layers.NewRandom(1))
+		layers.Freeze(table)
+		layers.Pack(table)
+		w, slopes := mat.Data[float32](table.Weight.Value()), make([]float32, rows*vocabulary)
+		for i := range slopes {
+			slopes[i] = float32(i%1013)/506 - 1
+		}
+		want, part := make([]float32, rows*dim), make([]float32, rows*dim)
+		for v := 0; v < vocabulary; v += kernel.HeadPart {
+			k := min(kernel.HeadPart, vocabulary-v)
+			kernel.GemmIn[float32](bfloat16)(false, false, rows, dim, k, slopes[v:], vocabulary, w[v*dim:], dim, part, dim, false, nil)
+			kernel.Add(want, want, part)
+		}
+		kept := false
+		for range 2 {
+			kept = table.Head().Logits(bfloat16, rows, make([]float32, rows*dim), make([]float32, rows*vocabulary))
+		}
+		got := make([]float32, rows*dim)
+		if table.Head().Gradient(bfloat16, rows, slopes, got) != kept {
+			t.Errorf("bfloat16 %v: only one of two products is made", bfloat16)
+		} else if kept && !slices.Equal(got, want) {
+			t.Errorf("bfloat16 %v: other bits", bfloat16)
+		}
 	}
 }

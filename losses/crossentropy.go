@@ -40,9 +40,8 @@ type Options struct {
 type Head interface {
 	// Logits sets logits [rows, vocabulary] to hidden·wᵀ.
 	Logits(bfloat16 bool, rows int, hidden, logits []float32) bool
-	// Gradient sets out [rows, dim] to the product of slopes, with rows ld
-	// apart, and the rows of w of one part of the vocabulary.
-	Gradient(bfloat16 bool, part, rows int, slopes []float32, ld int, out []float32) bool
+	// Gradient sets out [rows, dim] to slopes·w for slopes [rows, vocabulary].
+	Gradient(bfloat16 bool, rows int, slopes, out []float32) bool
 }
 
 // Result of a cross-entropy.
@@ -143,9 +142,9 @@ func (f *linearCrossEntropy[T]) Forward() (mat.Tensor, error) {
 	}
 	block := min(max(1, blockElements/vocabulary), len(f.rows))
 	logits, hidden := kernel.Borrow[T](block*vocabulary), kernel.Borrow[T](block*dim)
-	dhidden, part := kernel.Borrow[T](block*dim), kernel.Borrow[T](block*dim)
+	dhidden := kernel.Borrow[T](block * dim)
 	defer func() {
-		for _, x := range [][]T{logits, hidden, dhidden, part} {
+		for _, x := range [][]T{logits, hidden, dhidden} {
 			kernel.GiveBack(x)
 		}
 	}()
@@ -169,7 +168,7 @@ func (f *linearCrossEntropy[T]) Forward() (mat.Tensor, error) {
 			f.value += loss[i]
 		}
 		if f.wantX {
-			f.hiddenGradient(logits[:n*vocabulary], w, part, dhidden[:n*dim])
+			f.hiddenGradient(n, logits[:n*vocabulary], w, dhidden[:n*dim])
 			for i, r := range rows {
 				copy(f.dx[r*dim:(r+1)*dim], dhidden[i*dim:])
 			}
@@ -197,16 +196,14 @@ func (f *linearCrossEntropy[T]) heldProduct() func(rows int, hidden, logits []T)
 // hiddenGradient sets out to the product of the gradients of logits and w. A
 // sum over a whole vocabulary of 50,000 small terms would lose digits, so it
 // is made of partial sums.
-func (f *linearCrossEntropy[T]) hiddenGradient(logits, w, part, out []T) {
-	dim, vocabulary := f.w.Shape()[1], f.w.Shape()[0]
-	clear(out)
-	for v := 0; v < vocabulary; v += kernel.HeadPart {
-		k := min(kernel.HeadPart, vocabulary-v)
-		if !f.headGradient(v/kernel.HeadPart, len(out)/dim, logits[v:], part) {
-			kernel.GemmIn[T](f.o.BFloat16)(false, false, len(out)/dim, dim, k, logits[v:], vocabulary, w[v*dim:], dim, part, dim, false, nil)
-		}
-		kernel.Add(out, out, part[:len(out)])
+func (f *linearCrossEntropy[T]) hiddenGradient(rows int, logits, w, out []T) {
+	if f.headGradient(rows, logits, out) {
+		return
 	}
+	dim, vocabulary := f.w.Shape()[1], f.w.Shape()[0]
+	kernel.SumHeadParts(vocabulary, out, func(lo, hi int, part []T) {
+		kernel.GemmIn[T](f.o.BFloat16)(false, false, rows, dim, hi-lo, logits[lo:], vocabulary, w[lo*dim:], dim, part, dim, false, nil)
+	})
 }
 
 // headLogits and headGradient are the products of the head's own, if it has
@@ -216,9 +213,9 @@ func (f *linearCrossEntropy[T]) headLogits(rows int, hidden, logits []T) bool {
 	return ok && f.o.Head != nil && f.o.Head.Logits(f.o.BFloat16, rows, x, any(logits).([]float32))
 }
 
-func (f *linearCrossEntropy[T]) headGradient(part, rows int, slopes, out []T) bool {
+func (f *linearCrossEntropy[T]) headGradient(rows int, slopes, out []T) bool {
 	x, ok := any(slopes).([]float32)
-	return ok && f.o.Head != nil && f.o.Head.Gradient(f.o.BFloat16, part, rows, x, f.w.Shape()[0], any(out).([]float32))
+	return ok && f.o.Head != nil && f.o.Head.Gradient(f.o.BFloat16, rows, x, any(out).([]float32))
 }
 
 func (f *linearCrossEntropy[T]) Backward(gy mat.Tensor) error {

@@ -8,6 +8,17 @@ import (
 // HeadPart is the number of rows of a head whose products with gradients are one sum, of which there are several.
 const HeadPart = 1024
 
+// SumHeadParts sets out to the sum of what multiply sets part to for each part [lo, hi) of the rows of a head.
+func SumHeadParts[T Float](vocabulary int, out []T, multiply func(lo, hi int, part []T)) {
+	part := borrow[T](len(out))
+	defer part.giveBack()
+	clear(out)
+	for lo := 0; lo < vocabulary; lo += HeadPart {
+		multiply(lo, min(lo+HeadPart, vocabulary), part.x)
+		Add(out, out, part.x)
+	}
+}
+
 // CrossEntropy computes the cross-entropy of rows of logits [rows, vocab] against labels [rows], as
 // torch.nn.functional.cross_entropy does with label_smoothing: the target is 1-smoothing on the label plus smoothing/vocab on
 // every class. loss[r] receives the loss of row r. When grad is set, the logits are overwritten by their gradient,

@@ -145,61 +145,84 @@ func (p *Packed) BothWays() bool { return p != nil && p.data != nil && !p.cpu.in
 // transposedRows is how many rows of A, of panelDepth steps, stay in the second-level cache while the matrix passes by.
 const transposedRows = 256
 
-// MultiplyTransposed sets C [m, k] to the product of A [m, hi-lo] and, transposed, columns [lo, hi) of the matrix op(B), k×n. lo must be
-// a multiple of 64. The bits are those of [Gemm].
+// MultiplyTransposed sets C [m, k] to the product of A [m, n] and, transposed, the matrix op(B), k×n: to the bits of [Gemm] or, unless part is
+// 0, to those of its products over so many columns of A at a time, added to zero one after the other. part must be a multiple of 64.
 //
 // The matrix is read where it is, as the left operand of Cᵀ = op(B)·Aᵀ: a panel has 32 steps of one of its rows side by side.
-func (p *Packed) MultiplyTransposed(m, lo, hi int, a []float32, lda int, c []float32, ldc int) {
+func (p *Packed) MultiplyTransposed(m, part int, a []float32, lda int, c []float32, ldc int) {
 	defer runtime.KeepAlive(p)
 	if !p.BothWays() || p.cpu != cpu {
 		panic(fmt.Sprintf("kernel: a matrix packed for %s and for one direction, or on %s", p.cpu.name, CPU()))
 	}
-	checkMatrix("A", a, lda, m, hi-lo, false)
+	checkMatrix("A", a, lda, m, p.n, false)
 	checkMatrix("C", c, ldc, m, p.k, false)
-	_, width := tileShape[float32]()
-	if lo < 0 || lo%width != 0 || hi <= lo || hi > p.n {
-		panic(fmt.Sprintf("kernel: columns %d to %d of %d", lo, hi, p.n))
+	height, width := tileShape[float32]()
+	if part < 0 || part%width != 0 {
+		panic(fmt.Sprintf("kernel: parts of %d columns", part))
 	}
+	tasks := p.transposedTasks(height)
+	sums := borrow[float32](len(tasks) * height * roundUp(min(m, transposedRows), width))
+	defer sums.giveBack()
+	var blocks []*transposed
 	for i := 0; i < m; i += transposedRows {
-		t := transposed{Packed: p, rows: min(transposedRows, m-i), width: width, c: c[i*ldc:], ldc: ldc}
-		t.multiply(operand[float32]{a[i*lda:], lda, false}, lo, hi)
+		t := &transposed{Packed: p, rows: min(transposedRows, m-i), width: width, a: operand[float32]{a[i*lda:], lda, false}, c: c[i*ldc:], ldc: ldc, tasks: tasks, height: height, sums: sums.x}
+		t.ld = roundUp(t.rows, width)
+		if part > 0 {
+			totals := borrow[float32](len(tasks) * height * t.ld)
+			defer totals.giveBack()
+			clear(totals.x)
+			t.totals = totals.x
+		}
+		blocks = append(blocks, t)
 	}
+	if part == 0 {
+		part = p.n
+	}
+	for lo := 0; lo < p.n; lo += part { // which all rows of A meet in the cache
+		for _, t := range blocks {
+			t.multiply(span{lo, min(lo+part, p.n)})
+		}
+	}
+}
+
+// transposedTasks are rows of the matrix that are multiplied at a time, at most so many.
+func (p *Packed) transposedTasks(most int) (tasks []span) {
+	eachDepth(p.k, panelDepth, 4, func(rows span) {
+		for i, n := 0, divide(rows.len(), most); i < n; i++ {
+			tasks = append(tasks, span{rows.lo + i*rows.len()/n, rows.lo + (i+1)*rows.len()/n})
+		}
+	})
+	return tasks
 }
 
 // transposed is what multiplies some rows of A.
 type transposed struct {
 	*Packed
 	rows, width int // of a panel of the matrix
+	a           operand[float32]
 	c           []float32
 	ldc         int
-	tasks       []span    // rows of the matrix that are multiplied at a time
-	sums        []float32 // those of a task are rows of width ld
+	tasks       []span
+	height      int       // the most rows of a task
+	sums        []float32 // of a part; those of a task are rows of width ld
+	totals      []float32 // of the sums of all parts so far, in the same order; nil: there is one part, as it is
 	ld          int
 	right       []float32 // panels of Aᵀ of some of its steps
 }
 
-func (t *transposed) multiply(a operand[float32], lo, hi int) {
-	eachDepth(t.k, panelDepth, 4, func(rows span) {
-		height, _ := tileShape[float32]()
-		for i, n := 0, divide(rows.len(), height); i < n; i++ {
-			t.tasks = append(t.tasks, span{rows.lo + i*rows.len()/n, rows.lo + (i+1)*rows.len()/n})
-		}
-	})
-	height, _ := tileShape[float32]()
-	t.ld = roundUp(t.rows, t.width)
-	sums := borrow[float32](len(t.tasks) * height * t.ld)
-	defer sums.giveBack()
-	t.sums = sums.x
-	eachDepth(hi-lo, panelDepth, t.width, func(steps span) {
+// multiply adds the product over a part of the steps.
+func (t *transposed) multiply(part span) {
+	eachDepth(part.len(), panelDepth, t.width, func(steps span) {
+		steps = span{part.lo + steps.lo, part.lo + steps.hi}
 		right := borrow[float32](t.ld * steps.len())
 		defer right.giveBack()
 		t.right = right.x
-		a.packTogether(t.right, t.width, span{0, t.rows}, steps)
+		t.a.packTogether(t.right, t.width, span{0, t.rows}, steps)
 		inRunsOf(len(t.tasks), t.rows*t.k*steps.len() < serialWork, func(int, span) (func(i, next int), func()) {
 			return func(i, next int) {
-				t.task(i, next, span{lo + steps.lo, lo + steps.hi}, steps.lo > 0)
-				if steps.hi == hi-lo {
-					t.finish(i)
+				t.task(i, next, steps, steps.lo > part.lo)
+				if steps.hi == part.hi {
+					t.finish(i, part.hi == t.n)
 				}
 			}, func() {}
 		})
@@ -233,21 +256,28 @@ func (t *transposed) task(i, next int, steps span, accumulate bool) {
 	for j := range panels {
 		soon.fetch(each)
 		right := t.right[j*t.width*steps.len():]
-		tile(rows.len(), steps.len(), a, right, t.width, t.sumsOf(i)[j*t.width:], t.ld, min(t.width, t.rows-j*t.width), accumulate, right)
+		tile(rows.len(), steps.len(), a, right, t.width, t.of(i, t.sums)[j*t.width:], t.ld, min(t.width, t.rows-j*t.width), accumulate, right)
 	}
 }
 
-func (t *transposed) sumsOf(task int) []float32 {
-	height, _ := tileShape[float32]()
-	return t.sums[task*height*t.ld:]
+// of are the rows of a task.
+func (t *transposed) of(task int, sums []float32) []float32 {
+	return sums[task*t.height*t.ld:][:t.tasks[task].len()*t.ld]
 }
 
-// finish brings a task's sums into C.
-func (t *transposed) finish(task int) {
-	rows, sums := t.tasks[task], t.sumsOf(task)
-	if cpu.lanes < rows.len() || cpu.lanes < 16 { // with fewer lanes packTranspose writes beyond them
+// finish adds a task's sums of a part to its totals and, after the last part, brings them into C.
+func (t *transposed) finish(task int, last bool) {
+	rows, sums := t.tasks[task], t.of(task, t.sums)
+	if t.totals != nil {
+		totals := t.of(task, t.totals)
+		add(totals, totals, sums)
+		sums = totals
+	}
+	switch {
+	case !last:
+	case cpu.lanes < rows.len() || cpu.lanes < 16: // with fewer lanes packTranspose writes beyond them
 		packGeneric(t.c[rows.lo:], t.ldc, sums, t.ld, 1, rows.len(), t.rows)
-		return
+	default:
+		cpu.packTranspose(single(t.c[rows.lo:]), t.ldc, single(sums), t.ld, rows.len(), t.rows)
 	}
-	cpu.packTranspose(single(t.c[rows.lo:]), t.ldc, single(sums), t.ld, rows.len(), t.rows)
 }

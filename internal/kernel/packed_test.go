@@ -52,18 +52,24 @@ func TestAPackedMatrixMultipliesTransposedWithTheSameBits(t *testing.T) {
 					continue
 				}
 				some = true
-				for _, cols := range []span{{0, n}, {n / 2 / 64 * 64, n}, {0, n / 2}} {
-					b := x.b[cols.lo:]
-					if transposed {
-						b = x.b[cols.lo*ldb:]
+				for _, part := range []int{0, 64, 832, 1024} {
+					got := make([]float32, m*(k+3))
+					p.MultiplyTransposed(m, part, x.a, n, got, k+3)
+					want := make([]float32, m*k)
+					if part == 0 {
+						Gemm(false, !transposed, m, k, n, x.a, n, x.b, ldb, want, k, false, nil)
 					}
-					want, got := make([]float32, m*k), make([]float32, m*(k+3))
-					if cols.len() > 0 {
-						Gemm(false, !transposed, m, k, cols.len(), x.a, n, b, ldb, want, k, false, nil)
-						p.MultiplyTransposed(m, cols.lo, cols.hi, x.a, n, got, k+3)
+					for lo := 0; part > 0 && lo < n; lo += part {
+						b := x.b[lo:]
+						if transposed {
+							b = x.b[lo*ldb:]
+						}
+						sums := make([]float32, m*k)
+						Gemm(false, !transposed, m, k, min(part, n-lo), x.a[lo:], n, b, ldb, sums, k, false, nil)
+						Add(want, want, sums)
 					}
 					for i := range m {
-						same(t, fmt.Sprintf("%v transposed %v columns %v row %d", shape, transposed, cols, i), got[i*(k+3):][:k], want[i*k:][:k])
+						same(t, fmt.Sprintf("%v transposed %v parts of %d row %d", shape, transposed, part, i), got[i*(k+3):][:k], want[i*k:][:k])
 						same(t, "beside it", got[i*(k+3)+k:][:3], make([]float32, 3))
 					}
 				}
@@ -91,7 +97,7 @@ func BenchmarkPackedTransposed(b *testing.B) {
 				for b.Loop() {
 					i++
 					if packed {
-						all[i%len(all)].MultiplyTransposed(m, 0, n, x.a, n, x.c, k)
+						all[i%len(all)].MultiplyTransposed(m, 0, x.a, n, x.c, k)
 					} else {
 						Gemm(false, true, m, k, n, x.a, n, weights[i%len(all)], n, x.c, k, false, nil)
 					}
