@@ -96,7 +96,11 @@ func (f *projectedOp[T]) Forward() (mat.Tensor, error) {
 }
 
 func (f *projectedOp[T]) Backward(gy mat.Tensor) error {
-	dq, dx, dw, db := gradient[T](f.q.X), gradient[T](f.x), gradient[T](f.w), gradient[T](f.b)
+	dq, dx, db := gradient[T](f.q.X), gradient[T](f.x), gradient[T](f.b)
+	var dw []T // the whole of it is set
+	if wants(f.w) {
+		dw = buffer[T](f.w.Size())
+	}
 	_, ldq := dims(f.q.X)
 	columns := dq
 	if dq != nil {

@@ -227,11 +227,11 @@ func (p *Projected[T]) outOfSource(y, z []T, from int) {
 	})
 }
 
-// weightGradient adds to dw, from a column on, the heads' products zᵀ·y.
+// weightGradient sets dw, from a column on, to the heads' products zᵀ·y.
 func (p *Projected[T]) weightGradient(dw, z, y []T, from int) {
 	rows, width := len(p.rows), p.Heads*p.HeadDim
 	p.eachHead(func(h, column int) {
-		p.gemm(true, false, p.Dim, p.HeadDim, rows, z[h*p.stride():], p.Heads*p.stride(), y[column:], width, dw[from+column:], 2*width, true, nil)
+		p.gemm(true, false, p.Dim, p.HeadDim, rows, z[h*p.stride():], p.Heads*p.stride(), y[column:], width, dw[from+column:], 2*width, false, nil)
 	})
 }
 
@@ -290,7 +290,7 @@ func (p *Projected[T]) addBias(row []T, i int) {
 	}
 }
 
-// Backward adds the gradients of ProjectedAttentionForward to dq, dx, dw and db; any of them may be nil. dout is the gradient of out.
+// Backward adds the gradients of ProjectedAttentionForward to dq, dx and db, and sets dw; any of them may be nil. dout is the gradient of out.
 func (p *Projected[T]) Backward(dq []T, lddq int, dx []T, lddx int, dw, db []T, dout []T, lddo int) {
 	width := p.Heads * p.HeadDim
 	p.check("dout", p.Query, len(dout), lddo)

@@ -75,6 +75,9 @@ func checkProjected[T Float](t *testing.T, c projectedCase, tolerance float64) {
 	if b == nil {
 		gb = nil
 	}
+	for i := range gw {
+		gw[i] = 9 // it is set
+	}
 	p.Backward(gq, width, gx, c.s.Dim, gw, gb, dy, width)
 	near(t, "dq", gq, dq, tolerance)
 	near(t, "dx", gx, dx, tolerance)
