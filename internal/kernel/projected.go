@@ -235,8 +235,11 @@ func (p *Projected[T]) weightGradient(dw, z, y []T, from int) {
 	})
 }
 
-func (p *Projected[T]) mask(row, head int) mask {
-	return newMask(p.DropoutP, p.Seed, head, row)
+// drop is dropout of the i-th row of an item's probabilities, or of their slopes.
+func (p *Projected[T]) drop(x []T, it projectedItem, i int) {
+	if p.DropoutP > 0 {
+		drop(x, newMask(p.DropoutP, p.Seed, i%p.Heads, p.rows[it.lo+i/p.Heads].row))
+	}
 }
 
 func (p *Projected[T]) forward(out []T, ldo int) {
@@ -261,7 +264,7 @@ func (p *Projected[T]) forward(out []T, ldo int) {
 			if p.DropoutP > 0 {
 				kept := dropped[i*n : (i+1)*n]
 				copy(kept, row)
-				drop(kept, p.mask(p.rows[it.lo+i/p.Heads].row, i%p.Heads))
+				p.drop(kept, it, i)
 				p.sum[first+i] = T(sum(kept))
 			}
 		}
@@ -323,19 +326,13 @@ func (p *Projected[T]) Backward(dq []T, lddq int, dx []T, lddx int, dw, db []T, 
 		p.withSource(it, m, upstream, x, slopes.x)
 		for i := range m {
 			row, slope := probabilities[i*n:(i+1)*n], slopes.x[i*n:(i+1)*n]
-			dropped := p.DropoutP > 0
-			if dropped && p.b != nil { // without dropout it is the same for all
+			if p.DropoutP > 0 && p.b != nil { // without dropout it is the same for all
 				column := i % p.Heads * p.HeadDim
 				affine(1, T(dot(douts.x[(it.lo+i/p.Heads)*width+column:][:p.HeadDim], p.b[width+column:])), slope)
 			}
-			mask := p.mask(p.rows[it.lo+i/p.Heads].row, i%p.Heads)
-			if dropped {
-				drop(slope, mask)
-			}
+			p.drop(slope, it, i)
 			scaledDifference(slope, row, slope, T(dot(row, slope)))
-			if dropped {
-				drop(row, mask)
-			}
+			p.drop(row, it, i)
 		}
 		if dx != nil {
 			d := dx[it.source.Start*lddx:]
