@@ -54,7 +54,7 @@ func readAVX2(p *byte, n int)
 
 // A register holds 64 bytes, a tile 16 rows of 64.
 const (
-	floats  = 12 * 16 * 2
+	fused   = 16 * 2 // operations of a fused multiply-add of a register of float32
 	tileMul = 6 * 16 * 16 * 2
 )
 
@@ -64,14 +64,14 @@ func loops(set string) []loop {
 	var all []loop
 	switch set {
 	case "avx2":
-		return []loop{{float32Peak, floats / 2, fmaAVX2}, {int16Peak, floats, dotInt16AVX2}}
+		return []loop{{float32Peak, 12 * fused / 2, fmaAVX2}, {int16Peak, 12 * fused, dotInt16AVX2}}
 	case "avx512", "amx":
-		all = append(all, loop{float32Peak, floats, fmaAVX512})
+		all = append(all, loop{float32Peak, 12 * fused, fmaAVX512})
 		if cpu.X86.HasAVX512BF16 {
-			all = append(all, loop{bfloat16Peak, 2 * floats / 12 * 15, dotBFloat16})
+			all = append(all, loop{bfloat16Peak, 15 * 2 * fused, dotBFloat16})
 		}
 		if cpu.X86.HasAVX512VNNI {
-			all = append(all, loop{int16Peak, 2 * floats, dotInt16AVX512}, loop{"int8, AVX-512", 4 * floats, dotInt8})
+			all = append(all, loop{int16Peak, 12 * 2 * fused, dotInt16AVX512}, loop{"int8, AVX-512", 12 * 4 * fused, dotInt8})
 		}
 	}
 	if set == "amx" {
