@@ -22,10 +22,10 @@ func MLP(residual, x mat.Tensor, up, down Affine, act Activation, dropout float6
 	return y
 }
 
-// wholeMLP is MLP without a graph, for many rows. Rows of the hidden layer are a
-// little farther apart than they are long: a multiple of 4 KB apart, they would
-// lie in the same lines of the first-level cache, and products would copy them
-// first. It returns nil where the layers are to be used.
+// wholeMLP is MLP without a graph, for many rows: the hidden layer's, often a
+// multiple of 4 KB long, are [kernel.RowStride] apart, as products would copy
+// them first if they were next to each other. It returns nil where the layers
+// are to be used.
 func wholeMLP(residual, x mat.Tensor, up, down Affine, act Activation, dropout float64) mat.Tensor {
 	o, ok := manyRows(up, down)
 	if !ok || dropout > 0 || isFloat64(x) || requiresGrad(residual, x, o[0].w, o[0].b, o[1].w, o[1].b) {
@@ -36,7 +36,7 @@ func wholeMLP(residual, x mat.Tensor, up, down Affine, act Activation, dropout f
 	if rows, width := dims(residual); rows != first.rows || width != out || in != first.out {
 		return nil // a layer says what is wrong
 	}
-	apart := first.out + 16
+	apart := kernel.RowStride(first.out)
 	h, y := buffer[float32](first.rows*apart), buffer[float32](residual.Size())
 	defer giveBack(h)
 	multiply(o[0], false, first.rows, values[float32](x), first.in, h, apart, &kernel.Epilogue[float32]{Bias: values[float32](o[0].b), Activation: act})

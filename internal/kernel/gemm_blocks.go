@@ -101,6 +101,15 @@ func (w *blockWorker[T]) left(panel, row int) *left[T] {
 // would come from another page, or if all lie in the same few lines of the first-level cache.
 func (o operand[T]) readInPlace() bool { return !o.side && o.ld%1024 != 0 }
 
+// RowStride is how far apart rows of n elements are best kept for products, so that they can be read in place: a little farther than they are
+// long.
+func RowStride(n int) int {
+	if (n+16)%1024 == 0 {
+		return n + 32
+	}
+	return n + 16
+}
+
 // multiply adds the product of what is packed and some panels of B. Meanwhile it fetches the next one, after the last that with number next.
 func (w *blockWorker[T]) multiply(panels span, next int) {
 	g, k := w.product, w.steps.len()

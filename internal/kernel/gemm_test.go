@@ -242,3 +242,11 @@ func FuzzGemm(f *testing.F) {
 		})
 	})
 }
+
+func TestRowsAsFarApartAsRowStrideSaysAreReadInPlace(t *testing.T) {
+	for n := range 4200 {
+		if s := RowStride(n); s <= n || s > n+32 || !(operand[float32]{ld: s}).readInPlace() {
+			t.Errorf("rows of %d elements are %d apart", n, s)
+		}
+	}
+}

@@ -85,9 +85,9 @@ type Projected[T Float] struct {
 	mixed              []T        // P·x, [rows, heads, stride]
 }
 
-// stride is how far apart a matrix's rows of Dim are: a little farther than they are long, as those of a head, which are Heads apart, would
-// else lie in the same few lines of the first-level cache.
-func (p *Projected[T]) stride() int { return p.Dim + 16 }
+// stride is how far apart a matrix's rows of Dim are: not next to each other, as those of a head, which are Heads times as far apart, would
+// then often lie in the same few lines of the first-level cache.
+func (p *Projected[T]) stride() int { return RowStride(p.Dim) }
 
 // projectedItem is a source and the rows that look at it.
 type projectedItem struct {
