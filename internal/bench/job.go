@@ -31,7 +31,8 @@ type job struct {
 
 	Products []product `json:"products"` // kind gemm and held
 
-	Profile string `json:"profile"` // for ours: file for a CPU profile of all runs but the first
+	Profile   string `json:"profile"`   // for ours: file for a CPU profile of the runs that count
+	Uncounted int    `json:"uncounted"` // runs before them
 }
 
 // A cell is a way to decode: so many pictures, each with so many beams.

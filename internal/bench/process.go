@@ -168,7 +168,7 @@ func (b *bench) measure(ctx context.Context, r row) (measured, error) {
 	if r.job.Kind == growth {
 		return b.measureGrowth(ctx, r)
 	}
-	r.job.Profile = filepath.Join(b.profiles, r.name+".pprof")
+	r.job.Profile, r.job.Uncounted = filepath.Join(b.profiles, r.name+".pprof"), r.uncounted()
 	ours, err := b.ours(ctx, r.job)
 	if err != nil {
 		return measured{}, err

@@ -37,12 +37,12 @@ func work(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	for first := true; ; first = false {
+	for runs := 1; ; runs++ {
 		a, err := run()
 		if err != nil {
 			return err
 		}
-		if first && j.Profile != "" {
+		if runs == j.Uncounted && j.Profile != "" {
 			stop, err := profile(j.Profile)
 			if err != nil {
 				return err
