@@ -8,7 +8,7 @@ import (
 // bfloat16 or int16, and digits of float32; see panelFormat. Where there are no tiles digits is nil.
 type tiles struct {
 	format      *panelFormat // bfloat16Panels or int16Panels
-	tilePanels  func(a, b *byte, steps int, c *float32, ldc, rows int, accumulate bool, ahead *byte)
+	tilePanels  func(a, b *byte, steps int, c *float32, ldc, rows int, accumulate bool, ahead *byte, pairs int)
 	apart       bool                                                       // tilePanels goes to and from C several times, so that rows had better lie side by side
 	round       func(to *byte, src *float32, row, second, step, steps int) // to bfloat16
 	roundTurned func(to *byte, src *float32, row, second, step, steps int)
@@ -180,7 +180,7 @@ func (s *rounder) multiply(g *product[float32], a, b panelSet, rows, cols, steps
 				next = b.tile((j + roundLanes) / 16)
 			}
 			if apart {
-				s.tiles.tilePanels(a.tile(i/16), panel, a.deep, &s.block[0], roundLanes, height, false, next)
+				s.tiles.tilePanels(a.tile(i/16), panel, a.deep, &s.block[0], roundLanes, height, false, next, a.pairs)
 				s.finish(g, s.block[:], roundLanes, rows.lo+i, rows.lo+i+height, cols.lo+j, cols.lo+j+width, true)
 				continue
 			}
@@ -198,7 +198,7 @@ func (s *rounder) panels(a panelSet, first int, b *byte, c []float32, ldc, rows,
 	done := 0
 	if rows >= 16 && cols == roundLanes {
 		done = rows / 16 * 16
-		s.tiles.tilePanels(a.tile(first), b, a.deep, &c[0], ldc, done, accumulate, ahead)
+		s.tiles.tilePanels(a.tile(first), b, a.deep, &c[0], ldc, done, accumulate, ahead, a.pairs)
 	}
 	for done < rows {
 		height, c := min(rows-done, len(s.buffer)/roundLanes), c[done*ldc:]
@@ -207,7 +207,7 @@ func (s *rounder) panels(a panelSet, first int, b *byte, c []float32, ldc, rows,
 				copy(s.buffer[i*roundLanes:i*roundLanes+cols], c[i*ldc:])
 			}
 		}
-		s.tiles.tilePanels(a.tile(first+done/16), b, a.deep, &s.buffer[0], roundLanes, height, accumulate, ahead)
+		s.tiles.tilePanels(a.tile(first+done/16), b, a.deep, &s.buffer[0], roundLanes, height, accumulate, ahead, a.pairs)
 		for i := range height {
 			copy(c[i*ldc:i*ldc+cols], s.buffer[i*roundLanes:])
 		}

@@ -276,7 +276,7 @@ func (p *blockPart) multiply(a []stretch, weights []panelSet, panel int, c []flo
 		case (panel+1)*weights[0].size() < len(weights[0].x):
 			next = weights[0].tile(2*panel + 2)
 		}
-		p.tiles.tilePanels(s.tile(0), b, s.deep, &c[0], roundLanes, p.rows.len(), accumulate || i > 0, next)
+		p.tiles.tilePanels(s.tile(0), b, s.deep, &c[0], roundLanes, p.rows.len(), accumulate || i > 0, next, s.pairs)
 	}
 }
 
@@ -381,7 +381,7 @@ func (p *blockPart) attendRows(head int, rows span, scores []float32, n int, pro
 	queries := p.queries.tile(2*head*panels + rows.lo/16)
 	for j := range panels {
 		keys := p.keys.tile(2 * (head*panels + j))
-		p.tiles.tilePanels(queries, keys, d, &scores[j*roundLanes], n, all, false, keys)
+		p.tiles.tilePanels(queries, keys, d, &scores[j*roundLanes], n, all, false, keys, p.queries.pairs)
 	}
 	var sums [mostTogether * roundLanes]float64
 	for r := range all {
@@ -396,7 +396,7 @@ func (p *blockPart) attendRows(head int, rows span, scores []float32, n int, pro
 		column, first := (head*d+j)*roundLanes, rows.lo-p.rows.lo
 		for i, s := range probabilities.stretches {
 			values := p.values.stretches[i].tile(2 * (head*d + j))
-			p.tiles.tilePanels(s.tile(0), values, s.deep, &p.c[0], roundLanes, all, i > 0, values)
+			p.tiles.tilePanels(s.tile(0), values, s.deep, &p.c[0], roundLanes, all, i > 0, values, s.pairs)
 		}
 		x, ld := p.c, roundLanes
 		if p.tiles.scaled != nil {

@@ -188,7 +188,7 @@ func TestSumsOfInt16AreThoseOfTheDefinition(t *testing.T) {
 				for _, accumulate := range []bool{false, true} {
 					got := random[float32](rng, rows*ldc)
 					want := clone(got)
-					cpu.tiles.tilePanels(a.tile(0), b.tile(0), a.deep, &got[0], ldc, rows, accumulate, b.tile(0))
+					cpu.tiles.tilePanels(a.tile(0), b.tile(0), a.deep, &got[0], ldc, rows, accumulate, b.tile(0), a.pairs)
 					for i := range rows {
 						x, left := numbers(a, i/16, i%16, false)
 						for j := range roundLanes {

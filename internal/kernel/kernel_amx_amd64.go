@@ -8,12 +8,12 @@ package kernel
 // multiple of 16. Meanwhile it fetches what ahead points to, another panel of B, into the second-level cache.
 //
 //go:noescape
-func tilePanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte)
+func tilePanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte, pairs int)
 
-// dotPanelsAMX is tilePanels with dot products of pairs in place of tiles.
+// dotPanelsAMX is tilePanels with dot products of pairs in place of tiles, of as many as there are in the last step.
 //
 //go:noescape
-func dotPanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte)
+func dotPanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte, pairs int)
 
 // roundAMX fills one tile of each step with 16 rows of 32, rounded to the nearest bfloat16, ties to even. The first 16 of a row are
 // at src, the others second bytes later; the next row is row bytes after, the next step's step bytes.

@@ -54,9 +54,9 @@ DATA tileConfigAMX<>+62(SB)/1, $0x00
 DATA tileConfigAMX<>+63(SB)/1, $0x00
 GLOBL tileConfigAMX<>(SB), RODATA|NOPTR, $64
 
-// func tilePanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte)
+// func tilePanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte, pairs int)
 // Requires: CMOV, MMX+
-TEXT ·tilePanelsAMX(SB), NOSPLIT, $40-64
+TEXT ·tilePanelsAMX(SB), NOSPLIT, $40-72
 	LEAQ    tileConfigAMX<>+0(SB), AX
 	BYTE    $0xc4
 	BYTE    $0xe2
@@ -534,9 +534,9 @@ done:
 	BYTE $0xc0
 	RET
 
-// func dotPanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte)
+// func dotPanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte, pairs int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·dotPanelsAMX(SB), NOSPLIT, $0-64
+TEXT ·dotPanelsAMX(SB), NOSPLIT, $0-72
 	MOVQ a+0(FP), R8
 	MOVQ c+24(FP), R10
 	MOVQ ldc+32(FP), R11
@@ -604,6 +604,11 @@ start:
 	ADDQ R8, SI
 	MOVQ b+8(FP), DI
 	MOVQ steps+16(FP), CX
+	MOVQ pairs+64(FP), DX
+	CMPQ DX, $0x10
+	JEQ  step
+	DECQ CX
+	JEQ  pair
 
 step:
 	CMPQ       CX, $0x02
@@ -2339,39 +2344,155 @@ dots:
 	ADDQ         $0x00000800, DI
 	DECQ         CX
 	JNE          step
-	VMOVUPS      Z0, (R10)
-	VMOVUPS      Z1, 64(R10)
-	ADDQ         R11, R10
-	VMOVUPS      Z2, (R10)
-	VMOVUPS      Z3, 64(R10)
-	ADDQ         R11, R10
-	VMOVUPS      Z4, (R10)
-	VMOVUPS      Z5, 64(R10)
-	ADDQ         R11, R10
-	VMOVUPS      Z6, (R10)
-	VMOVUPS      Z7, 64(R10)
-	ADDQ         R11, R10
-	VMOVUPS      Z8, (R10)
-	VMOVUPS      Z9, 64(R10)
-	ADDQ         R11, R10
-	VMOVUPS      Z10, (R10)
-	VMOVUPS      Z11, 64(R10)
-	ADDQ         R11, R10
-	VMOVUPS      Z12, (R10)
-	VMOVUPS      Z13, 64(R10)
-	ADDQ         R11, R10
-	VMOVUPS      Z14, (R10)
-	VMOVUPS      Z15, 64(R10)
-	ADDQ         R11, R10
-	SUBQ         $0x08, R12
-	JLE          done
-	INCQ         R9
-	CMPQ         R9, $0x04
-	JNE          group
-	MOVQ         steps+16(FP), CX
-	SHLQ         $0x0b, CX
-	ADDQ         CX, R8
-	JMP          panel
+	CMPQ         DX, $0x10
+	JEQ          store
+
+pair:
+	VMOVUPS      (DI), Z16
+	VMOVUPS      1024(DI), Z17
+	VPBROADCASTD (SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 64(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 128(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 192(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	VPBROADCASTD 256(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 320(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 384(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 448(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	ADDQ         $0x04, SI
+	ADDQ         $0x40, DI
+	DECQ         DX
+	JNE          pair
+
+store:
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	ADDQ    R11, R10
+	VMOVUPS Z2, (R10)
+	VMOVUPS Z3, 64(R10)
+	ADDQ    R11, R10
+	VMOVUPS Z4, (R10)
+	VMOVUPS Z5, 64(R10)
+	ADDQ    R11, R10
+	VMOVUPS Z6, (R10)
+	VMOVUPS Z7, 64(R10)
+	ADDQ    R11, R10
+	VMOVUPS Z8, (R10)
+	VMOVUPS Z9, 64(R10)
+	ADDQ    R11, R10
+	VMOVUPS Z10, (R10)
+	VMOVUPS Z11, 64(R10)
+	ADDQ    R11, R10
+	VMOVUPS Z12, (R10)
+	VMOVUPS Z13, 64(R10)
+	ADDQ    R11, R10
+	VMOVUPS Z14, (R10)
+	VMOVUPS Z15, 64(R10)
+	ADDQ    R11, R10
+	SUBQ    $0x08, R12
+	JLE     done
+	INCQ    R9
+	CMPQ    R9, $0x04
+	JNE     group
+	MOVQ    steps+16(FP), CX
+	SHLQ    $0x0b, CX
+	ADDQ    CX, R8
+	JMP     panel
 
 done:
 	VZEROUPPER

@@ -14366,9 +14366,9 @@ done136:
 	VZEROUPPER
 	RET
 
-// func int16PanelsAVX2(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte)
+// func int16PanelsAVX2(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte, pairs int)
 // Requires: AVX, AVX2, CMOV, FMA3, MMX+
-TEXT ·int16PanelsAVX2(SB), NOSPLIT, $0-64
+TEXT ·int16PanelsAVX2(SB), NOSPLIT, $0-72
 	MOVQ ldc+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ steps+16(FP), R13

@@ -40,7 +40,7 @@ func heldInt84VNNI(blocks int, a *int16, lda int, b *byte, c *float32, ldc int, 
 // multiple of 8. Meanwhile it fetches what ahead points to into the second-level cache.
 //
 //go:noescape
-func int16PanelsVNNI(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte)
+func int16PanelsVNNI(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte, pairs int)
 
 // int16FactorsVNNI sets 16 scales and factors, powers of two, to those of lanes with such sums of squares. It reports whether there is a sum
 // from which they cannot be told, and sets them to zero.

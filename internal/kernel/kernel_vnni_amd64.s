@@ -1071,9 +1071,9 @@ finish:
 	VZEROUPPER
 	RET
 
-// func int16PanelsVNNI(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte)
+// func int16PanelsVNNI(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte, pairs int)
 // Requires: AVX, AVX512F, AVX512_VNNI, MMX+
-TEXT ·int16PanelsVNNI(SB), NOSPLIT, $0-64
+TEXT ·int16PanelsVNNI(SB), NOSPLIT, $0-72
 	MOVQ    a+0(FP), R8
 	MOVQ    c+24(FP), R10
 	MOVQ    ldc+32(FP), R11

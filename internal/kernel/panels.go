@@ -35,14 +35,16 @@ const (
 // panelSet are the panels of some lanes of an operand, one after the other.
 type panelSet struct {
 	*panelFormat
-	deep int // units of a panel
-	x    []byte
-	back func()
+	deep  int // units of a panel
+	pairs int // of the last unit that are filled, if a unit has 32 steps of which the first is beside the 17th
+	x     []byte
+	back  func()
 }
 
 // set are panels of some steps, without memory.
 func (f *panelFormat) set(steps span) panelSet {
-	return panelSet{panelFormat: f, deep: divide(steps.len(), f.steps)}
+	deep := divide(steps.len(), f.steps)
+	return panelSet{panelFormat: f, deep: deep, pairs: min(16, steps.len()-(deep-1)*f.steps)}
 }
 
 // newPanels borrows memory for so many lanes and steps.

@@ -120,11 +120,14 @@ func (g *isa) configureTiles() {
 // tileStretch is how many steps are done with at a time: half of the first-level cache holds those of a panel of B.
 const tileStretch = 12
 
+// panelsSignature is that of what multiplies panels. Of the last of so many steps all but some pairs are zero, and may be left out.
+const panelsSignature = "(a, b *byte, steps int, c *float32, ldc, rows int, accumulate bool, ahead *byte, pairs int)"
+
 // tilePanels multiplies panels of bfloat16: 32 rows of C at a time, in four tiles. A stretch of a panel of B stays in the first-level cache
 // while those of A pass by, which are loaded past that cache. Six tiles of C, 48 rows, leave but two tiles for operands, which are then loaded more
 // often for a product.
 func (g *isa) tilePanels() {
-	g.function("tilePanels", "(a, b *byte, steps int, c *float32, ldc, rows int, accumulate bool, ahead *byte)",
+	g.function("tilePanels", panelsSignature,
 		`multiplies panels of A, of 32 rows, by one panel of B, to 32 columns of c: so many rows, and more to a
 multiple of 16. Meanwhile it fetches what ahead points to, another panel of B, into the second-level cache.`)
 	load := func(name string, r reg.Register) { Load(Param(name), r) }
@@ -267,8 +270,7 @@ const dotAheadBytes = 4 * 64
 // dotPanels does on AVX-512's bfloat16 what tilePanels does on tiles, eight rows of C at a time. Operands that are in the second-level cache
 // are there in time; rows of C, which lie far apart, are fetched shortly before they are needed.
 func (g *isa) dotPanels() {
-	g.function("dotPanels", "(a, b *byte, steps int, c *float32, ldc, rows int, accumulate bool, ahead *byte)",
-		"is tilePanels with dot products of pairs in place of tiles.")
+	g.function("dotPanels", panelsSignature, "is tilePanels with dot products of pairs in place of tiles, of as many as there are in the last step.")
 	load := func(name string, r reg.Register) { Load(Param(name), r) }
 	const rows = 8 // at a time
 	load("a", reg.R8)
@@ -302,6 +304,11 @@ func (g *isa) dotPanels() {
 	ADDQ(reg.R8, reg.RSI)
 	load("b", reg.RDI)
 	load("steps", reg.RCX)
+	load("pairs", reg.RDX)
+	CMPQ(reg.RDX, U8(16))
+	JEQ(LabelRef("step"))
+	DECQ(reg.RCX)
+	JEQ(LabelRef("pair"))
 	Label("step")
 	CMPQ(reg.RCX, U8(2))
 	JNE(LabelRef("dots"))
@@ -311,7 +318,7 @@ func (g *isa) dotPanels() {
 		ADDQ(reg.R11, reg.RBX)
 	}
 	Label("dots")
-	for p := range 16 {
+	pair := func(p int) {
 		VMOVUPS(Mem{Base: reg.RDI, Disp: 64 * p}, reg.Z16)
 		VMOVUPS(Mem{Base: reg.RDI, Disp: tileBytes + 64*p}, reg.Z17)
 		for i := range rows {
@@ -320,6 +327,9 @@ func (g *isa) dotPanels() {
 			dotBF16(uint8(2*i), 16, uint8(x))
 			dotBF16(uint8(2*i+1), 17, uint8(x))
 		}
+	}
+	for p := range 16 {
+		pair(p)
 		if p%4 == 0 {
 			PREFETCHT1(Mem{Base: reg.R14, Disp: dotAheadBytes / 16 * p})
 		}
@@ -329,6 +339,15 @@ func (g *isa) dotPanels() {
 	ADDQ(U32(highBytes), reg.RDI)
 	DECQ(reg.RCX)
 	JNE(LabelRef("step"))
+	CMPQ(reg.RDX, U8(16))
+	JEQ(LabelRef("store"))
+	Label("pair")
+	pair(0)
+	ADDQ(U8(4), reg.RSI)
+	ADDQ(U8(64), reg.RDI)
+	DECQ(reg.RDX)
+	JNE(LabelRef("pair"))
+	Label("store")
 	for i := range rows {
 		VMOVUPS(zmm[2*i], Mem{Base: reg.R10})
 		VMOVUPS(zmm[2*i+1], Mem{Base: reg.R10, Disp: 64})

@@ -19,8 +19,7 @@ const (
 
 // What is written once for each width of vectors.
 const (
-	int16PanelsSignature = "(a, b *byte, steps int, c *float32, ldc, rows int, accumulate bool, ahead *byte)"
-	int16PanelsDoc       = `multiplies tiles of A, of 16 rows, by a panel of B, two tiles, to 32 columns of c: so many rows, and more to a
+	int16PanelsDoc = `multiplies tiles of A, of 16 rows, by a panel of B, two tiles, to 32 columns of c: so many rows, and more to a
 multiple of 8. Meanwhile it fetches what ahead points to into the second-level cache.`
 	int16FactorsSignature = "(scales, factors, sums *float32) bool"
 	int16FactorsDoc       = `sets 16 scales and factors, powers of two, to those of lanes with such sums of squares. It reports whether there is a sum
@@ -57,7 +56,7 @@ those of the next row next bytes after.`, false)
 }
 
 func (g *isa) int16Panels() {
-	g.function("int16Panels", int16PanelsSignature, int16PanelsDoc)
+	g.function("int16Panels", panelsSignature, int16PanelsDoc)
 	// Where another thread keeps the same core busy, fewer instructions help: half of the pairs are spread by the products themselves.
 	load := func(name string, r reg.Register) { Load(Param(name), r) }
 	const rows = 8 // at a time

@@ -12,7 +12,7 @@ var ymm = []reg.Register{reg.Y0, reg.Y1, reg.Y2, reg.Y3, reg.Y4, reg.Y5, reg.Y6,
 
 // int16PanelsNarrow multiplies four rows by a tile at a time, which stays in the first-level cache while rows pass by.
 func (g *isa) int16PanelsNarrow() {
-	g.function("int16Panels", int16PanelsSignature, int16PanelsDoc)
+	g.function("int16Panels", panelsSignature, int16PanelsDoc)
 	load := func(name string, r reg.Register) { Load(Param(name), r) }
 	const rows = 4 // at a time
 	load("ldc", reg.R11)
