@@ -12,6 +12,8 @@ type tiles struct {
 	apart       bool                                                       // tilePanels goes to and from C several times, so that rows had better lie side by side
 	round       func(to *byte, src *float32, row, second, step, steps int) // to bfloat16
 	roundTurned func(to *byte, src *float32, row, second, step, steps int)
+	roundedDots func(a, b *byte, steps int, to **byte, at, rows int, ahead *byte, pairs int) // tilePanels without tiles, but with rounded rows; nil: there is none
+	turnTiles   func(to, from *byte, next, n int)
 	roundGelu   func(to *byte, src, bias *float32, panel, rows int)
 	scaled      *scaledTiles // what int16Panels has in place of round
 	finish      func(dst *float32, ldd int, src *float32, lds int, bias, residual *float32, ldr, rows, vectors int)

@@ -63,7 +63,7 @@ var (
 
 // Products of bfloat16 without tiles, and of int16 in their place.
 var (
-	bfloat16Dots = tiles{format: bfloat16Panels, tilePanels: dotPanelsAMX, round: roundAMX, roundTurned: roundTurnedAMX, roundGelu: roundGeluAMX, finish: finishAMX, gelu: geluCoarseAMX, expSum: expSumCoarseAMX, together: 7}
+	bfloat16Dots = tiles{format: bfloat16Panels, tilePanels: dotPanelsAMX, roundedDots: roundedDotsAMX, turnTiles: turnTilesAMX, round: roundAMX, roundTurned: roundTurnedAMX, roundGelu: roundGeluAMX, finish: finishAMX, gelu: geluCoarseAMX, expSum: expSumCoarseAMX, together: 7}
 	int16Dots    = tiles{
 		format: int16Panels, tilePanels: int16PanelsVNNI, finish: finishAMX, gelu: geluCoarseAMX, expSum: expSumCoarseAMX, together: 7,
 		scaled: &scaledTiles{int16SquaresVNNI, int16SquaresAcrossVNNI, int16FactorsVNNI, int16RoundVNNI, int16RoundTurnedVNNI},

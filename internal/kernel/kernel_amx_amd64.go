@@ -32,6 +32,18 @@ func roundGeluAMX(to *byte, src *float32, bias *float32, panel int, rows int)
 //go:noescape
 func roundTurnedAMX(to *byte, src *float32, row int, second int, step int, steps int)
 
+// roundedDotsAMX is dotPanels with the rows of C rounded to bfloat16, each to its own address, at bytes on, as a row of a tile.
+// There are addresses for a multiple of eight rows, of which those that are too many can be anything.
+//
+//go:noescape
+func roundedDotsAMX(a *byte, b *byte, steps int, to **byte, at int, rows int, ahead *byte, pairs int)
+
+// turnTilesAMX turns so many times two tiles of 32 lanes and a step, next to each other, into two of 32 lanes that were in the step, and one of what
+// were the lanes; next bytes later are the next two.
+//
+//go:noescape
+func turnTilesAMX(to *byte, from *byte, next int, n int)
+
 // finishAMX sets rows of so many times 16 columns of dst to those of src, plus bias, plus those of residual. bias and residual may be
 // nil, dst may be src or residual. Meanwhile it fetches what the first two vectors of a row eight rows on need: rows lie far apart.
 //

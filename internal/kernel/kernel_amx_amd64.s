@@ -537,10 +537,10 @@ done:
 // func dotPanelsAMX(a *byte, b *byte, steps int, c *float32, ldc int, rows int, accumulate bool, ahead *byte, pairs int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·dotPanelsAMX(SB), NOSPLIT, $0-72
-	MOVQ a+0(FP), R8
 	MOVQ c+24(FP), R10
 	MOVQ ldc+32(FP), R11
 	SHLQ $0x02, R11
+	MOVQ a+0(FP), R8
 	MOVQ rows+40(FP), R12
 	MOVQ ahead+56(FP), R14
 
@@ -3383,6 +3383,2312 @@ step:
 	JNE         step
 	VZEROUPPER
 	RET
+
+// func roundedDotsAMX(a *byte, b *byte, steps int, to **byte, at int, rows int, ahead *byte, pairs int)
+// Requires: AVX, AVX512BW, AVX512F, MMX+
+TEXT ·roundedDotsAMX(SB), NOSPLIT, $0-64
+	MOVQ      to+24(FP), R10
+	MOVQ      at+32(FP), R13
+	VMOVDQU64 pairsAMX<>+0(SB), Z31
+	MOVQ      a+0(FP), R8
+	MOVQ      rows+40(FP), R12
+	MOVQ      ahead+48(FP), R14
+
+panel:
+	MOVQ $0x00000000, R9
+
+group:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	MOVQ   R9, SI
+	SHLQ   $0x09, SI
+	ADDQ   R8, SI
+	MOVQ   b+8(FP), DI
+	MOVQ   steps+16(FP), CX
+	MOVQ   pairs+56(FP), DX
+	CMPQ   DX, $0x10
+	JEQ    step
+	DECQ   CX
+	JEQ    pair
+
+step:
+	CMPQ       CX, $0x02
+	JNE        dots
+	MOVQ       (R10), AX
+	PREFETCHT0 (AX)(R13*1)
+	MOVQ       8(R10), AX
+	PREFETCHT0 (AX)(R13*1)
+	MOVQ       16(R10), AX
+	PREFETCHT0 (AX)(R13*1)
+	MOVQ       24(R10), AX
+	PREFETCHT0 (AX)(R13*1)
+	MOVQ       32(R10), AX
+	PREFETCHT0 (AX)(R13*1)
+	MOVQ       40(R10), AX
+	PREFETCHT0 (AX)(R13*1)
+	MOVQ       48(R10), AX
+	PREFETCHT0 (AX)(R13*1)
+	MOVQ       56(R10), AX
+	PREFETCHT0 (AX)(R13*1)
+
+dots:
+	VMOVUPS      (DI), Z16
+	VMOVUPS      1024(DI), Z17
+	VPBROADCASTD (SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 64(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 128(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 192(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	VPBROADCASTD 256(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 320(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 384(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 448(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	PREFETCHT1   (R14)
+	VMOVUPS      64(DI), Z16
+	VMOVUPS      1088(DI), Z17
+	VPBROADCASTD 4(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 68(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 132(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 196(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	VPBROADCASTD 260(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 324(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 388(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 452(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	VMOVUPS      128(DI), Z16
+	VMOVUPS      1152(DI), Z17
+	VPBROADCASTD 8(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 72(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 136(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 200(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	VPBROADCASTD 264(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 328(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 392(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 456(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	VMOVUPS      192(DI), Z16
+	VMOVUPS      1216(DI), Z17
+	VPBROADCASTD 12(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 76(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 140(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 204(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	VPBROADCASTD 268(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 332(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 396(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 460(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	VMOVUPS      256(DI), Z16
+	VMOVUPS      1280(DI), Z17
+	VPBROADCASTD 16(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 80(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 144(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 208(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	VPBROADCASTD 272(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 336(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 400(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 464(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	PREFETCHT1   64(R14)
+	VMOVUPS      320(DI), Z16
+	VMOVUPS      1344(DI), Z17
+	VPBROADCASTD 20(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 84(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 148(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 212(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	VPBROADCASTD 276(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 340(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 404(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 468(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	VMOVUPS      384(DI), Z16
+	VMOVUPS      1408(DI), Z17
+	VPBROADCASTD 24(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 88(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 152(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 216(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	VPBROADCASTD 280(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 344(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 408(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 472(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	VMOVUPS      448(DI), Z16
+	VMOVUPS      1472(DI), Z17
+	VPBROADCASTD 28(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 92(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 156(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 220(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	VPBROADCASTD 284(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 348(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 412(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 476(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	VMOVUPS      512(DI), Z16
+	VMOVUPS      1536(DI), Z17
+	VPBROADCASTD 32(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 96(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 160(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 224(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	VPBROADCASTD 288(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 352(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 416(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 480(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	PREFETCHT1   128(R14)
+	VMOVUPS      576(DI), Z16
+	VMOVUPS      1600(DI), Z17
+	VPBROADCASTD 36(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 100(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 164(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 228(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	VPBROADCASTD 292(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 356(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 420(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 484(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	VMOVUPS      640(DI), Z16
+	VMOVUPS      1664(DI), Z17
+	VPBROADCASTD 40(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 104(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 168(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 232(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	VPBROADCASTD 296(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 360(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 424(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 488(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	VMOVUPS      704(DI), Z16
+	VMOVUPS      1728(DI), Z17
+	VPBROADCASTD 44(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 108(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 172(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 236(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	VPBROADCASTD 300(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 364(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 428(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 492(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	VMOVUPS      768(DI), Z16
+	VMOVUPS      1792(DI), Z17
+	VPBROADCASTD 48(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 112(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 176(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 240(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	VPBROADCASTD 304(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 368(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 432(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 496(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	PREFETCHT1   192(R14)
+	VMOVUPS      832(DI), Z16
+	VMOVUPS      1856(DI), Z17
+	VPBROADCASTD 52(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 116(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 180(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 244(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	VPBROADCASTD 308(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 372(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 436(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 500(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	VMOVUPS      896(DI), Z16
+	VMOVUPS      1920(DI), Z17
+	VPBROADCASTD 56(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 120(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 184(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 248(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	VPBROADCASTD 312(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 376(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 440(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 504(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	VMOVUPS      960(DI), Z16
+	VMOVUPS      1984(DI), Z17
+	VPBROADCASTD 60(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 124(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 188(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 252(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	VPBROADCASTD 316(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 380(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 444(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 508(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	ADDQ         $0x00000100, R14
+	ADDQ         $0x00000800, SI
+	ADDQ         $0x00000800, DI
+	DECQ         CX
+	JNE          step
+	CMPQ         DX, $0x10
+	JEQ          store
+
+pair:
+	VMOVUPS      (DI), Z16
+	VMOVUPS      1024(DI), Z17
+	VPBROADCASTD (SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 64(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 128(SI), Z18
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 192(SI), Z19
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xb2
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	VPBROADCASTD 256(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VPBROADCASTD 320(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdb
+	VPBROADCASTD 384(SI), Z18
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VPBROADCASTD 448(SI), Z19
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x7e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x32
+	BYTE         $0x76
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfb
+	ADDQ         $0x04, SI
+	ADDQ         $0x40, DI
+	DECQ         DX
+	JNE          pair
+
+store:
+	BYTE    $0x62
+	BYTE    $0xf2
+	BYTE    $0x77
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xc0
+	VPERMW  Z0, Z31, Z0
+	MOVQ    (R10), AX
+	VMOVUPS Z0, (AX)(R13*1)
+	DECQ    R12
+	JEQ     done
+	BYTE    $0x62
+	BYTE    $0xf2
+	BYTE    $0x67
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xd2
+	VPERMW  Z2, Z31, Z2
+	MOVQ    8(R10), AX
+	VMOVUPS Z2, (AX)(R13*1)
+	DECQ    R12
+	JEQ     done
+	BYTE    $0x62
+	BYTE    $0xf2
+	BYTE    $0x57
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xe4
+	VPERMW  Z4, Z31, Z4
+	MOVQ    16(R10), AX
+	VMOVUPS Z4, (AX)(R13*1)
+	DECQ    R12
+	JEQ     done
+	BYTE    $0x62
+	BYTE    $0xf2
+	BYTE    $0x47
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xf6
+	VPERMW  Z6, Z31, Z6
+	MOVQ    24(R10), AX
+	VMOVUPS Z6, (AX)(R13*1)
+	DECQ    R12
+	JEQ     done
+	BYTE    $0x62
+	BYTE    $0x52
+	BYTE    $0x37
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xc0
+	VPERMW  Z8, Z31, Z8
+	MOVQ    32(R10), AX
+	VMOVUPS Z8, (AX)(R13*1)
+	DECQ    R12
+	JEQ     done
+	BYTE    $0x62
+	BYTE    $0x52
+	BYTE    $0x27
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xd2
+	VPERMW  Z10, Z31, Z10
+	MOVQ    40(R10), AX
+	VMOVUPS Z10, (AX)(R13*1)
+	DECQ    R12
+	JEQ     done
+	BYTE    $0x62
+	BYTE    $0x52
+	BYTE    $0x17
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xe4
+	VPERMW  Z12, Z31, Z12
+	MOVQ    48(R10), AX
+	VMOVUPS Z12, (AX)(R13*1)
+	DECQ    R12
+	JEQ     done
+	BYTE    $0x62
+	BYTE    $0x52
+	BYTE    $0x07
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xf6
+	VPERMW  Z14, Z31, Z14
+	MOVQ    56(R10), AX
+	VMOVUPS Z14, (AX)(R13*1)
+	DECQ    R12
+	JEQ     done
+	ADDQ    $0x40, R10
+	INCQ    R9
+	CMPQ    R9, $0x04
+	JNE     group
+	MOVQ    steps+16(FP), CX
+	SHLQ    $0x0b, CX
+	ADDQ    CX, R8
+	JMP     panel
+
+done:
+	VZEROUPPER
+	RET
+
+// func turnTilesAMX(to *byte, from *byte, next int, n int)
+// Requires: AVX, AVX512F
+TEXT ·turnTilesAMX(SB), NOSPLIT, $0-32
+	MOVQ to+0(FP), DI
+	MOVQ from+8(FP), SI
+	MOVQ next+16(FP), R8
+	MOVQ n+24(FP), CX
+
+tiles:
+	VMOVDQU32   (SI), Z30
+	VMOVDQU32   1024(SI), Z31
+	VPSLLD      $0x10, Z31, Z0
+	VPTERNLOGD  $0xd8, all0000ffffAMX<>+0(SB), Z30, Z0
+	VMOVDQU32   64(SI), Z30
+	VMOVDQU32   1088(SI), Z31
+	VPSLLD      $0x10, Z31, Z1
+	VPTERNLOGD  $0xd8, all0000ffffAMX<>+0(SB), Z30, Z1
+	VMOVDQU32   128(SI), Z30
+	VMOVDQU32   1152(SI), Z31
+	VPSLLD      $0x10, Z31, Z2
+	VPTERNLOGD  $0xd8, all0000ffffAMX<>+0(SB), Z30, Z2
+	VMOVDQU32   192(SI), Z30
+	VMOVDQU32   1216(SI), Z31
+	VPSLLD      $0x10, Z31, Z3
+	VPTERNLOGD  $0xd8, all0000ffffAMX<>+0(SB), Z30, Z3
+	VMOVDQU32   256(SI), Z30
+	VMOVDQU32   1280(SI), Z31
+	VPSLLD      $0x10, Z31, Z4
+	VPTERNLOGD  $0xd8, all0000ffffAMX<>+0(SB), Z30, Z4
+	VMOVDQU32   320(SI), Z30
+	VMOVDQU32   1344(SI), Z31
+	VPSLLD      $0x10, Z31, Z5
+	VPTERNLOGD  $0xd8, all0000ffffAMX<>+0(SB), Z30, Z5
+	VMOVDQU32   384(SI), Z30
+	VMOVDQU32   1408(SI), Z31
+	VPSLLD      $0x10, Z31, Z6
+	VPTERNLOGD  $0xd8, all0000ffffAMX<>+0(SB), Z30, Z6
+	VMOVDQU32   448(SI), Z30
+	VMOVDQU32   1472(SI), Z31
+	VPSLLD      $0x10, Z31, Z7
+	VPTERNLOGD  $0xd8, all0000ffffAMX<>+0(SB), Z30, Z7
+	VMOVDQU32   512(SI), Z30
+	VMOVDQU32   1536(SI), Z31
+	VPSLLD      $0x10, Z31, Z8
+	VPTERNLOGD  $0xd8, all0000ffffAMX<>+0(SB), Z30, Z8
+	VMOVDQU32   576(SI), Z30
+	VMOVDQU32   1600(SI), Z31
+	VPSLLD      $0x10, Z31, Z9
+	VPTERNLOGD  $0xd8, all0000ffffAMX<>+0(SB), Z30, Z9
+	VMOVDQU32   640(SI), Z30
+	VMOVDQU32   1664(SI), Z31
+	VPSLLD      $0x10, Z31, Z10
+	VPTERNLOGD  $0xd8, all0000ffffAMX<>+0(SB), Z30, Z10
+	VMOVDQU32   704(SI), Z30
+	VMOVDQU32   1728(SI), Z31
+	VPSLLD      $0x10, Z31, Z11
+	VPTERNLOGD  $0xd8, all0000ffffAMX<>+0(SB), Z30, Z11
+	VMOVDQU32   768(SI), Z30
+	VMOVDQU32   1792(SI), Z31
+	VPSLLD      $0x10, Z31, Z12
+	VPTERNLOGD  $0xd8, all0000ffffAMX<>+0(SB), Z30, Z12
+	VMOVDQU32   832(SI), Z30
+	VMOVDQU32   1856(SI), Z31
+	VPSLLD      $0x10, Z31, Z13
+	VPTERNLOGD  $0xd8, all0000ffffAMX<>+0(SB), Z30, Z13
+	VMOVDQU32   896(SI), Z30
+	VMOVDQU32   1920(SI), Z31
+	VPSLLD      $0x10, Z31, Z14
+	VPTERNLOGD  $0xd8, all0000ffffAMX<>+0(SB), Z30, Z14
+	VMOVDQU32   960(SI), Z30
+	VMOVDQU32   1984(SI), Z31
+	VPSLLD      $0x10, Z31, Z15
+	VPTERNLOGD  $0xd8, all0000ffffAMX<>+0(SB), Z30, Z15
+	VPUNPCKLDQ  Z1, Z0, Z16
+	VPUNPCKHDQ  Z1, Z0, Z17
+	VPUNPCKLDQ  Z3, Z2, Z18
+	VPUNPCKHDQ  Z3, Z2, Z19
+	VPUNPCKLDQ  Z5, Z4, Z20
+	VPUNPCKHDQ  Z5, Z4, Z21
+	VPUNPCKLDQ  Z7, Z6, Z22
+	VPUNPCKHDQ  Z7, Z6, Z23
+	VPUNPCKLDQ  Z9, Z8, Z24
+	VPUNPCKHDQ  Z9, Z8, Z25
+	VPUNPCKLDQ  Z11, Z10, Z26
+	VPUNPCKHDQ  Z11, Z10, Z27
+	VPUNPCKLDQ  Z13, Z12, Z28
+	VPUNPCKHDQ  Z13, Z12, Z29
+	VPUNPCKLDQ  Z15, Z14, Z30
+	VPUNPCKHDQ  Z15, Z14, Z31
+	VPUNPCKLQDQ Z18, Z16, Z0
+	VPUNPCKHQDQ Z18, Z16, Z1
+	VPUNPCKLQDQ Z19, Z17, Z2
+	VPUNPCKHQDQ Z19, Z17, Z3
+	VPUNPCKLQDQ Z22, Z20, Z4
+	VPUNPCKHQDQ Z22, Z20, Z5
+	VPUNPCKLQDQ Z23, Z21, Z6
+	VPUNPCKHQDQ Z23, Z21, Z7
+	VPUNPCKLQDQ Z26, Z24, Z8
+	VPUNPCKHQDQ Z26, Z24, Z9
+	VPUNPCKLQDQ Z27, Z25, Z10
+	VPUNPCKHQDQ Z27, Z25, Z11
+	VPUNPCKLQDQ Z30, Z28, Z12
+	VPUNPCKHQDQ Z30, Z28, Z13
+	VPUNPCKLQDQ Z31, Z29, Z14
+	VPUNPCKHQDQ Z31, Z29, Z15
+	VSHUFI32X4  $0x88, Z4, Z0, Z16
+	VSHUFI32X4  $0xdd, Z4, Z0, Z17
+	VSHUFI32X4  $0x88, Z12, Z8, Z18
+	VSHUFI32X4  $0xdd, Z12, Z8, Z19
+	VSHUFI32X4  $0x88, Z5, Z1, Z20
+	VSHUFI32X4  $0xdd, Z5, Z1, Z21
+	VSHUFI32X4  $0x88, Z13, Z9, Z22
+	VSHUFI32X4  $0xdd, Z13, Z9, Z23
+	VSHUFI32X4  $0x88, Z6, Z2, Z24
+	VSHUFI32X4  $0xdd, Z6, Z2, Z25
+	VSHUFI32X4  $0x88, Z14, Z10, Z26
+	VSHUFI32X4  $0xdd, Z14, Z10, Z27
+	VSHUFI32X4  $0x88, Z7, Z3, Z28
+	VSHUFI32X4  $0xdd, Z7, Z3, Z29
+	VSHUFI32X4  $0x88, Z15, Z11, Z30
+	VSHUFI32X4  $0xdd, Z15, Z11, Z31
+	VSHUFI32X4  $0x88, Z18, Z16, Z0
+	VSHUFI32X4  $0x88, Z19, Z17, Z4
+	VSHUFI32X4  $0xdd, Z18, Z16, Z8
+	VSHUFI32X4  $0xdd, Z19, Z17, Z12
+	VSHUFI32X4  $0x88, Z22, Z20, Z1
+	VSHUFI32X4  $0x88, Z23, Z21, Z5
+	VSHUFI32X4  $0xdd, Z22, Z20, Z9
+	VSHUFI32X4  $0xdd, Z23, Z21, Z13
+	VSHUFI32X4  $0x88, Z26, Z24, Z2
+	VSHUFI32X4  $0x88, Z27, Z25, Z6
+	VSHUFI32X4  $0xdd, Z26, Z24, Z10
+	VSHUFI32X4  $0xdd, Z27, Z25, Z14
+	VSHUFI32X4  $0x88, Z30, Z28, Z3
+	VSHUFI32X4  $0x88, Z31, Z29, Z7
+	VSHUFI32X4  $0xdd, Z30, Z28, Z11
+	VSHUFI32X4  $0xdd, Z31, Z29, Z15
+	VMOVUPS     Z0, (DI)
+	VMOVUPS     Z1, 64(DI)
+	VMOVUPS     Z2, 128(DI)
+	VMOVUPS     Z3, 192(DI)
+	VMOVUPS     Z4, 256(DI)
+	VMOVUPS     Z5, 320(DI)
+	VMOVUPS     Z6, 384(DI)
+	VMOVUPS     Z7, 448(DI)
+	VMOVUPS     Z8, 512(DI)
+	VMOVUPS     Z9, 576(DI)
+	VMOVUPS     Z10, 640(DI)
+	VMOVUPS     Z11, 704(DI)
+	VMOVUPS     Z12, 768(DI)
+	VMOVUPS     Z13, 832(DI)
+	VMOVUPS     Z14, 896(DI)
+	VMOVUPS     Z15, 960(DI)
+	VMOVDQU32   (SI), Z30
+	VMOVDQU32   1024(SI), Z31
+	VPSRLD      $0x10, Z30, Z0
+	VPTERNLOGD  $0xe4, all0000ffffAMX<>+0(SB), Z31, Z0
+	VMOVDQU32   64(SI), Z30
+	VMOVDQU32   1088(SI), Z31
+	VPSRLD      $0x10, Z30, Z1
+	VPTERNLOGD  $0xe4, all0000ffffAMX<>+0(SB), Z31, Z1
+	VMOVDQU32   128(SI), Z30
+	VMOVDQU32   1152(SI), Z31
+	VPSRLD      $0x10, Z30, Z2
+	VPTERNLOGD  $0xe4, all0000ffffAMX<>+0(SB), Z31, Z2
+	VMOVDQU32   192(SI), Z30
+	VMOVDQU32   1216(SI), Z31
+	VPSRLD      $0x10, Z30, Z3
+	VPTERNLOGD  $0xe4, all0000ffffAMX<>+0(SB), Z31, Z3
+	VMOVDQU32   256(SI), Z30
+	VMOVDQU32   1280(SI), Z31
+	VPSRLD      $0x10, Z30, Z4
+	VPTERNLOGD  $0xe4, all0000ffffAMX<>+0(SB), Z31, Z4
+	VMOVDQU32   320(SI), Z30
+	VMOVDQU32   1344(SI), Z31
+	VPSRLD      $0x10, Z30, Z5
+	VPTERNLOGD  $0xe4, all0000ffffAMX<>+0(SB), Z31, Z5
+	VMOVDQU32   384(SI), Z30
+	VMOVDQU32   1408(SI), Z31
+	VPSRLD      $0x10, Z30, Z6
+	VPTERNLOGD  $0xe4, all0000ffffAMX<>+0(SB), Z31, Z6
+	VMOVDQU32   448(SI), Z30
+	VMOVDQU32   1472(SI), Z31
+	VPSRLD      $0x10, Z30, Z7
+	VPTERNLOGD  $0xe4, all0000ffffAMX<>+0(SB), Z31, Z7
+	VMOVDQU32   512(SI), Z30
+	VMOVDQU32   1536(SI), Z31
+	VPSRLD      $0x10, Z30, Z8
+	VPTERNLOGD  $0xe4, all0000ffffAMX<>+0(SB), Z31, Z8
+	VMOVDQU32   576(SI), Z30
+	VMOVDQU32   1600(SI), Z31
+	VPSRLD      $0x10, Z30, Z9
+	VPTERNLOGD  $0xe4, all0000ffffAMX<>+0(SB), Z31, Z9
+	VMOVDQU32   640(SI), Z30
+	VMOVDQU32   1664(SI), Z31
+	VPSRLD      $0x10, Z30, Z10
+	VPTERNLOGD  $0xe4, all0000ffffAMX<>+0(SB), Z31, Z10
+	VMOVDQU32   704(SI), Z30
+	VMOVDQU32   1728(SI), Z31
+	VPSRLD      $0x10, Z30, Z11
+	VPTERNLOGD  $0xe4, all0000ffffAMX<>+0(SB), Z31, Z11
+	VMOVDQU32   768(SI), Z30
+	VMOVDQU32   1792(SI), Z31
+	VPSRLD      $0x10, Z30, Z12
+	VPTERNLOGD  $0xe4, all0000ffffAMX<>+0(SB), Z31, Z12
+	VMOVDQU32   832(SI), Z30
+	VMOVDQU32   1856(SI), Z31
+	VPSRLD      $0x10, Z30, Z13
+	VPTERNLOGD  $0xe4, all0000ffffAMX<>+0(SB), Z31, Z13
+	VMOVDQU32   896(SI), Z30
+	VMOVDQU32   1920(SI), Z31
+	VPSRLD      $0x10, Z30, Z14
+	VPTERNLOGD  $0xe4, all0000ffffAMX<>+0(SB), Z31, Z14
+	VMOVDQU32   960(SI), Z30
+	VMOVDQU32   1984(SI), Z31
+	VPSRLD      $0x10, Z30, Z15
+	VPTERNLOGD  $0xe4, all0000ffffAMX<>+0(SB), Z31, Z15
+	VPUNPCKLDQ  Z1, Z0, Z16
+	VPUNPCKHDQ  Z1, Z0, Z17
+	VPUNPCKLDQ  Z3, Z2, Z18
+	VPUNPCKHDQ  Z3, Z2, Z19
+	VPUNPCKLDQ  Z5, Z4, Z20
+	VPUNPCKHDQ  Z5, Z4, Z21
+	VPUNPCKLDQ  Z7, Z6, Z22
+	VPUNPCKHDQ  Z7, Z6, Z23
+	VPUNPCKLDQ  Z9, Z8, Z24
+	VPUNPCKHDQ  Z9, Z8, Z25
+	VPUNPCKLDQ  Z11, Z10, Z26
+	VPUNPCKHDQ  Z11, Z10, Z27
+	VPUNPCKLDQ  Z13, Z12, Z28
+	VPUNPCKHDQ  Z13, Z12, Z29
+	VPUNPCKLDQ  Z15, Z14, Z30
+	VPUNPCKHDQ  Z15, Z14, Z31
+	VPUNPCKLQDQ Z18, Z16, Z0
+	VPUNPCKHQDQ Z18, Z16, Z1
+	VPUNPCKLQDQ Z19, Z17, Z2
+	VPUNPCKHQDQ Z19, Z17, Z3
+	VPUNPCKLQDQ Z22, Z20, Z4
+	VPUNPCKHQDQ Z22, Z20, Z5
+	VPUNPCKLQDQ Z23, Z21, Z6
+	VPUNPCKHQDQ Z23, Z21, Z7
+	VPUNPCKLQDQ Z26, Z24, Z8
+	VPUNPCKHQDQ Z26, Z24, Z9
+	VPUNPCKLQDQ Z27, Z25, Z10
+	VPUNPCKHQDQ Z27, Z25, Z11
+	VPUNPCKLQDQ Z30, Z28, Z12
+	VPUNPCKHQDQ Z30, Z28, Z13
+	VPUNPCKLQDQ Z31, Z29, Z14
+	VPUNPCKHQDQ Z31, Z29, Z15
+	VSHUFI32X4  $0x88, Z4, Z0, Z16
+	VSHUFI32X4  $0xdd, Z4, Z0, Z17
+	VSHUFI32X4  $0x88, Z12, Z8, Z18
+	VSHUFI32X4  $0xdd, Z12, Z8, Z19
+	VSHUFI32X4  $0x88, Z5, Z1, Z20
+	VSHUFI32X4  $0xdd, Z5, Z1, Z21
+	VSHUFI32X4  $0x88, Z13, Z9, Z22
+	VSHUFI32X4  $0xdd, Z13, Z9, Z23
+	VSHUFI32X4  $0x88, Z6, Z2, Z24
+	VSHUFI32X4  $0xdd, Z6, Z2, Z25
+	VSHUFI32X4  $0x88, Z14, Z10, Z26
+	VSHUFI32X4  $0xdd, Z14, Z10, Z27
+	VSHUFI32X4  $0x88, Z7, Z3, Z28
+	VSHUFI32X4  $0xdd, Z7, Z3, Z29
+	VSHUFI32X4  $0x88, Z15, Z11, Z30
+	VSHUFI32X4  $0xdd, Z15, Z11, Z31
+	VSHUFI32X4  $0x88, Z18, Z16, Z0
+	VSHUFI32X4  $0x88, Z19, Z17, Z4
+	VSHUFI32X4  $0xdd, Z18, Z16, Z8
+	VSHUFI32X4  $0xdd, Z19, Z17, Z12
+	VSHUFI32X4  $0x88, Z22, Z20, Z1
+	VSHUFI32X4  $0x88, Z23, Z21, Z5
+	VSHUFI32X4  $0xdd, Z22, Z20, Z9
+	VSHUFI32X4  $0xdd, Z23, Z21, Z13
+	VSHUFI32X4  $0x88, Z26, Z24, Z2
+	VSHUFI32X4  $0x88, Z27, Z25, Z6
+	VSHUFI32X4  $0xdd, Z26, Z24, Z10
+	VSHUFI32X4  $0xdd, Z27, Z25, Z14
+	VSHUFI32X4  $0x88, Z30, Z28, Z3
+	VSHUFI32X4  $0x88, Z31, Z29, Z7
+	VSHUFI32X4  $0xdd, Z30, Z28, Z11
+	VSHUFI32X4  $0xdd, Z31, Z29, Z15
+	VMOVUPS     Z0, 1024(DI)
+	VMOVUPS     Z1, 1088(DI)
+	VMOVUPS     Z2, 1152(DI)
+	VMOVUPS     Z3, 1216(DI)
+	VMOVUPS     Z4, 1280(DI)
+	VMOVUPS     Z5, 1344(DI)
+	VMOVUPS     Z6, 1408(DI)
+	VMOVUPS     Z7, 1472(DI)
+	VMOVUPS     Z8, 1536(DI)
+	VMOVUPS     Z9, 1600(DI)
+	VMOVUPS     Z10, 1664(DI)
+	VMOVUPS     Z11, 1728(DI)
+	VMOVUPS     Z12, 1792(DI)
+	VMOVUPS     Z13, 1856(DI)
+	VMOVUPS     Z14, 1920(DI)
+	VMOVUPS     Z15, 1984(DI)
+	ADDQ        R8, DI
+	ADDQ        $0x00000800, SI
+	DECQ        CX
+	JNE         tiles
+	VZEROUPPER
+	RET
+
+DATA all0000ffffAMX<>+0(SB)/4, $0x0000ffff
+DATA all0000ffffAMX<>+4(SB)/4, $0x0000ffff
+DATA all0000ffffAMX<>+8(SB)/4, $0x0000ffff
+DATA all0000ffffAMX<>+12(SB)/4, $0x0000ffff
+DATA all0000ffffAMX<>+16(SB)/4, $0x0000ffff
+DATA all0000ffffAMX<>+20(SB)/4, $0x0000ffff
+DATA all0000ffffAMX<>+24(SB)/4, $0x0000ffff
+DATA all0000ffffAMX<>+28(SB)/4, $0x0000ffff
+DATA all0000ffffAMX<>+32(SB)/4, $0x0000ffff
+DATA all0000ffffAMX<>+36(SB)/4, $0x0000ffff
+DATA all0000ffffAMX<>+40(SB)/4, $0x0000ffff
+DATA all0000ffffAMX<>+44(SB)/4, $0x0000ffff
+DATA all0000ffffAMX<>+48(SB)/4, $0x0000ffff
+DATA all0000ffffAMX<>+52(SB)/4, $0x0000ffff
+DATA all0000ffffAMX<>+56(SB)/4, $0x0000ffff
+DATA all0000ffffAMX<>+60(SB)/4, $0x0000ffff
+GLOBL all0000ffffAMX<>(SB), RODATA|NOPTR, $64
 
 // func finishAMX(dst *float32, ldd int, src *float32, lds int, bias *float32, residual *float32, ldr int, rows int, vectors int)
 // Requires: AVX, AVX512F, MMX+

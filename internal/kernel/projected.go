@@ -79,10 +79,9 @@ type Projected[T Float] struct {
 	q, x, w, b         []T
 	ldq, ldx           int
 	items              []projectedItem
-	kept               scratch[T] // memory of the next two
-	rows               []queryRow // in the order of the items
-	probabilities, sum []T        // before dropout, of each item [rows, heads, source rows]; their sum after dropout [rows, heads]
-	mixed              []T        // P·x, [rows, heads, stride]
+	rows               []queryRow    // in the order of the items
+	probabilities, sum []T           // before dropout, of each item [rows, heads, source rows]; their sum after dropout [rows, heads]
+	mixed              sourceSide[T] // P·x
 }
 
 // stride is how far apart a matrix's rows of Dim are: not next to each other, as those of a head, which are Heads times as far apart, would
@@ -95,7 +94,10 @@ type projectedItem struct {
 	source Span
 	lo, hi int // of rows
 	at     int // where its probabilities begin
+	step   int // and, an even number, its rows where they are steps, see roundedSide
 }
+
+func (it *projectedItem) len() int { return it.hi - it.lo }
 
 // ProjectedAttentionForward sets the rows of out that Query names, as AttentionForward does.
 func ProjectedAttentionForward[T Float](s *ProjectedAttention, out []T, ldo int, q []T, ldq int, x []T, ldx int, w, b []T) *Projected[T] {
@@ -126,9 +128,10 @@ func ProjectedAttentionForward[T Float](s *ProjectedAttention, out []T, ldo int,
 
 // Release gives the memory back that is kept for Backward, which cannot be called any more.
 func (p *Projected[T]) Release() {
-	if p.kept.x != nil {
-		p.kept.giveBack()
-		p.kept, p.probabilities, p.mixed = scratch[T]{}, nil, nil
+	if p.mixed != nil {
+		GiveBack(p.probabilities)
+		p.mixed.giveBack()
+		p.probabilities, p.mixed = nil, nil
 	}
 }
 
@@ -139,16 +142,16 @@ func (p *Projected[T]) order() {
 		source := p.source(i)
 		rows[source] = sequenceRows(rows[source], query, p.Source[source].Len(), false)
 	}
-	n := 0
+	n, steps := 0, 0
 	for i, r := range rows {
 		if len(r) > 0 {
-			p.items = append(p.items, projectedItem{i, p.Source[i], len(p.rows), len(p.rows) + len(r), n})
+			p.items = append(p.items, projectedItem{i, p.Source[i], len(p.rows), len(p.rows) + len(r), n, steps})
 			p.rows = append(p.rows, r...)
 			n += len(r) * p.Heads * p.Source[i].Len()
+			steps += roundUp(len(r), 2)
 		}
 	}
-	p.kept = borrow[T](n + len(p.rows)*p.Heads*p.stride())
-	p.probabilities, p.mixed = p.kept.x[:n], p.kept.x[n:]
+	p.probabilities = Borrow[T](n)
 	if p.DropoutP > 0 {
 		p.sum = make([]T, len(p.rows)*p.Heads)
 	}
@@ -177,7 +180,7 @@ func (p *Projected[T]) eachHead(f func(h, column int)) {
 func (p *Projected[T]) eachItem(f func(it projectedItem, x []T, m, n int)) {
 	Parallel(len(p.items), 1, func(lo, hi int) {
 		for _, it := range p.items[lo:hi] {
-			f(it, p.x[it.source.Start*p.ldx:], (it.hi-it.lo)*p.Heads, it.source.Len())
+			f(it, p.x[it.source.Start*p.ldx:], it.len()*p.Heads, it.source.Len())
 		}
 	})
 }
@@ -227,14 +230,6 @@ func (p *Projected[T]) outOfSource(y, z []T, from int) {
 	})
 }
 
-// weightGradient sets dw, from a column on, to the heads' products zᵀ·y.
-func (p *Projected[T]) weightGradient(dw, z, y []T, from int) {
-	rows, width := len(p.rows), p.Heads*p.HeadDim
-	p.eachHead(func(h, column int) {
-		p.gemm(true, false, p.Dim, p.HeadDim, rows, z[h*p.stride():], p.Heads*p.stride(), y[column:], width, dw[from+column:], 2*width, false, nil)
-	})
-}
-
 // drop is dropout of the i-th row of an item's probabilities, or of their slopes.
 func (p *Projected[T]) drop(x []T, it projectedItem, i int) {
 	if p.DropoutP > 0 {
@@ -242,16 +237,63 @@ func (p *Projected[T]) drop(x []T, it projectedItem, i int) {
 	}
 }
 
+// passage is the way of rows [rows, heads·HeadDim] to the source's side and back: times the transpose of the weight that begins at column in of w, and
+// times the one at column out.
+type passage[T Float] struct {
+	in, out      int
+	rows, result []T // result, which may be rows, gets what comes back; nil: it is not needed
+}
+
+// sourceSide is what is on the source's side when it is multiplied by the weight on the way back.
+type sourceSide[T Float] interface {
+	// weightGradient sets dw, from a column on, to the heads' products of it, transposed, with y [rows, heads·HeadDim].
+	weightGradient(dw, y []T, from int)
+	giveBack()
+}
+
+// through calls f for each item when its rows are on the source's side, with functions for a matrix [rows and heads of the item, source rows]:
+// one sets it to the scores, their products with the source's, and the other one multiplies it by those. What comes of that is returned, and brought
+// back. If f needs what the scores come from, [rows, heads, stride], it is there until the second function is called.
+func (p *Projected[T]) through(way passage[T], needed bool, f func(it projectedItem, m, n int, from []T, score, mix func([]T))) sourceSide[T] {
+	if r := p.roundedPassage(way); r != nil && !needed {
+		return any(r.through(func(it projectedItem, m, n int, score, mix func([]float32)) {
+			f(it, m, n, nil, func(x []T) { score(any(x).([]float32)) }, func(x []T) { mix(any(x).([]float32)) })
+		})).(sourceSide[T])
+	}
+	side := &plainSide[T]{p, Borrow[T](len(p.rows) * p.Heads * p.stride())}
+	p.intoSource(side.all, way.rows, way.in)
+	p.eachItem(func(it projectedItem, x []T, m, n int) {
+		own := side.all[it.lo*p.Heads*p.stride():]
+		f(it, m, n, own, func(scores []T) { p.withSource(it, m, own, x, scores) }, func(scores []T) { p.mixSource(it, m, scores, x, own) })
+	})
+	if way.result != nil {
+		p.outOfSource(way.result, side.all, way.out)
+	}
+	return side
+}
+
+// plainSide is a matrix [rows, heads, stride].
+type plainSide[T Float] struct {
+	*Projected[T]
+	all []T
+}
+
+func (s *plainSide[T]) giveBack() { GiveBack(s.all) }
+
+func (s *plainSide[T]) weightGradient(dw, y []T, from int) {
+	rows, width := len(s.rows), s.Heads*s.HeadDim
+	s.eachHead(func(h, column int) {
+		s.gemm(true, false, s.Dim, s.HeadDim, rows, s.all[h*s.stride():], s.Heads*s.stride(), y[column:], width, dw[from+column:], 2*width, false, nil)
+	})
+}
+
 func (p *Projected[T]) forward(out []T, ldo int) {
 	width := p.Heads * p.HeadDim
-	queries := p.gather(T(p.Scale), p.q, p.ldq)
-	defer queries.giveBack()
-	looking := borrow[T](len(p.mixed))
-	defer looking.giveBack()
-	p.intoSource(looking.x, queries.x, 0)
-	p.eachItem(func(it projectedItem, x []T, m, n int) {
+	rows := p.gather(T(p.Scale), p.q, p.ldq)
+	defer rows.giveBack()
+	p.mixed = p.through(passage[T]{0, width, rows.x, rows.x}, false, func(it projectedItem, m, n int, _ []T, score, mix func([]T)) {
 		probabilities, first := p.probabilities[it.at:][:m*n], it.lo*p.Heads
-		p.withSource(it, m, looking.x[first*p.stride():], x, probabilities)
+		score(probabilities)
 		dropped := probabilities
 		if p.DropoutP > 0 {
 			d := borrow[T](m * n)
@@ -268,13 +310,11 @@ func (p *Projected[T]) forward(out []T, ldo int) {
 				p.sum[first+i] = T(sum(kept))
 			}
 		}
-		p.mixSource(it, m, dropped, x, p.mixed[first*p.stride():])
+		mix(dropped)
 	})
-	result := queries.x // not needed any more
-	p.outOfSource(result, p.mixed, width)
 	for i, r := range p.rows {
 		row := out[r.row*ldo:][:width]
-		copy(row, result[i*width:])
+		copy(row, rows.x[i*width:])
 		if p.b != nil {
 			p.addBias(row, i)
 		}
@@ -303,27 +343,27 @@ func (p *Projected[T]) Backward(dq []T, lddq int, dx []T, lddx int, dw, db []T, 
 		p.biasGradient(db[width:], douts.x)
 	}
 	if dw != nil {
-		p.weightGradient(dw, p.mixed, douts.x, width)
+		p.mixed.weightGradient(dw, douts.x, width)
 	}
 	if dq == nil && dx == nil && dw == nil {
 		return
 	}
-	dmixed := borrow[T](len(p.mixed))
-	defer dmixed.giveBack()
-	p.intoSource(dmixed.x, douts.x, width)
-
 	queries, looking := p.gather(T(p.Scale), p.q, p.ldq), scratch[T]{}
 	defer queries.giveBack()
 	if dx != nil {
-		looking = borrow[T](len(p.mixed))
+		looking = borrow[T](len(p.rows) * p.Heads * p.stride())
 		defer looking.giveBack()
 		p.intoSource(looking.x, queries.x, 0)
 	}
-	p.eachItem(func(it projectedItem, x []T, m, n int) {
-		first := it.lo * p.Heads
-		probabilities, slopes, upstream := p.probabilities[it.at:][:m*n], borrow[T](m*n), dmixed.x[first*p.stride():][:m*p.stride()]
+	back := scratch[T]{}
+	if dq != nil {
+		back = borrow[T](len(douts.x))
+		defer back.giveBack()
+	}
+	dlooking := p.through(passage[T]{width, 0, douts.x, back.x}, dx != nil, func(it projectedItem, m, n int, dmixed []T, score, mix func([]T)) {
+		probabilities, slopes := p.probabilities[it.at:][:m*n], borrow[T](m*n)
 		defer slopes.giveBack()
-		p.withSource(it, m, upstream, x, slopes.x)
+		score(slopes.x)
 		for i := range m {
 			row, slope := probabilities[i*n:(i+1)*n], slopes.x[i*n:(i+1)*n]
 			if p.DropoutP > 0 && p.b != nil { // without dropout it is the same for all
@@ -336,20 +376,18 @@ func (p *Projected[T]) Backward(dq []T, lddq int, dx []T, lddx int, dw, db []T, 
 		}
 		if dx != nil {
 			d := dx[it.source.Start*lddx:]
-			p.gemm(true, false, n, p.Dim, m, slopes.x, n, looking.x[first*p.stride():], p.stride(), d, lddx, true, nil)
-			p.gemm(true, false, n, p.Dim, m, probabilities, n, upstream, p.stride(), d, lddx, true, nil)
+			p.gemm(true, false, n, p.Dim, m, slopes.x, n, looking.x[it.lo*p.Heads*p.stride():], p.stride(), d, lddx, true, nil)
+			p.gemm(true, false, n, p.Dim, m, probabilities, n, dmixed, p.stride(), d, lddx, true, nil)
 		}
-		// The gradient of q·Wkᵀ takes the place of that of P·x.
-		p.mixSource(it, m, slopes.x, x, upstream)
+		mix(slopes.x)
 	})
+	defer dlooking.giveBack()
 	if dw != nil {
-		p.weightGradient(dw, dmixed.x, queries.x, 0)
+		dlooking.weightGradient(dw, queries.x, 0)
 	}
 	if dq != nil {
-		result := queries.x // not needed any more
-		p.outOfSource(result, dmixed.x, 0)
 		for i, r := range p.rows {
-			axpy(T(p.Scale), result[i*width:(i+1)*width], dq[r.row*lddq:])
+			axpy(T(p.Scale), back.x[i*width:(i+1)*width], dq[r.row*lddq:])
 		}
 	}
 }

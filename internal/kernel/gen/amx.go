@@ -271,34 +271,87 @@ const dotAheadBytes = 4 * 64
 // are there in time; rows of C, which lie far apart, are fetched shortly before they are needed.
 func (g *isa) dotPanels() {
 	g.function("dotPanels", panelsSignature, "is tilePanels with dot products of pairs in place of tiles, of as many as there are in the last step.")
-	load := func(name string, r reg.Register) { Load(Param(name), r) }
-	const rows = 8 // at a time
-	load("a", reg.R8)
-	load("c", reg.R10)
-	load("ldc", reg.R11)
+	Load(Param("c"), reg.R10)
+	Load(Param("ldc"), reg.R11)
 	SHLQ(U8(2), reg.R11)
+	g.dots(func() {
+		MOVBQZX(NewParamAddr("accumulate", 48), reg.RCX)
+		TESTQ(reg.RCX, reg.RCX)
+		JNE(LabelRef("load"))
+		zeroDots()
+		MOVQ(reg.R10, reg.RBX) // rows of C to be fetched: these
+		JMP(LabelRef("start"))
+		Label("load")
+		LEAQ(Mem{Base: reg.R10, Index: reg.R11, Scale: dotRows}, reg.RBX) // or the next
+		MOVQ(reg.R10, reg.RSI)
+		for i := range dotRows {
+			VMOVUPS(Mem{Base: reg.RSI}, zmm[2*i])
+			VMOVUPS(Mem{Base: reg.RSI, Disp: 64}, zmm[2*i+1])
+			ADDQ(reg.R11, reg.RSI)
+		}
+		Label("start")
+	}, func(int) {
+		PREFETCHT0(Mem{Base: reg.RBX})
+		PREFETCHT0(Mem{Base: reg.RBX, Disp: 64})
+		ADDQ(reg.R11, reg.RBX)
+	}, func() {
+		for i := range dotRows {
+			VMOVUPS(zmm[2*i], Mem{Base: reg.R10})
+			VMOVUPS(zmm[2*i+1], Mem{Base: reg.R10, Disp: 64})
+			ADDQ(reg.R11, reg.R10)
+		}
+		SUBQ(U8(dotRows), reg.R12)
+		JLE(LabelRef("done"))
+	})
+}
+
+// roundedDots writes the products as they are in panels.
+func (g *isa) roundedDots(pairs Mem) {
+	g.function("roundedDots", "(a, b *byte, steps int, to **byte, at, rows int, ahead *byte, pairs int)",
+		"is dotPanels with the rows of C rounded to bfloat16, each to its own address, at bytes on, as a row of a tile.\n"+
+			"There are addresses for a multiple of eight rows, of which those that are too many can be anything.")
+	Load(Param("to"), reg.R10)
+	Load(Param("at"), reg.R13)
+	VMOVDQU64(pairs, reg.Z31)
+	row := Mem{Base: reg.RAX, Index: reg.R13, Scale: 1}
+	g.dots(zeroDots, func(i int) {
+		MOVQ(Mem{Base: reg.R10, Disp: 8 * i}, reg.RAX)
+		PREFETCHT0(row)
+	}, func() {
+		for i := range dotRows {
+			x := zmm[2*i]
+			roundPairs(uint8(2*i), uint8(2*i), uint8(2*i+1))
+			VPERMW(x, reg.Z31, x)
+			MOVQ(Mem{Base: reg.R10, Disp: 8 * i}, reg.RAX)
+			VMOVUPS(x, row)
+			DECQ(reg.R12)
+			JEQ(LabelRef("done"))
+		}
+		ADDQ(U8(8*dotRows), reg.R10)
+	})
+}
+
+// dotRows are rows of C whose sums are in registers: those of a row are two vectors.
+const dotRows = 8
+
+// zeroDots has sums begin at zero.
+func zeroDots() {
+	for i := range 2 * dotRows {
+		VPXORD(zmm[i], zmm[i], zmm[i])
+	}
+}
+
+// dots multiplies panels, some rows at a time: begin sets their sums, fetch fetches the place of one of them, and end stores them, takes them off R12
+// and goes to "done" when there are no more.
+func (g *isa) dots(begin func(), fetch func(row int), end func()) {
+	load := func(name string, r reg.Register) { Load(Param(name), r) }
+	load("a", reg.R8)
 	load("rows", reg.R12)
 	load("ahead", reg.R14)
 	Label("panel")
 	MOVQ(U32(0), reg.R9) // of 4 groups of rows: two in each tile
 	Label("group")
-	MOVBQZX(NewParamAddr("accumulate", 48), reg.RCX)
-	TESTQ(reg.RCX, reg.RCX)
-	JNE(LabelRef("load"))
-	for i := range 2 * rows {
-		VPXORD(zmm[i], zmm[i], zmm[i])
-	}
-	MOVQ(reg.R10, reg.RBX) // rows of C to be fetched: these
-	JMP(LabelRef("start"))
-	Label("load")
-	LEAQ(Mem{Base: reg.R10, Index: reg.R11, Scale: rows}, reg.RBX) // or the next
-	MOVQ(reg.R10, reg.RSI)
-	for i := range rows {
-		VMOVUPS(Mem{Base: reg.RSI}, zmm[2*i])
-		VMOVUPS(Mem{Base: reg.RSI, Disp: 64}, zmm[2*i+1])
-		ADDQ(reg.R11, reg.RSI)
-	}
-	Label("start")
+	begin()
 	MOVQ(reg.R9, reg.RSI)
 	SHLQ(U8(9), reg.RSI) // 8 rows of 64 bytes
 	ADDQ(reg.R8, reg.RSI)
@@ -312,16 +365,14 @@ func (g *isa) dotPanels() {
 	Label("step")
 	CMPQ(reg.RCX, U8(2))
 	JNE(LabelRef("dots"))
-	for range rows {
-		PREFETCHT0(Mem{Base: reg.RBX})
-		PREFETCHT0(Mem{Base: reg.RBX, Disp: 64})
-		ADDQ(reg.R11, reg.RBX)
+	for i := range dotRows {
+		fetch(i)
 	}
 	Label("dots")
 	pair := func(p int) {
 		VMOVUPS(Mem{Base: reg.RDI, Disp: 64 * p}, reg.Z16)
 		VMOVUPS(Mem{Base: reg.RDI, Disp: tileBytes + 64*p}, reg.Z17)
-		for i := range rows {
+		for i := range dotRows {
 			x := 18 + i%2
 			VPBROADCASTD(Mem{Base: reg.RSI, Disp: 64*i + 4*p}, zmm[x])
 			dotBF16(uint8(2*i), 16, uint8(x))
@@ -348,13 +399,7 @@ func (g *isa) dotPanels() {
 	DECQ(reg.RDX)
 	JNE(LabelRef("pair"))
 	Label("store")
-	for i := range rows {
-		VMOVUPS(zmm[2*i], Mem{Base: reg.R10})
-		VMOVUPS(zmm[2*i+1], Mem{Base: reg.R10, Disp: 64})
-		ADDQ(reg.R11, reg.R10)
-	}
-	SUBQ(U8(rows), reg.R12)
-	JLE(LabelRef("done"))
+	end()
 	INCQ(reg.R9)
 	CMPQ(reg.R9, U8(4))
 	JNE(LabelRef("group"))
@@ -363,6 +408,42 @@ func (g *isa) dotPanels() {
 	ADDQ(reg.RCX, reg.R8)
 	JMP(LabelRef("panel"))
 	Label("done")
+	g.end()
+}
+
+// turnTiles writes what makes steps of lanes.
+func (g *isa) turnTiles() {
+	g.function("turnTiles", "(to, from *byte, next, n int)",
+		`turns so many times two tiles of 32 lanes and a step, next to each other, into two of 32 lanes that were in the step, and one of what
+were the lanes; next bytes later are the next two.`)
+	Load(Param("to"), reg.RDI)
+	Load(Param("from"), reg.RSI)
+	Load(Param("next"), reg.R8)
+	Load(Param("n"), reg.RCX)
+	first := g.bitsOf(0x0000ffff)
+	Label("tiles")
+	for t := range 2 {
+		for i := range 16 {
+			upper, lower := Mem{Base: reg.RSI, Disp: 64 * i}, Mem{Base: reg.RSI, Disp: tileBytes + 64*i} // halves of the lanes
+			VMOVDQU32(upper, reg.Z30)
+			VMOVDQU32(lower, reg.Z31)
+			if t == 0 {
+				VPSLLD(U8(16), reg.Z31, zmm[i])
+				VPTERNLOGD(U8(0xd8), first, reg.Z30, zmm[i])
+			} else {
+				VPSRLD(U8(16), reg.Z30, zmm[i])
+				VPTERNLOGD(U8(0xe4), first, reg.Z31, zmm[i])
+			}
+		}
+		turn()
+		for i := range 16 {
+			VMOVUPS(zmm[i], Mem{Base: reg.RDI, Disp: tileBytes*t + 64*i})
+		}
+	}
+	ADDQ(reg.R8, reg.RDI)
+	ADDQ(U32(highBytes), reg.RSI)
+	DECQ(reg.RCX)
+	JNE(LabelRef("tiles"))
 	g.end()
 }
 
@@ -390,6 +471,8 @@ func (g *isa) rounds() {
 at src, the others second bytes later; the next row is row bytes after, the next step's step bytes.`, pairs, false)
 	g.roundGelu(pairs)
 	g.round("roundTurned", "is round, and then turns the tile: its first row has the first pairs of all rows.", pairs, true)
+	g.roundedDots(pairs)
+	g.turnTiles()
 }
 
 // roundGelu is what comes between the two layers of a perceptron.
