@@ -83,6 +83,25 @@ func stack[T kernel.Float](parts []Packed, rows, dim int) mat.Tensor {
 	return matrix(y, rows, dim)
 }
 
+// PackRows puts sequences of rows, each [rows, dim], one after the other,
+// without a graph. What is made while a [Recycler] is in use it takes back.
+func PackRows(dim int, sequences ...[]float32) Packed {
+	lengths := make([]int, len(sequences))
+	for i, s := range sequences {
+		lengths[i] = len(s) / dim
+	}
+	p := Packed{Offsets: OffsetsOf(lengths...)}
+	y := buffer[float32](p.Offsets.Rows() * dim)
+	recycle(y)
+	kernel.Parallel(len(sequences), 1, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			copy(y[p.Offsets[i]*dim:p.Offsets[i+1]*dim], sequences[i])
+		}
+	})
+	p.States = matrix(y, p.Offsets.Rows(), dim)
+	return p
+}
+
 // Tokens is a batch of token-id sequences of different lengths.
 type Tokens struct {
 	IDs     []int // [rows]

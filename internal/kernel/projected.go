@@ -94,7 +94,6 @@ type projectedItem struct {
 	source Span
 	lo, hi int // of rows
 	at     int // where its probabilities begin
-	step   int // and, an even number, its rows where they are steps, see roundedSide
 }
 
 func (it *projectedItem) len() int { return it.hi - it.lo }
@@ -142,13 +141,12 @@ func (p *Projected[T]) order() {
 		source := p.source(i)
 		rows[source] = sequenceRows(rows[source], query, p.Source[source].Len(), false)
 	}
-	n, steps := 0, 0
+	n := 0
 	for i, r := range rows {
 		if len(r) > 0 {
-			p.items = append(p.items, projectedItem{i, p.Source[i], len(p.rows), len(p.rows) + len(r), n, steps})
+			p.items = append(p.items, projectedItem{i, p.Source[i], len(p.rows), len(p.rows) + len(r), n})
 			p.rows = append(p.rows, r...)
 			n += len(r) * p.Heads * p.Source[i].Len()
-			steps += roundUp(len(r), 2)
 		}
 	}
 	p.probabilities = Borrow[T](n)
@@ -161,10 +159,17 @@ func (p *Projected[T]) order() {
 func (p *Projected[T]) gather(alpha T, x []T, ld int) scratch[T] {
 	width := p.Heads * p.HeadDim
 	g := borrow[T](len(p.rows) * width)
-	for i, r := range p.rows {
-		scale(alpha, g.x[i*width:(i+1)*width], x[r.row*ld:][:width])
-	}
+	p.eachRow(func(i, row int) { scale(alpha, g.x[i*width:(i+1)*width], x[row*ld:][:width]) })
 	return g
+}
+
+// eachRow calls f with the number of each row, in the items' order, and the row that it is.
+func (p *Projected[T]) eachRow(f func(i, row int)) {
+	Parallel(len(p.rows), 1+functionGrain/max(p.Heads*p.HeadDim, 1), func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			f(i, p.rows[i].row)
+		}
+	})
 }
 
 // eachHead calls f with the columns of a matrix as wide as the heads at which head h begins.
@@ -312,13 +317,13 @@ func (p *Projected[T]) forward(out []T, ldo int) {
 		}
 		mix(dropped)
 	})
-	for i, r := range p.rows {
-		row := out[r.row*ldo:][:width]
-		copy(row, rows.x[i*width:])
+	p.eachRow(func(i, row int) {
+		y := out[row*ldo:][:width]
+		copy(y, rows.x[i*width:])
 		if p.b != nil {
-			p.addBias(row, i)
+			p.addBias(y, i)
 		}
-	}
+	})
 }
 
 // addBias adds bv to the i-th row, head by head as often as the dropped probabilities add up to.
@@ -386,9 +391,7 @@ func (p *Projected[T]) Backward(dq []T, lddq int, dx []T, lddx int, dw, db []T, 
 		dlooking.weightGradient(dw, queries.x, 0)
 	}
 	if dq != nil {
-		for i, r := range p.rows {
-			axpy(T(p.Scale), back.x[i*width:(i+1)*width], dq[r.row*lddq:])
-		}
+		p.eachRow(func(i, row int) { axpy(T(p.Scale), back.x[i*width:(i+1)*width], dq[row*lddq:]) })
 	}
 }
 

@@ -187,7 +187,7 @@ func (c *Captioning[In]) encode(b Batch[In], random *layers.Random) (layers.Pack
 			items[missing[n]] = kept.put(b.Keys[missing[n]], inputs[n], item)
 		}
 	}
-	return c.EncoderDecoder.Project(pack(items, c.EncoderDecoder.Encoder.Dim())), nil
+	return c.EncoderDecoder.Project(layers.PackRows(c.EncoderDecoder.Encoder.Dim(), items...)), nil
 }
 
 // encodeFrozen runs the encoder without dropout. Weights that lie in a file

@@ -159,19 +159,3 @@ func split(p layers.Packed) [][]float32 {
 	}
 	return items
 }
-
-func pack(items [][]float32, dim int) layers.Packed {
-	lengths, total := make([]int, len(items)), 0
-	for i, item := range items {
-		lengths[i] = len(item) / dim
-		total += len(item)
-	}
-	data := make([]float32, 0, total)
-	for _, item := range items {
-		data = append(data, item...)
-	}
-	return layers.Packed{
-		States:  mat.NewDense[float32](mat.WithShape(total/dim, dim), mat.WithBacking(data)),
-		Offsets: layers.OffsetsOf(lengths...),
-	}
-}
