@@ -54,7 +54,7 @@ func newAdam(name string, decoupled bool, groups []*Group, o AdamOptions) (Optim
 }
 
 func adam[T float32 | float64](o AdamOptions, decoupled bool) update[T] {
-	return func(w, g []T, moments [][]T, lr, wd float64, t int) {
+	return func(w, g []T, moments [][]T, scale, lr, wd float64, t int) {
 		kernel.AdamW(w, g, moments[0], moments[1], kernel.AdamParams{
 			LearningRate: lr,
 			Beta1:        o.Beta1,
@@ -63,6 +63,7 @@ func adam[T float32 | float64](o AdamOptions, decoupled bool) update[T] {
 			WeightDecay:  wd,
 			Decoupled:    decoupled,
 			Step:         t,
+			GradScale:    scale,
 		})
 	}
 }

@@ -94,7 +94,7 @@ type State struct {
 func MomentName(param, moment string) string { return param + "." + moment }
 
 // rule is what tells one optimizer from another. update changes the weights w and the moments
-// m by the gradient g for the t-th time (from 1), with learning rate lr and weight decay wd.
+// m by the gradient g times scale for the t-th time (from 1), with learning rate lr and weight decay wd.
 // Moments are zero at first.
 type rule struct {
 	name     string
@@ -103,7 +103,7 @@ type rule struct {
 	update64 update[float64]
 }
 
-type update[T float32 | float64] func(w, g []T, m [][]T, lr, wd float64, t int)
+type update[T float32 | float64] func(w, g []T, m [][]T, scale, lr, wd float64, t int)
 
 // slot is the memory of one parameter. Moments are nil before its first update, and of the
 // parameter's own type.
@@ -221,7 +221,10 @@ func (o *optimizer) ZeroGrad() {
 	}
 }
 
-func (o *optimizer) Step() error {
+func (o *optimizer) Step() error { return o.step(1) }
+
+// step makes an update by the gradients times scale.
+func (o *optimizer) step(scale float64) error {
 	if err := o.checkStep(); err != nil {
 		return err
 	}
@@ -236,10 +239,10 @@ func (o *optimizer) Step() error {
 			switch w := p.Value.Value().(type) {
 			case *mat.Dense[float32]:
 				s.m32 = allocate(s.m32, len(o.moments), w.Size())
-				o.update32(mat.Data[float32](w), mat.Data[float32](p.Value.Grad()), s.m32, lr, g.WeightDecay, s.updates)
+				o.update32(mat.Data[float32](w), mat.Data[float32](p.Value.Grad()), s.m32, scale, lr, g.WeightDecay, s.updates)
 			case *mat.Dense[float64]:
 				s.m64 = allocate(s.m64, len(o.moments), w.Size())
-				o.update64(mat.Data[float64](w), mat.Data[float64](p.Value.Grad()), s.m64, lr, g.WeightDecay, s.updates)
+				o.update64(mat.Data[float64](w), mat.Data[float64](p.Value.Grad()), s.m64, scale, lr, g.WeightDecay, s.updates)
 			}
 		}
 	}

@@ -354,6 +354,58 @@ func TestClippingCountsWhatIsTrained(t *testing.T) {
 	}
 }
 
+func TestAClippedStepIsAStepAfterClipping(t *testing.T) {
+	t.Run("float32", testClippedStep[float32])
+	t.Run("float64", testClippedStep[float64])
+}
+
+func testClippedStep[T float32 | float64](t *testing.T) {
+	each(t, func(t *testing.T, newOptimizer func(...*Group) (Optimizer, error)) {
+		for _, maxNorm := range []float64{0, 0.1, 1e6} {
+			run := func(step func(o Optimizer, params []Param) error) (weights [][]T, grads [][]T) {
+				params := testParams[T](7, 40)
+				o, err := newOptimizer(group(params))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i := range 2 {
+					setGradients[T](params, i, 1)
+					if err := step(o, params); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for _, p := range params {
+					weights, grads = append(weights, mat.Data[T](p.Value.Value())), append(grads, mat.Data[T](p.Value.Grad()))
+				}
+				return weights, grads
+			}
+			want, _ := run(func(o Optimizer, params []Param) error {
+				if _, err := ClipGradNorm(params, maxNorm); err != nil {
+					return err
+				}
+				return o.Step()
+			})
+			got, grads := run(func(o Optimizer, params []Param) error {
+				norm, err := ClipGradNorm(params, 0)
+				if err != nil {
+					return err
+				}
+				return StepClipped(o, params, norm, maxNorm)
+			})
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("maximum %v: weights %v, want %v", maxNorm, got, want)
+			}
+			params := testParams[T](7, 40)
+			setGradients[T](params, 1, 1)
+			if !reflect.DeepEqual(grads[0], mat.Data[T](params[0].Value.Grad())) {
+				t.Errorf("maximum %v: the gradient became %v", maxNorm, grads[0])
+			}
+		}
+		wantError(t, StepClipped(nil, nil, math.NaN(), 1), "gradient norm NaN")
+		wantError(t, StepClipped(nil, nil, 1, -1), "maximum -1")
+	})
+}
+
 func TestASchedule(t *testing.T) {
 	for _, c := range []struct {
 		name          string

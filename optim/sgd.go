@@ -41,11 +41,11 @@ const grain = 1 << 14
 // sgd rounds where PyTorch's kernels round: scalars are computed in float64 and then rounded to the tensor's type, and
 // add_ with a factor is a fused multiply-add.
 func sgd[T float32 | float64](o SGDOptions) update[T] {
-	return func(w, g []T, moments [][]T, lr, wd float64, t int) {
+	return func(w, g []T, moments [][]T, scale, lr, wd float64, t int) {
 		momentum, rest, step := T(o.Momentum), T(1-o.Dampening), T(-lr)
 		kernel.Parallel(len(w), grain, func(lo, hi int) {
 			for i := lo; i < hi; i++ {
-				gi := g[i]
+				gi := T(g[i] * T(scale))
 				if wd != 0 {
 					gi = fma(T(wd), w[i], gi)
 				}

@@ -11,8 +11,9 @@ type AdamParams struct {
 	Beta1, Beta2 float64
 	Epsilon      float64
 	WeightDecay  float64
-	Decoupled    bool // decay the weights (AdamW) and not the gradient (Adam with an L2 penalty)
-	Step         int  // counts from 1
+	Decoupled    bool    // decay the weights (AdamW) and not the gradient (Adam with an L2 penalty)
+	Step         int     // counts from 1
+	GradScale    float64 // multiplies the gradient before all else; 0: it is as it is
 }
 
 // AdamW makes one step of Adam or AdamW on the weights w with gradient g, and updates the moments m and v, all of one length; g is
@@ -38,11 +39,13 @@ type adamScalars[T Float] struct {
 	root     T // √(1-β₂ᵗ)
 	eps      T
 	stepSize T // -lr/(1-β₁ᵗ)
+	scale    T // of the gradient
 }
 
 func adamConstants[T Float](p AdamParams) adamScalars[T] {
 	k := adamScalars[T]{
 		decay:    1,
+		scale:    1,
 		lerp:     T(1 - p.Beta1),
 		beta2:    T(p.Beta2),
 		square:   T(1 - p.Beta2),
@@ -55,18 +58,21 @@ func adamConstants[T Float](p AdamParams) adamScalars[T] {
 	} else {
 		k.l2 = T(p.WeightDecay)
 	}
+	if p.GradScale != 0 {
+		k.scale = T(p.GradScale)
+	}
 	return k
 }
 
 func adam[T Float](w, g, m, v []T, k *adamScalars[T]) {
 	if s := vectorised[T](); s != nil && k.lerp < 0.5 && len(w) > 0 {
-		s.adam(single(w), single(g), single(m), single(v), len(w), (*[8]float32)(unsafe.Pointer(k)))
+		s.adam(single(w), single(g), single(m), single(v), len(w), (*[9]float32)(unsafe.Pointer(k)))
 		return
 	}
 	// Where PyTorch's vector code has a fused multiply-add, sums are made in float64, which for float32 is nearly always the same.
 	fused := func(x, y, z T) T { return T(float64(x)*float64(y) + float64(z)) }
 	for i := range w {
-		weight, grad := T(w[i]*k.decay), g[i] // the conversion keeps a compiler from fusing what PyTorch does not
+		weight, grad := T(w[i]*k.decay), T(g[i]*k.scale) // the conversions keep a compiler from fusing what PyTorch does not
 		if k.l2 != 0 {
 			grad = fused(k.l2, weight, grad)
 		}

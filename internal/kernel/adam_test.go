@@ -49,6 +49,27 @@ func TestAdamWHasTheBitsOfPyTorch(t *testing.T) {
 	})
 }
 
+func TestAdamWScalesTheGradientAsScaleDoes(t *testing.T) {
+	testOnEveryCPU(t, func(t *testing.T) {
+		for _, n := range lengths {
+			rng := newRand()
+			g := random[float32](rng, n)
+			scaled := clone(g)
+			Scale(0.3, scaled)
+			run := func(g []float32, scale float64) (w, m, v []float32) {
+				w, m, v = make([]float32, n), make([]float32, n), make([]float32, n)
+				AdamW(w, g, m, v, AdamParams{LearningRate: 0.01, Beta1: 0.9, Beta2: 0.99, Epsilon: 1e-8, Step: 1, GradScale: scale})
+				return w, m, v
+			}
+			w, m, v := run(scaled, 0)
+			gotW, gotM, gotV := run(g, 0.3)
+			same(t, "w", gotW, w)
+			same(t, "m", gotM, m)
+			same(t, "v", gotV, v)
+		}
+	})
+}
+
 func TestAdamWOfFloat32MatchesFloat64(t *testing.T) {
 	testOnEveryCPU(t, func(t *testing.T) {
 		rng := newRand()

@@ -41,7 +41,7 @@ type simd struct {
 	layerNormBackward func(dx, dy, x, gamma *float32, n int, mean, rstd float32)
 	layerNormScales   func(dgamma, dbeta, dy, x *float32, n int, mean, rstd float32)
 
-	adam func(w, grad, m, v *float32, n int, k *[8]float32)
+	adam func(w, grad, m, v *float32, n int, k *[9]float32)
 
 	held     [HeldInt8][]heldKernel // for 1, 2, … rows
 	heldInt8 int8Kernels

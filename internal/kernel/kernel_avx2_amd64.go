@@ -476,4 +476,4 @@ func layerNormScalesAVX2(dgamma *float32, dbeta *float32, dy *float32, x *float3
 // adamAVX2 makes one step of Adam, with the scalars k: those of adamScalars, in order, lerp below a half.
 //
 //go:noescape
-func adamAVX2(w *float32, grad *float32, m *float32, v *float32, n int, k *[8]float32)
+func adamAVX2(w *float32, grad *float32, m *float32, v *float32, n int, k *[9]float32)

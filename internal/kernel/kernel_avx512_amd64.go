@@ -520,4 +520,4 @@ func layerNormScalesAVX512(dgamma *float32, dbeta *float32, dy *float32, x *floa
 // adamAVX512 makes one step of Adam, with the scalars k: those of adamScalars, in order, lerp below a half.
 //
 //go:noescape
-func adamAVX512(w *float32, grad *float32, m *float32, v *float32, n int, k *[8]float32)
+func adamAVX512(w *float32, grad *float32, m *float32, v *float32, n int, k *[9]float32)

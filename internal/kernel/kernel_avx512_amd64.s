@@ -17050,7 +17050,7 @@ done119:
 	VZEROUPPER
 	RET
 
-// func adamAVX512(w *float32, grad *float32, m *float32, v *float32, n int, k *[8]float32)
+// func adamAVX512(w *float32, grad *float32, m *float32, v *float32, n int, k *[9]float32)
 // Requires: AVX, AVX512BW, AVX512F, BMI2
 TEXT ·adamAVX512(SB), NOSPLIT, $0-48
 	MOVQ         w+0(FP), AX
@@ -17067,36 +17067,38 @@ TEXT ·adamAVX512(SB), NOSPLIT, $0-48
 	VBROADCASTSS 20(DI), Z5
 	VBROADCASTSS 24(DI), Z6
 	VBROADCASTSS 28(DI), Z7
+	VBROADCASTSS 32(DI), Z8
 	MOVL         4(DI), DI
 	XORQ         R8, R8
 	SUBQ         $0x10, SI
 	JL           after123
 
 loop122:
-	VMOVUPS     (AX)(R8*4), Z8
-	VMOVUPS     (CX)(R8*4), Z9
-	VMOVUPS     (DX)(R8*4), Z10
-	VMOVUPS     (BX)(R8*4), Z11
-	VMULPS      Z0, Z8, Z8
+	VMOVUPS     (AX)(R8*4), Z9
+	VMOVUPS     (CX)(R8*4), Z10
+	VMOVUPS     (DX)(R8*4), Z11
+	VMOVUPS     (BX)(R8*4), Z12
+	VMULPS      Z8, Z10, Z10
+	VMULPS      Z0, Z9, Z9
 	TESTQ       DI, DI
 	JE          skip124
-	VFMADD231PS Z1, Z8, Z9
+	VFMADD231PS Z1, Z9, Z10
 
 skip124:
-	VSUBPS      Z10, Z9, Z12
-	VFMADD231PS Z2, Z12, Z10
-	VMOVUPS     Z10, (DX)(R8*4)
-	VMULPS      Z3, Z11, Z11
-	VMULPS      Z4, Z9, Z12
-	VFMADD231PS Z12, Z9, Z11
-	VMOVUPS     Z11, (BX)(R8*4)
-	VSQRTPS     Z11, Z11
-	VDIVPS      Z5, Z11, Z11
-	VADDPS      Z6, Z11, Z11
-	VMULPS      Z7, Z10, Z10
-	VDIVPS      Z11, Z10, Z10
-	VADDPS      Z10, Z8, Z8
-	VMOVUPS     Z8, (AX)(R8*4)
+	VSUBPS      Z11, Z10, Z13
+	VFMADD231PS Z2, Z13, Z11
+	VMOVUPS     Z11, (DX)(R8*4)
+	VMULPS      Z3, Z12, Z12
+	VMULPS      Z4, Z10, Z13
+	VFMADD231PS Z13, Z10, Z12
+	VMOVUPS     Z12, (BX)(R8*4)
+	VSQRTPS     Z12, Z12
+	VDIVPS      Z5, Z12, Z12
+	VADDPS      Z6, Z12, Z12
+	VMULPS      Z7, Z11, Z11
+	VDIVPS      Z12, Z11, Z11
+	VADDPS      Z11, Z9, Z9
+	VMOVUPS     Z9, (AX)(R8*4)
 	ADDQ        $0x10, R8
 	SUBQ        $0x10, SI
 	JGE         loop122
@@ -17107,30 +17109,31 @@ after123:
 	MOVQ        $0xffffffffffffffff, R9
 	BZHIQ       SI, R9, R9
 	KMOVD       R9, K1
-	VMOVUPS.Z   (AX)(R8*4), K1, Z8
-	VMOVUPS.Z   (CX)(R8*4), K1, Z9
-	VMOVUPS.Z   (DX)(R8*4), K1, Z10
-	VMOVUPS.Z   (BX)(R8*4), K1, Z11
-	VMULPS      Z0, Z8, Z8
+	VMOVUPS.Z   (AX)(R8*4), K1, Z9
+	VMOVUPS.Z   (CX)(R8*4), K1, Z10
+	VMOVUPS.Z   (DX)(R8*4), K1, Z11
+	VMOVUPS.Z   (BX)(R8*4), K1, Z12
+	VMULPS      Z8, Z10, Z10
+	VMULPS      Z0, Z9, Z9
 	TESTQ       DI, DI
 	JE          skip126
-	VFMADD231PS Z1, Z8, Z9
+	VFMADD231PS Z1, Z9, Z10
 
 skip126:
-	VSUBPS      Z10, Z9, Z0
-	VFMADD231PS Z2, Z0, Z10
-	VMOVUPS     Z10, K1, (DX)(R8*4)
-	VMULPS      Z3, Z11, Z11
-	VMULPS      Z4, Z9, Z0
-	VFMADD231PS Z0, Z9, Z11
-	VMOVUPS     Z11, K1, (BX)(R8*4)
-	VSQRTPS     Z11, Z11
-	VDIVPS      Z5, Z11, Z11
-	VADDPS      Z6, Z11, Z11
-	VMULPS      Z7, Z10, Z10
-	VDIVPS      Z11, Z10, Z10
-	VADDPS      Z10, Z8, Z8
-	VMOVUPS     Z8, K1, (AX)(R8*4)
+	VSUBPS      Z11, Z10, Z0
+	VFMADD231PS Z2, Z0, Z11
+	VMOVUPS     Z11, K1, (DX)(R8*4)
+	VMULPS      Z3, Z12, Z12
+	VMULPS      Z4, Z10, Z0
+	VFMADD231PS Z0, Z10, Z12
+	VMOVUPS     Z12, K1, (BX)(R8*4)
+	VSQRTPS     Z12, Z12
+	VDIVPS      Z5, Z12, Z12
+	VADDPS      Z6, Z12, Z12
+	VMULPS      Z7, Z11, Z11
+	VDIVPS      Z12, Z11, Z11
+	VADDPS      Z11, Z9, Z9
+	VMOVUPS     Z9, K1, (AX)(R8*4)
 
 done125:
 	VZEROUPPER

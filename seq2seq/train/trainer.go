@@ -252,7 +252,7 @@ func (t *Trainer[B]) update(parts []B) error {
 		return t.skip(s, why, s.Loss-s.Loss == 0)
 	}
 	var err error
-	if s.GradNorm, err = optim.ClipGradNorm(t.params, t.options.MaxGradNorm); errors.Is(err, optim.ErrNotFinite) {
+	if s.GradNorm, err = optim.ClipGradNorm(t.params, 0); errors.Is(err, optim.ErrNotFinite) {
 		return t.skip(s, fmt.Sprintf("the loss is %.4g, but %v", s.Loss, err), false)
 	}
 	if err != nil {
@@ -261,7 +261,7 @@ func (t *Trainer[B]) update(parts []B) error {
 	if why := t.guard.badNorm(t.options, s.GradNorm); why != "" {
 		return t.skip(s, why, true)
 	}
-	if err := t.Optimizer.Step(); err != nil {
+	if err := optim.StepClipped(t.Optimizer, t.params, s.GradNorm, t.options.MaxGradNorm); err != nil {
 		return err
 	}
 	t.step++
