@@ -174,19 +174,14 @@ func (p *Projected[T]) eachRow(f func(i, row int)) {
 
 // eachHead calls f with the columns of a matrix as wide as the heads at which head h begins.
 func (p *Projected[T]) eachHead(f func(h, column int)) {
-	Parallel(p.Heads, 1, func(lo, hi int) {
-		for h := lo; h < hi; h++ {
-			f(h, h*p.HeadDim)
-		}
-	})
+	inRuns(p.Heads, func(h, _ int) { f(h, h*p.HeadDim) })
 }
 
 // eachItem calls f with the item's rows of the source, and numbers of rows: of a matrix [rows, heads, ·], and of the source.
 func (p *Projected[T]) eachItem(f func(it projectedItem, x []T, m, n int)) {
-	Parallel(len(p.items), 1, func(lo, hi int) {
-		for _, it := range p.items[lo:hi] {
-			f(it, p.x[it.source.Start*p.ldx:], it.len()*p.Heads, it.source.Len())
-		}
+	inRuns(len(p.items), func(i, _ int) {
+		it := p.items[i]
+		f(it, p.x[it.source.Start*p.ldx:], it.len()*p.Heads, it.source.Len())
 	})
 }
 
