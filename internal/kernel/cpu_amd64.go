@@ -118,7 +118,7 @@ var avx512 = simd{
 		{heldInt241AVX512, heldInt242AVX512, heldInt243AVX512, heldInt244AVX512, heldInt245AVX512, heldInt246AVX512, heldInt247AVX512, heldInt248AVX512},
 	},
 	heldInt8:         int8InWords,
-	ahead:            [2]int{256, 8192},
+	ahead:            [2]int{10240, 10240},
 	largestBits:      largestBitsAVX512,
 	roundPairs:       roundPairsAVX512,
 	largestOfColumns: largestOfColumnsAVX512,

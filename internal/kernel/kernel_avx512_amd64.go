@@ -228,37 +228,37 @@ func heldFloat321AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int
 func heldFloat322AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldFloat323AVX512 sets the first cols (1 to 32) columns of 3 rows of c to the product of as many rows of a and of k rows of 32
-// at b. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+// at b. It fetches b so many bytes ahead.
 //
 //go:noescape
 func heldFloat323AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldFloat324AVX512 sets the first cols (1 to 32) columns of 4 rows of c to the product of as many rows of a and of k rows of 32
-// at b. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+// at b. It fetches b so many bytes ahead.
 //
 //go:noescape
 func heldFloat324AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldFloat325AVX512 sets the first cols (1 to 32) columns of 5 rows of c to the product of as many rows of a and of k rows of 32
-// at b. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+// at b. It fetches b so many bytes ahead.
 //
 //go:noescape
 func heldFloat325AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldFloat326AVX512 sets the first cols (1 to 32) columns of 6 rows of c to the product of as many rows of a and of k rows of 32
-// at b. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+// at b. It fetches b so many bytes ahead.
 //
 //go:noescape
 func heldFloat326AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldFloat327AVX512 sets the first cols (1 to 32) columns of 7 rows of c to the product of as many rows of a and of k rows of 32
-// at b. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+// at b. It fetches b so many bytes ahead.
 //
 //go:noescape
 func heldFloat327AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldFloat328AVX512 sets the first cols (1 to 32) columns of 8 rows of c to the product of as many rows of a and of k rows of 32
-// at b. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+// at b. It fetches b so many bytes ahead.
 //
 //go:noescape
 func heldFloat328AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
@@ -276,37 +276,37 @@ func heldBFloat161AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc in
 func heldBFloat162AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldBFloat163AVX512 sets the first cols (1 to 32) columns of 3 rows of c to the product of as many rows of a and of k rows of 32
-// at b. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+// at b. It fetches b so many bytes ahead.
 //
 //go:noescape
 func heldBFloat163AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldBFloat164AVX512 sets the first cols (1 to 32) columns of 4 rows of c to the product of as many rows of a and of k rows of 32
-// at b. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+// at b. It fetches b so many bytes ahead.
 //
 //go:noescape
 func heldBFloat164AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldBFloat165AVX512 sets the first cols (1 to 32) columns of 5 rows of c to the product of as many rows of a and of k rows of 32
-// at b. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+// at b. It fetches b so many bytes ahead.
 //
 //go:noescape
 func heldBFloat165AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldBFloat166AVX512 sets the first cols (1 to 32) columns of 6 rows of c to the product of as many rows of a and of k rows of 32
-// at b. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+// at b. It fetches b so many bytes ahead.
 //
 //go:noescape
 func heldBFloat166AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldBFloat167AVX512 sets the first cols (1 to 32) columns of 7 rows of c to the product of as many rows of a and of k rows of 32
-// at b. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+// at b. It fetches b so many bytes ahead.
 //
 //go:noescape
 func heldBFloat167AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldBFloat168AVX512 sets the first cols (1 to 32) columns of 8 rows of c to the product of as many rows of a and of k rows of 32
-// at b. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+// at b. It fetches b so many bytes ahead.
 //
 //go:noescape
 func heldBFloat168AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
@@ -324,37 +324,37 @@ func heldInt241AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, 
 func heldInt242AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt243AVX512 sets the first cols (1 to 32) columns of 3 rows of c to the product of as many rows of a and of k rows of 32
-// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+// at b, times 2^30, in groups of 64, whose sums are added. It fetches b so many bytes ahead.
 //
 //go:noescape
 func heldInt243AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt244AVX512 sets the first cols (1 to 32) columns of 4 rows of c to the product of as many rows of a and of k rows of 32
-// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+// at b, times 2^30, in groups of 64, whose sums are added. It fetches b so many bytes ahead.
 //
 //go:noescape
 func heldInt244AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt245AVX512 sets the first cols (1 to 32) columns of 5 rows of c to the product of as many rows of a and of k rows of 32
-// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+// at b, times 2^30, in groups of 64, whose sums are added. It fetches b so many bytes ahead.
 //
 //go:noescape
 func heldInt245AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt246AVX512 sets the first cols (1 to 32) columns of 6 rows of c to the product of as many rows of a and of k rows of 32
-// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+// at b, times 2^30, in groups of 64, whose sums are added. It fetches b so many bytes ahead.
 //
 //go:noescape
 func heldInt246AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt247AVX512 sets the first cols (1 to 32) columns of 7 rows of c to the product of as many rows of a and of k rows of 32
-// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+// at b, times 2^30, in groups of 64, whose sums are added. It fetches b so many bytes ahead.
 //
 //go:noescape
 func heldInt247AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt248AVX512 sets the first cols (1 to 32) columns of 8 rows of c to the product of as many rows of a and of k rows of 32
-// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+// at b, times 2^30, in groups of 64, whose sums are added. It fetches b so many bytes ahead.
 //
 //go:noescape
 func heldInt248AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)

@@ -37,9 +37,9 @@ func (g *isa) held() {
 	}
 }
 
-// fetchNear is up to how many rows a kernel fetches into the first-level cache. With more it takes longer than memory does: what is fetched
-// early enough would drive out the rows.
-const fetchNear = 2
+// fetchesNear reports whether a kernel for so many rows fetches into the first-level cache. With AVX2 and more than two it takes longer than
+// memory does: what is fetched early enough would drive out the rows.
+func (g *isa) fetchesNear(rows int) bool { return g.wide() || rows <= 2 }
 
 // soon is how many bytes ahead a kernel that reads memory as streams fetches from the second-level cache.
 const soon = 4096
@@ -50,7 +50,7 @@ func (g *isa) aheadDoc(rows int) string {
 		return "Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:\n" +
 			"one alone does not keep memory busy. What it reads soon it fetches into the first-level cache."
 	}
-	if rows > fetchNear {
+	if !g.fetchesNear(rows) {
 		return "Meanwhile it fetches b into the second-level cache so many bytes ahead."
 	}
 	return "It fetches b so many bytes ahead."
@@ -172,7 +172,7 @@ func (g *isa) quarter(steps reg.Register, bytes int) reg.Register {
 func (g *isa) fetcher(rows int, b, ahead, quarter reg.Register) func(n, which, of int) {
 	if g.name != "Streams" {
 		prefetch := PREFETCHT0
-		if rows > fetchNear {
+		if !g.fetchesNear(rows) {
 			prefetch = PREFETCHT1
 		}
 		return func(n, which, of int) {
