@@ -3193,42 +3193,40 @@ last:
 	VFMADD231PS  Z7, Z6, Z1
 
 add:
-	VMULPS    (R9), Z0, Z0
-	VMULPS    64(R9), Z1, Z1
-	MOVQ      c+32(FP), R8
-	MOVQ      ldc+40(FP), R9
-	MOVQ      cols+48(FP), R10
-	SHLQ      $0x02, R9
-	MOVQ      R10, R9
-	MOVQ      $0x00000010, R11
-	CMPQ      R9, R11
-	CMOVQGT   R11, R9
-	XORQ      R11, R11
-	TESTQ     R9, R9
-	CMOVQLT   R11, R9
-	MOVQ      $0xffffffffffffffff, R11
-	BZHIQ     R9, R11, R11
-	KMOVD     R11, K1
-	MOVQ      R8, R9
-	VMOVUPS.Z (R9), K1, Z5
-	VADDPS    Z5, Z0, Z0
-	VMOVUPS   Z0, K1, (R9)
-	MOVQ      R10, R9
-	SUBQ      $0x10, R9
-	MOVQ      $0x00000010, R10
-	CMPQ      R9, R10
-	CMOVQGT   R10, R9
-	XORQ      R10, R10
-	TESTQ     R9, R9
-	CMOVQLT   R10, R9
-	MOVQ      $0xffffffffffffffff, R10
-	BZHIQ     R9, R10, R10
-	KMOVD     R10, K1
-	VMOVUPS.Z 64(R8), K1, Z0
-	VADDPS    Z0, Z1, Z1
-	VMOVUPS   Z1, K1, 64(R8)
-	TESTQ     AX, AX
-	JNE       group
+	MOVQ        c+32(FP), R8
+	MOVQ        ldc+40(FP), R10
+	MOVQ        cols+48(FP), R11
+	SHLQ        $0x02, R10
+	MOVQ        R11, R10
+	MOVQ        $0x00000010, R12
+	CMPQ        R10, R12
+	CMOVQGT     R12, R10
+	XORQ        R12, R12
+	TESTQ       R10, R10
+	CMOVQLT     R12, R10
+	MOVQ        $0xffffffffffffffff, R12
+	BZHIQ       R10, R12, R12
+	KMOVD       R12, K1
+	MOVQ        R8, R10
+	VMOVUPS.Z   (R10), K1, Z5
+	VFMADD132PS (R9), Z5, Z0
+	VMOVUPS     Z0, K1, (R10)
+	MOVQ        R11, R10
+	SUBQ        $0x10, R10
+	MOVQ        $0x00000010, R11
+	CMPQ        R10, R11
+	CMOVQGT     R11, R10
+	XORQ        R11, R11
+	TESTQ       R10, R10
+	CMOVQLT     R11, R10
+	MOVQ        $0xffffffffffffffff, R11
+	BZHIQ       R10, R11, R11
+	KMOVD       R11, K1
+	VMOVUPS.Z   64(R8), K1, Z0
+	VFMADD132PS 64(R9), Z0, Z1
+	VMOVUPS     Z1, K1, 64(R8)
+	TESTQ       AX, AX
+	JNE         group
 	VZEROUPPER
 	RET
 
@@ -3533,51 +3531,47 @@ last:
 	VFMADD231PS  Z9, Z8, Z3
 
 add:
-	VMULPS    (R10), Z0, Z0
-	VMULPS    64(R10), Z1, Z1
-	VMULPS    (R10), Z2, Z2
-	VMULPS    64(R10), Z3, Z3
-	MOVQ      c+32(FP), R9
-	MOVQ      ldc+40(FP), R10
-	MOVQ      cols+48(FP), R11
-	SHLQ      $0x02, R10
-	MOVQ      R11, R12
-	MOVQ      $0x00000010, R13
-	CMPQ      R12, R13
-	CMOVQGT   R13, R12
-	XORQ      R13, R13
-	TESTQ     R12, R12
-	CMOVQLT   R13, R12
-	MOVQ      $0xffffffffffffffff, R13
-	BZHIQ     R12, R13, R13
-	KMOVD     R13, K1
-	MOVQ      R9, R12
-	VMOVUPS.Z (R12), K1, Z7
-	VADDPS    Z7, Z0, Z0
-	VMOVUPS   Z0, K1, (R12)
-	ADDQ      R10, R12
-	VMOVUPS.Z (R12), K1, Z0
-	VADDPS    Z0, Z2, Z2
-	VMOVUPS   Z2, K1, (R12)
-	SUBQ      $0x10, R11
-	MOVQ      $0x00000010, R12
-	CMPQ      R11, R12
-	CMOVQGT   R12, R11
-	XORQ      R12, R12
-	TESTQ     R11, R11
-	CMOVQLT   R12, R11
-	MOVQ      $0xffffffffffffffff, R12
-	BZHIQ     R11, R12, R12
-	KMOVD     R12, K1
-	VMOVUPS.Z 64(R9), K1, Z0
-	VADDPS    Z0, Z1, Z1
-	VMOVUPS   Z1, K1, 64(R9)
-	ADDQ      R10, R9
-	VMOVUPS.Z 64(R9), K1, Z0
-	VADDPS    Z0, Z3, Z3
-	VMOVUPS   Z3, K1, 64(R9)
-	TESTQ     AX, AX
-	JNE       group
+	MOVQ        c+32(FP), R9
+	MOVQ        ldc+40(FP), R11
+	MOVQ        cols+48(FP), R12
+	SHLQ        $0x02, R11
+	MOVQ        R12, R13
+	MOVQ        $0x00000010, R14
+	CMPQ        R13, R14
+	CMOVQGT     R14, R13
+	XORQ        R14, R14
+	TESTQ       R13, R13
+	CMOVQLT     R14, R13
+	MOVQ        $0xffffffffffffffff, R14
+	BZHIQ       R13, R14, R14
+	KMOVD       R14, K1
+	MOVQ        R9, R13
+	VMOVUPS.Z   (R13), K1, Z7
+	VFMADD132PS (R10), Z7, Z0
+	VMOVUPS     Z0, K1, (R13)
+	ADDQ        R11, R13
+	VMOVUPS.Z   (R13), K1, Z0
+	VFMADD132PS (R10), Z0, Z2
+	VMOVUPS     Z2, K1, (R13)
+	SUBQ        $0x10, R12
+	MOVQ        $0x00000010, R13
+	CMPQ        R12, R13
+	CMOVQGT     R13, R12
+	XORQ        R13, R13
+	TESTQ       R12, R12
+	CMOVQLT     R13, R12
+	MOVQ        $0xffffffffffffffff, R13
+	BZHIQ       R12, R13, R13
+	KMOVD       R13, K1
+	VMOVUPS.Z   64(R9), K1, Z0
+	VFMADD132PS 64(R10), Z0, Z1
+	VMOVUPS     Z1, K1, 64(R9)
+	ADDQ        R11, R9
+	VMOVUPS.Z   64(R9), K1, Z0
+	VFMADD132PS 64(R10), Z0, Z3
+	VMOVUPS     Z3, K1, 64(R9)
+	TESTQ       AX, AX
+	JNE         group
 	VZEROUPPER
 	RET
 
@@ -3887,61 +3881,55 @@ last:
 	VFMADD231PS  Z11, Z10, Z5
 
 add:
-	VMULPS    (R10), Z0, Z0
-	VMULPS    64(R10), Z1, Z1
-	VMULPS    (R10), Z2, Z2
-	VMULPS    64(R10), Z3, Z3
-	VMULPS    (R10), Z4, Z4
-	VMULPS    64(R10), Z5, Z5
-	MOVQ      c+32(FP), R9
-	MOVQ      ldc+40(FP), R10
-	MOVQ      cols+48(FP), R11
-	SHLQ      $0x02, R10
-	MOVQ      R11, R12
-	MOVQ      $0x00000010, R13
-	CMPQ      R12, R13
-	CMOVQGT   R13, R12
-	XORQ      R13, R13
-	TESTQ     R12, R12
-	CMOVQLT   R13, R12
-	MOVQ      $0xffffffffffffffff, R13
-	BZHIQ     R12, R13, R13
-	KMOVD     R13, K1
-	MOVQ      R9, R12
-	VMOVUPS.Z (R12), K1, Z9
-	VADDPS    Z9, Z0, Z0
-	VMOVUPS   Z0, K1, (R12)
-	ADDQ      R10, R12
-	VMOVUPS.Z (R12), K1, Z0
-	VADDPS    Z0, Z2, Z2
-	VMOVUPS   Z2, K1, (R12)
-	ADDQ      R10, R12
-	VMOVUPS.Z (R12), K1, Z0
-	VADDPS    Z0, Z4, Z4
-	VMOVUPS   Z4, K1, (R12)
-	SUBQ      $0x10, R11
-	MOVQ      $0x00000010, R12
-	CMPQ      R11, R12
-	CMOVQGT   R12, R11
-	XORQ      R12, R12
-	TESTQ     R11, R11
-	CMOVQLT   R12, R11
-	MOVQ      $0xffffffffffffffff, R12
-	BZHIQ     R11, R12, R12
-	KMOVD     R12, K1
-	VMOVUPS.Z 64(R9), K1, Z0
-	VADDPS    Z0, Z1, Z1
-	VMOVUPS   Z1, K1, 64(R9)
-	ADDQ      R10, R9
-	VMOVUPS.Z 64(R9), K1, Z0
-	VADDPS    Z0, Z3, Z3
-	VMOVUPS   Z3, K1, 64(R9)
-	ADDQ      R10, R9
-	VMOVUPS.Z 64(R9), K1, Z0
-	VADDPS    Z0, Z5, Z5
-	VMOVUPS   Z5, K1, 64(R9)
-	TESTQ     AX, AX
-	JNE       group
+	MOVQ        c+32(FP), R9
+	MOVQ        ldc+40(FP), R11
+	MOVQ        cols+48(FP), R12
+	SHLQ        $0x02, R11
+	MOVQ        R12, R13
+	MOVQ        $0x00000010, R14
+	CMPQ        R13, R14
+	CMOVQGT     R14, R13
+	XORQ        R14, R14
+	TESTQ       R13, R13
+	CMOVQLT     R14, R13
+	MOVQ        $0xffffffffffffffff, R14
+	BZHIQ       R13, R14, R14
+	KMOVD       R14, K1
+	MOVQ        R9, R13
+	VMOVUPS.Z   (R13), K1, Z9
+	VFMADD132PS (R10), Z9, Z0
+	VMOVUPS     Z0, K1, (R13)
+	ADDQ        R11, R13
+	VMOVUPS.Z   (R13), K1, Z0
+	VFMADD132PS (R10), Z0, Z2
+	VMOVUPS     Z2, K1, (R13)
+	ADDQ        R11, R13
+	VMOVUPS.Z   (R13), K1, Z0
+	VFMADD132PS (R10), Z0, Z4
+	VMOVUPS     Z4, K1, (R13)
+	SUBQ        $0x10, R12
+	MOVQ        $0x00000010, R13
+	CMPQ        R12, R13
+	CMOVQGT     R13, R12
+	XORQ        R13, R13
+	TESTQ       R12, R12
+	CMOVQLT     R13, R12
+	MOVQ        $0xffffffffffffffff, R13
+	BZHIQ       R12, R13, R13
+	KMOVD       R13, K1
+	VMOVUPS.Z   64(R9), K1, Z0
+	VFMADD132PS 64(R10), Z0, Z1
+	VMOVUPS     Z1, K1, 64(R9)
+	ADDQ        R11, R9
+	VMOVUPS.Z   64(R9), K1, Z0
+	VFMADD132PS 64(R10), Z0, Z3
+	VMOVUPS     Z3, K1, 64(R9)
+	ADDQ        R11, R9
+	VMOVUPS.Z   64(R9), K1, Z0
+	VFMADD132PS 64(R10), Z0, Z5
+	VMOVUPS     Z5, K1, 64(R9)
+	TESTQ       AX, AX
+	JNE         group
 	VZEROUPPER
 	RET
 
@@ -4296,71 +4284,63 @@ last:
 	VFMADD231PS  Z13, Z12, Z7
 
 add:
-	VMULPS    (R11), Z0, Z0
-	VMULPS    64(R11), Z1, Z1
-	VMULPS    (R11), Z2, Z2
-	VMULPS    64(R11), Z3, Z3
-	VMULPS    (R11), Z4, Z4
-	VMULPS    64(R11), Z5, Z5
-	VMULPS    (R11), Z6, Z6
-	VMULPS    64(R11), Z7, Z7
-	MOVQ      c+32(FP), R10
-	MOVQ      ldc+40(FP), R11
-	MOVQ      cols+48(FP), R12
-	SHLQ      $0x02, R11
-	MOVQ      R12, R13
-	MOVQ      $0x00000010, R14
-	CMPQ      R13, R14
-	CMOVQGT   R14, R13
-	XORQ      R14, R14
-	TESTQ     R13, R13
-	CMOVQLT   R14, R13
-	MOVQ      $0xffffffffffffffff, R14
-	BZHIQ     R13, R14, R14
-	KMOVD     R14, K1
-	MOVQ      R10, R13
-	VMOVUPS.Z (R13), K1, Z11
-	VADDPS    Z11, Z0, Z0
-	VMOVUPS   Z0, K1, (R13)
-	ADDQ      R11, R13
-	VMOVUPS.Z (R13), K1, Z0
-	VADDPS    Z0, Z2, Z2
-	VMOVUPS   Z2, K1, (R13)
-	ADDQ      R11, R13
-	VMOVUPS.Z (R13), K1, Z0
-	VADDPS    Z0, Z4, Z4
-	VMOVUPS   Z4, K1, (R13)
-	ADDQ      R11, R13
-	VMOVUPS.Z (R13), K1, Z0
-	VADDPS    Z0, Z6, Z6
-	VMOVUPS   Z6, K1, (R13)
-	SUBQ      $0x10, R12
-	MOVQ      $0x00000010, R13
-	CMPQ      R12, R13
-	CMOVQGT   R13, R12
-	XORQ      R13, R13
-	TESTQ     R12, R12
-	CMOVQLT   R13, R12
-	MOVQ      $0xffffffffffffffff, R13
-	BZHIQ     R12, R13, R13
-	KMOVD     R13, K1
-	VMOVUPS.Z 64(R10), K1, Z0
-	VADDPS    Z0, Z1, Z1
-	VMOVUPS   Z1, K1, 64(R10)
-	ADDQ      R11, R10
-	VMOVUPS.Z 64(R10), K1, Z0
-	VADDPS    Z0, Z3, Z3
-	VMOVUPS   Z3, K1, 64(R10)
-	ADDQ      R11, R10
-	VMOVUPS.Z 64(R10), K1, Z0
-	VADDPS    Z0, Z5, Z5
-	VMOVUPS   Z5, K1, 64(R10)
-	ADDQ      R11, R10
-	VMOVUPS.Z 64(R10), K1, Z0
-	VADDPS    Z0, Z7, Z7
-	VMOVUPS   Z7, K1, 64(R10)
-	TESTQ     AX, AX
-	JNE       group
+	MOVQ        c+32(FP), R10
+	MOVQ        ldc+40(FP), R12
+	MOVQ        cols+48(FP), R13
+	SHLQ        $0x02, R12
+	MOVQ        R13, R14
+	MOVQ        $0x00000010, R15
+	CMPQ        R14, R15
+	CMOVQGT     R15, R14
+	XORQ        R15, R15
+	TESTQ       R14, R14
+	CMOVQLT     R15, R14
+	MOVQ        $0xffffffffffffffff, R15
+	BZHIQ       R14, R15, R15
+	KMOVD       R15, K1
+	MOVQ        R10, R14
+	VMOVUPS.Z   (R14), K1, Z11
+	VFMADD132PS (R11), Z11, Z0
+	VMOVUPS     Z0, K1, (R14)
+	ADDQ        R12, R14
+	VMOVUPS.Z   (R14), K1, Z0
+	VFMADD132PS (R11), Z0, Z2
+	VMOVUPS     Z2, K1, (R14)
+	ADDQ        R12, R14
+	VMOVUPS.Z   (R14), K1, Z0
+	VFMADD132PS (R11), Z0, Z4
+	VMOVUPS     Z4, K1, (R14)
+	ADDQ        R12, R14
+	VMOVUPS.Z   (R14), K1, Z0
+	VFMADD132PS (R11), Z0, Z6
+	VMOVUPS     Z6, K1, (R14)
+	SUBQ        $0x10, R13
+	MOVQ        $0x00000010, R14
+	CMPQ        R13, R14
+	CMOVQGT     R14, R13
+	XORQ        R14, R14
+	TESTQ       R13, R13
+	CMOVQLT     R14, R13
+	MOVQ        $0xffffffffffffffff, R14
+	BZHIQ       R13, R14, R14
+	KMOVD       R14, K1
+	VMOVUPS.Z   64(R10), K1, Z0
+	VFMADD132PS 64(R11), Z0, Z1
+	VMOVUPS     Z1, K1, 64(R10)
+	ADDQ        R12, R10
+	VMOVUPS.Z   64(R10), K1, Z0
+	VFMADD132PS 64(R11), Z0, Z3
+	VMOVUPS     Z3, K1, 64(R10)
+	ADDQ        R12, R10
+	VMOVUPS.Z   64(R10), K1, Z0
+	VFMADD132PS 64(R11), Z0, Z5
+	VMOVUPS     Z5, K1, 64(R10)
+	ADDQ        R12, R10
+	VMOVUPS.Z   64(R10), K1, Z0
+	VFMADD132PS 64(R11), Z0, Z7
+	VMOVUPS     Z7, K1, 64(R10)
+	TESTQ       AX, AX
+	JNE         group
 	VZEROUPPER
 	RET
 
@@ -4756,81 +4736,71 @@ last:
 	VFMADD231PS  Z15, Z14, Z9
 
 add:
-	VMULPS    (R11), Z0, Z0
-	VMULPS    64(R11), Z1, Z1
-	VMULPS    (R11), Z2, Z2
-	VMULPS    64(R11), Z3, Z3
-	VMULPS    (R11), Z4, Z4
-	VMULPS    64(R11), Z5, Z5
-	VMULPS    (R11), Z6, Z6
-	VMULPS    64(R11), Z7, Z7
-	VMULPS    (R11), Z8, Z8
-	VMULPS    64(R11), Z9, Z9
-	MOVQ      c+32(FP), R10
-	MOVQ      ldc+40(FP), R11
-	MOVQ      cols+48(FP), R12
-	SHLQ      $0x02, R11
-	MOVQ      R12, R13
-	MOVQ      $0x00000010, R14
-	CMPQ      R13, R14
-	CMOVQGT   R14, R13
-	XORQ      R14, R14
-	TESTQ     R13, R13
-	CMOVQLT   R14, R13
-	MOVQ      $0xffffffffffffffff, R14
-	BZHIQ     R13, R14, R14
-	KMOVD     R14, K1
-	MOVQ      R10, R13
-	VMOVUPS.Z (R13), K1, Z13
-	VADDPS    Z13, Z0, Z0
-	VMOVUPS   Z0, K1, (R13)
-	ADDQ      R11, R13
-	VMOVUPS.Z (R13), K1, Z0
-	VADDPS    Z0, Z2, Z2
-	VMOVUPS   Z2, K1, (R13)
-	ADDQ      R11, R13
-	VMOVUPS.Z (R13), K1, Z0
-	VADDPS    Z0, Z4, Z4
-	VMOVUPS   Z4, K1, (R13)
-	ADDQ      R11, R13
-	VMOVUPS.Z (R13), K1, Z0
-	VADDPS    Z0, Z6, Z6
-	VMOVUPS   Z6, K1, (R13)
-	ADDQ      R11, R13
-	VMOVUPS.Z (R13), K1, Z0
-	VADDPS    Z0, Z8, Z8
-	VMOVUPS   Z8, K1, (R13)
-	SUBQ      $0x10, R12
-	MOVQ      $0x00000010, R13
-	CMPQ      R12, R13
-	CMOVQGT   R13, R12
-	XORQ      R13, R13
-	TESTQ     R12, R12
-	CMOVQLT   R13, R12
-	MOVQ      $0xffffffffffffffff, R13
-	BZHIQ     R12, R13, R13
-	KMOVD     R13, K1
-	VMOVUPS.Z 64(R10), K1, Z0
-	VADDPS    Z0, Z1, Z1
-	VMOVUPS   Z1, K1, 64(R10)
-	ADDQ      R11, R10
-	VMOVUPS.Z 64(R10), K1, Z0
-	VADDPS    Z0, Z3, Z3
-	VMOVUPS   Z3, K1, 64(R10)
-	ADDQ      R11, R10
-	VMOVUPS.Z 64(R10), K1, Z0
-	VADDPS    Z0, Z5, Z5
-	VMOVUPS   Z5, K1, 64(R10)
-	ADDQ      R11, R10
-	VMOVUPS.Z 64(R10), K1, Z0
-	VADDPS    Z0, Z7, Z7
-	VMOVUPS   Z7, K1, 64(R10)
-	ADDQ      R11, R10
-	VMOVUPS.Z 64(R10), K1, Z0
-	VADDPS    Z0, Z9, Z9
-	VMOVUPS   Z9, K1, 64(R10)
-	TESTQ     AX, AX
-	JNE       group
+	MOVQ        c+32(FP), R10
+	MOVQ        ldc+40(FP), R12
+	MOVQ        cols+48(FP), R13
+	SHLQ        $0x02, R12
+	MOVQ        R13, R14
+	MOVQ        $0x00000010, R15
+	CMPQ        R14, R15
+	CMOVQGT     R15, R14
+	XORQ        R15, R15
+	TESTQ       R14, R14
+	CMOVQLT     R15, R14
+	MOVQ        $0xffffffffffffffff, R15
+	BZHIQ       R14, R15, R15
+	KMOVD       R15, K1
+	MOVQ        R10, R14
+	VMOVUPS.Z   (R14), K1, Z13
+	VFMADD132PS (R11), Z13, Z0
+	VMOVUPS     Z0, K1, (R14)
+	ADDQ        R12, R14
+	VMOVUPS.Z   (R14), K1, Z0
+	VFMADD132PS (R11), Z0, Z2
+	VMOVUPS     Z2, K1, (R14)
+	ADDQ        R12, R14
+	VMOVUPS.Z   (R14), K1, Z0
+	VFMADD132PS (R11), Z0, Z4
+	VMOVUPS     Z4, K1, (R14)
+	ADDQ        R12, R14
+	VMOVUPS.Z   (R14), K1, Z0
+	VFMADD132PS (R11), Z0, Z6
+	VMOVUPS     Z6, K1, (R14)
+	ADDQ        R12, R14
+	VMOVUPS.Z   (R14), K1, Z0
+	VFMADD132PS (R11), Z0, Z8
+	VMOVUPS     Z8, K1, (R14)
+	SUBQ        $0x10, R13
+	MOVQ        $0x00000010, R14
+	CMPQ        R13, R14
+	CMOVQGT     R14, R13
+	XORQ        R14, R14
+	TESTQ       R13, R13
+	CMOVQLT     R14, R13
+	MOVQ        $0xffffffffffffffff, R14
+	BZHIQ       R13, R14, R14
+	KMOVD       R14, K1
+	VMOVUPS.Z   64(R10), K1, Z0
+	VFMADD132PS 64(R11), Z0, Z1
+	VMOVUPS     Z1, K1, 64(R10)
+	ADDQ        R12, R10
+	VMOVUPS.Z   64(R10), K1, Z0
+	VFMADD132PS 64(R11), Z0, Z3
+	VMOVUPS     Z3, K1, 64(R10)
+	ADDQ        R12, R10
+	VMOVUPS.Z   64(R10), K1, Z0
+	VFMADD132PS 64(R11), Z0, Z5
+	VMOVUPS     Z5, K1, 64(R10)
+	ADDQ        R12, R10
+	VMOVUPS.Z   64(R10), K1, Z0
+	VFMADD132PS 64(R11), Z0, Z7
+	VMOVUPS     Z7, K1, 64(R10)
+	ADDQ        R12, R10
+	VMOVUPS.Z   64(R10), K1, Z0
+	VFMADD132PS 64(R11), Z0, Z9
+	VMOVUPS     Z9, K1, 64(R10)
+	TESTQ       AX, AX
+	JNE         group
 	VZEROUPPER
 	RET
 
@@ -5267,97 +5237,85 @@ last:
 	VFMADD231PS  Z17, Z16, Z11
 
 add:
-	VMULPS    (R11), Z0, Z0
-	VMULPS    64(R11), Z1, Z1
-	VMULPS    (R11), Z2, Z2
-	VMULPS    64(R11), Z3, Z3
-	VMULPS    (R11), Z4, Z4
-	VMULPS    64(R11), Z5, Z5
-	VMULPS    (R11), Z6, Z6
-	VMULPS    64(R11), Z7, Z7
-	VMULPS    (R11), Z8, Z8
-	VMULPS    64(R11), Z9, Z9
-	VMULPS    (R11), Z10, Z10
-	VMULPS    64(R11), Z11, Z11
-	MOVQ      c+32(FP), R10
-	MOVQ      ldc+40(FP), R11
-	MOVQ      cols+48(FP), R12
-	SHLQ      $0x02, R11
-	MOVQ      R12, R13
-	MOVQ      $0x00000010, R14
-	CMPQ      R13, R14
-	CMOVQGT   R14, R13
-	XORQ      R14, R14
-	TESTQ     R13, R13
-	CMOVQLT   R14, R13
-	MOVQ      $0xffffffffffffffff, R14
-	BZHIQ     R13, R14, R14
-	KMOVD     R14, K1
-	MOVQ      R10, R13
-	VMOVUPS.Z (R13), K1, Z15
-	VADDPS    Z15, Z0, Z0
-	VMOVUPS   Z0, K1, (R13)
-	ADDQ      R11, R13
-	VMOVUPS.Z (R13), K1, Z0
-	VADDPS    Z0, Z2, Z2
-	VMOVUPS   Z2, K1, (R13)
-	ADDQ      R11, R13
-	VMOVUPS.Z (R13), K1, Z0
-	VADDPS    Z0, Z4, Z4
-	VMOVUPS   Z4, K1, (R13)
-	ADDQ      R11, R13
-	VMOVUPS.Z (R13), K1, Z0
-	VADDPS    Z0, Z6, Z6
-	VMOVUPS   Z6, K1, (R13)
-	ADDQ      R11, R13
-	VMOVUPS.Z (R13), K1, Z0
-	VADDPS    Z0, Z8, Z8
-	VMOVUPS   Z8, K1, (R13)
-	ADDQ      R11, R13
-	VMOVUPS.Z (R13), K1, Z0
-	VADDPS    Z0, Z10, Z10
-	VMOVUPS   Z10, K1, (R13)
-	SUBQ      $0x10, R12
-	MOVQ      $0x00000010, R13
-	CMPQ      R12, R13
-	CMOVQGT   R13, R12
-	XORQ      R13, R13
-	TESTQ     R12, R12
-	CMOVQLT   R13, R12
-	MOVQ      $0xffffffffffffffff, R13
-	BZHIQ     R12, R13, R13
-	KMOVD     R13, K1
-	VMOVUPS.Z 64(R10), K1, Z0
-	VADDPS    Z0, Z1, Z1
-	VMOVUPS   Z1, K1, 64(R10)
-	ADDQ      R11, R10
-	VMOVUPS.Z 64(R10), K1, Z0
-	VADDPS    Z0, Z3, Z3
-	VMOVUPS   Z3, K1, 64(R10)
-	ADDQ      R11, R10
-	VMOVUPS.Z 64(R10), K1, Z0
-	VADDPS    Z0, Z5, Z5
-	VMOVUPS   Z5, K1, 64(R10)
-	ADDQ      R11, R10
-	VMOVUPS.Z 64(R10), K1, Z0
-	VADDPS    Z0, Z7, Z7
-	VMOVUPS   Z7, K1, 64(R10)
-	ADDQ      R11, R10
-	VMOVUPS.Z 64(R10), K1, Z0
-	VADDPS    Z0, Z9, Z9
-	VMOVUPS   Z9, K1, 64(R10)
-	ADDQ      R11, R10
-	VMOVUPS.Z 64(R10), K1, Z0
-	VADDPS    Z0, Z11, Z11
-	VMOVUPS   Z11, K1, 64(R10)
-	TESTQ     AX, AX
-	JNE       group
+	MOVQ        c+32(FP), R10
+	MOVQ        ldc+40(FP), R12
+	MOVQ        cols+48(FP), R13
+	SHLQ        $0x02, R12
+	MOVQ        R13, R14
+	MOVQ        $0x00000010, R15
+	CMPQ        R14, R15
+	CMOVQGT     R15, R14
+	XORQ        R15, R15
+	TESTQ       R14, R14
+	CMOVQLT     R15, R14
+	MOVQ        $0xffffffffffffffff, R15
+	BZHIQ       R14, R15, R15
+	KMOVD       R15, K1
+	MOVQ        R10, R14
+	VMOVUPS.Z   (R14), K1, Z15
+	VFMADD132PS (R11), Z15, Z0
+	VMOVUPS     Z0, K1, (R14)
+	ADDQ        R12, R14
+	VMOVUPS.Z   (R14), K1, Z0
+	VFMADD132PS (R11), Z0, Z2
+	VMOVUPS     Z2, K1, (R14)
+	ADDQ        R12, R14
+	VMOVUPS.Z   (R14), K1, Z0
+	VFMADD132PS (R11), Z0, Z4
+	VMOVUPS     Z4, K1, (R14)
+	ADDQ        R12, R14
+	VMOVUPS.Z   (R14), K1, Z0
+	VFMADD132PS (R11), Z0, Z6
+	VMOVUPS     Z6, K1, (R14)
+	ADDQ        R12, R14
+	VMOVUPS.Z   (R14), K1, Z0
+	VFMADD132PS (R11), Z0, Z8
+	VMOVUPS     Z8, K1, (R14)
+	ADDQ        R12, R14
+	VMOVUPS.Z   (R14), K1, Z0
+	VFMADD132PS (R11), Z0, Z10
+	VMOVUPS     Z10, K1, (R14)
+	SUBQ        $0x10, R13
+	MOVQ        $0x00000010, R14
+	CMPQ        R13, R14
+	CMOVQGT     R14, R13
+	XORQ        R14, R14
+	TESTQ       R13, R13
+	CMOVQLT     R14, R13
+	MOVQ        $0xffffffffffffffff, R14
+	BZHIQ       R13, R14, R14
+	KMOVD       R14, K1
+	VMOVUPS.Z   64(R10), K1, Z0
+	VFMADD132PS 64(R11), Z0, Z1
+	VMOVUPS     Z1, K1, 64(R10)
+	ADDQ        R12, R10
+	VMOVUPS.Z   64(R10), K1, Z0
+	VFMADD132PS 64(R11), Z0, Z3
+	VMOVUPS     Z3, K1, 64(R10)
+	ADDQ        R12, R10
+	VMOVUPS.Z   64(R10), K1, Z0
+	VFMADD132PS 64(R11), Z0, Z5
+	VMOVUPS     Z5, K1, 64(R10)
+	ADDQ        R12, R10
+	VMOVUPS.Z   64(R10), K1, Z0
+	VFMADD132PS 64(R11), Z0, Z7
+	VMOVUPS     Z7, K1, 64(R10)
+	ADDQ        R12, R10
+	VMOVUPS.Z   64(R10), K1, Z0
+	VFMADD132PS 64(R11), Z0, Z9
+	VMOVUPS     Z9, K1, 64(R10)
+	ADDQ        R12, R10
+	VMOVUPS.Z   64(R10), K1, Z0
+	VFMADD132PS 64(R11), Z0, Z11
+	VMOVUPS     Z11, K1, 64(R10)
+	TESTQ       AX, AX
+	JNE         group
 	VZEROUPPER
 	RET
 
 // func heldInt247Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·heldInt247Streams(SB), NOSPLIT, $0-64
+TEXT ·heldInt247Streams(SB), NOSPLIT, $8-64
 	MOVQ    k+0(FP), AX
 	MOVQ    a+8(FP), CX
 	MOVQ    lda+16(FP), DX
@@ -5833,107 +5791,93 @@ last:
 	VFMADD231PS  Z19, Z18, Z13
 
 add:
-	VMULPS    (R12), Z0, Z0
-	VMULPS    64(R12), Z1, Z1
-	VMULPS    (R12), Z2, Z2
-	VMULPS    64(R12), Z3, Z3
-	VMULPS    (R12), Z4, Z4
-	VMULPS    64(R12), Z5, Z5
-	VMULPS    (R12), Z6, Z6
-	VMULPS    64(R12), Z7, Z7
-	VMULPS    (R12), Z8, Z8
-	VMULPS    64(R12), Z9, Z9
-	VMULPS    (R12), Z10, Z10
-	VMULPS    64(R12), Z11, Z11
-	VMULPS    (R12), Z12, Z12
-	VMULPS    64(R12), Z13, Z13
-	MOVQ      c+32(FP), R11
-	MOVQ      ldc+40(FP), R12
-	MOVQ      cols+48(FP), R13
-	SHLQ      $0x02, R12
-	MOVQ      R13, R14
-	MOVQ      $0x00000010, R15
-	CMPQ      R14, R15
-	CMOVQGT   R15, R14
-	XORQ      R15, R15
-	TESTQ     R14, R14
-	CMOVQLT   R15, R14
-	MOVQ      $0xffffffffffffffff, R15
-	BZHIQ     R14, R15, R15
-	KMOVD     R15, K1
-	MOVQ      R11, R14
-	VMOVUPS.Z (R14), K1, Z17
-	VADDPS    Z17, Z0, Z0
-	VMOVUPS   Z0, K1, (R14)
-	ADDQ      R12, R14
-	VMOVUPS.Z (R14), K1, Z0
-	VADDPS    Z0, Z2, Z2
-	VMOVUPS   Z2, K1, (R14)
-	ADDQ      R12, R14
-	VMOVUPS.Z (R14), K1, Z0
-	VADDPS    Z0, Z4, Z4
-	VMOVUPS   Z4, K1, (R14)
-	ADDQ      R12, R14
-	VMOVUPS.Z (R14), K1, Z0
-	VADDPS    Z0, Z6, Z6
-	VMOVUPS   Z6, K1, (R14)
-	ADDQ      R12, R14
-	VMOVUPS.Z (R14), K1, Z0
-	VADDPS    Z0, Z8, Z8
-	VMOVUPS   Z8, K1, (R14)
-	ADDQ      R12, R14
-	VMOVUPS.Z (R14), K1, Z0
-	VADDPS    Z0, Z10, Z10
-	VMOVUPS   Z10, K1, (R14)
-	ADDQ      R12, R14
-	VMOVUPS.Z (R14), K1, Z0
-	VADDPS    Z0, Z12, Z12
-	VMOVUPS   Z12, K1, (R14)
-	SUBQ      $0x10, R13
-	MOVQ      $0x00000010, R14
-	CMPQ      R13, R14
-	CMOVQGT   R14, R13
-	XORQ      R14, R14
-	TESTQ     R13, R13
-	CMOVQLT   R14, R13
-	MOVQ      $0xffffffffffffffff, R14
-	BZHIQ     R13, R14, R14
-	KMOVD     R14, K1
-	VMOVUPS.Z 64(R11), K1, Z0
-	VADDPS    Z0, Z1, Z1
-	VMOVUPS   Z1, K1, 64(R11)
-	ADDQ      R12, R11
-	VMOVUPS.Z 64(R11), K1, Z0
-	VADDPS    Z0, Z3, Z3
-	VMOVUPS   Z3, K1, 64(R11)
-	ADDQ      R12, R11
-	VMOVUPS.Z 64(R11), K1, Z0
-	VADDPS    Z0, Z5, Z5
-	VMOVUPS   Z5, K1, 64(R11)
-	ADDQ      R12, R11
-	VMOVUPS.Z 64(R11), K1, Z0
-	VADDPS    Z0, Z7, Z7
-	VMOVUPS   Z7, K1, 64(R11)
-	ADDQ      R12, R11
-	VMOVUPS.Z 64(R11), K1, Z0
-	VADDPS    Z0, Z9, Z9
-	VMOVUPS   Z9, K1, 64(R11)
-	ADDQ      R12, R11
-	VMOVUPS.Z 64(R11), K1, Z0
-	VADDPS    Z0, Z11, Z11
-	VMOVUPS   Z11, K1, 64(R11)
-	ADDQ      R12, R11
-	VMOVUPS.Z 64(R11), K1, Z0
-	VADDPS    Z0, Z13, Z13
-	VMOVUPS   Z13, K1, 64(R11)
-	TESTQ     AX, AX
-	JNE       group
+	MOVQ        c+32(FP), R11
+	MOVQ        ldc+40(FP), R13
+	MOVQ        cols+48(FP), R14
+	SHLQ        $0x02, R13
+	MOVQ        R14, R15
+	MOVQ        $0x00000010, BP
+	CMPQ        R15, BP
+	CMOVQGT     BP, R15
+	XORQ        BP, BP
+	TESTQ       R15, R15
+	CMOVQLT     BP, R15
+	MOVQ        $0xffffffffffffffff, BP
+	BZHIQ       R15, BP, BP
+	KMOVD       BP, K1
+	MOVQ        R11, R15
+	VMOVUPS.Z   (R15), K1, Z17
+	VFMADD132PS (R12), Z17, Z0
+	VMOVUPS     Z0, K1, (R15)
+	ADDQ        R13, R15
+	VMOVUPS.Z   (R15), K1, Z0
+	VFMADD132PS (R12), Z0, Z2
+	VMOVUPS     Z2, K1, (R15)
+	ADDQ        R13, R15
+	VMOVUPS.Z   (R15), K1, Z0
+	VFMADD132PS (R12), Z0, Z4
+	VMOVUPS     Z4, K1, (R15)
+	ADDQ        R13, R15
+	VMOVUPS.Z   (R15), K1, Z0
+	VFMADD132PS (R12), Z0, Z6
+	VMOVUPS     Z6, K1, (R15)
+	ADDQ        R13, R15
+	VMOVUPS.Z   (R15), K1, Z0
+	VFMADD132PS (R12), Z0, Z8
+	VMOVUPS     Z8, K1, (R15)
+	ADDQ        R13, R15
+	VMOVUPS.Z   (R15), K1, Z0
+	VFMADD132PS (R12), Z0, Z10
+	VMOVUPS     Z10, K1, (R15)
+	ADDQ        R13, R15
+	VMOVUPS.Z   (R15), K1, Z0
+	VFMADD132PS (R12), Z0, Z12
+	VMOVUPS     Z12, K1, (R15)
+	SUBQ        $0x10, R14
+	MOVQ        $0x00000010, R15
+	CMPQ        R14, R15
+	CMOVQGT     R15, R14
+	XORQ        R15, R15
+	TESTQ       R14, R14
+	CMOVQLT     R15, R14
+	MOVQ        $0xffffffffffffffff, R15
+	BZHIQ       R14, R15, R15
+	KMOVD       R15, K1
+	VMOVUPS.Z   64(R11), K1, Z0
+	VFMADD132PS 64(R12), Z0, Z1
+	VMOVUPS     Z1, K1, 64(R11)
+	ADDQ        R13, R11
+	VMOVUPS.Z   64(R11), K1, Z0
+	VFMADD132PS 64(R12), Z0, Z3
+	VMOVUPS     Z3, K1, 64(R11)
+	ADDQ        R13, R11
+	VMOVUPS.Z   64(R11), K1, Z0
+	VFMADD132PS 64(R12), Z0, Z5
+	VMOVUPS     Z5, K1, 64(R11)
+	ADDQ        R13, R11
+	VMOVUPS.Z   64(R11), K1, Z0
+	VFMADD132PS 64(R12), Z0, Z7
+	VMOVUPS     Z7, K1, 64(R11)
+	ADDQ        R13, R11
+	VMOVUPS.Z   64(R11), K1, Z0
+	VFMADD132PS 64(R12), Z0, Z9
+	VMOVUPS     Z9, K1, 64(R11)
+	ADDQ        R13, R11
+	VMOVUPS.Z   64(R11), K1, Z0
+	VFMADD132PS 64(R12), Z0, Z11
+	VMOVUPS     Z11, K1, 64(R11)
+	ADDQ        R13, R11
+	VMOVUPS.Z   64(R11), K1, Z0
+	VFMADD132PS 64(R12), Z0, Z13
+	VMOVUPS     Z13, K1, 64(R11)
+	TESTQ       AX, AX
+	JNE         group
 	VZEROUPPER
 	RET
 
 // func heldInt248Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·heldInt248Streams(SB), NOSPLIT, $0-64
+TEXT ·heldInt248Streams(SB), NOSPLIT, $8-64
 	MOVQ    k+0(FP), AX
 	MOVQ    a+8(FP), CX
 	MOVQ    lda+16(FP), DX
@@ -6450,111 +6394,95 @@ last:
 	VFMADD231PS  Z21, Z20, Z15
 
 add:
-	VMULPS    (R12), Z0, Z0
-	VMULPS    64(R12), Z1, Z1
-	VMULPS    (R12), Z2, Z2
-	VMULPS    64(R12), Z3, Z3
-	VMULPS    (R12), Z4, Z4
-	VMULPS    64(R12), Z5, Z5
-	VMULPS    (R12), Z6, Z6
-	VMULPS    64(R12), Z7, Z7
-	VMULPS    (R12), Z8, Z8
-	VMULPS    64(R12), Z9, Z9
-	VMULPS    (R12), Z10, Z10
-	VMULPS    64(R12), Z11, Z11
-	VMULPS    (R12), Z12, Z12
-	VMULPS    64(R12), Z13, Z13
-	VMULPS    (R12), Z14, Z14
-	VMULPS    64(R12), Z15, Z15
-	MOVQ      c+32(FP), R11
-	MOVQ      ldc+40(FP), R12
-	MOVQ      cols+48(FP), R13
-	SHLQ      $0x02, R12
-	MOVQ      R13, R14
-	MOVQ      $0x00000010, R15
-	CMPQ      R14, R15
-	CMOVQGT   R15, R14
-	XORQ      R15, R15
-	TESTQ     R14, R14
-	CMOVQLT   R15, R14
-	MOVQ      $0xffffffffffffffff, R15
-	BZHIQ     R14, R15, R15
-	KMOVD     R15, K1
-	MOVQ      R11, R14
-	VMOVUPS.Z (R14), K1, Z19
-	VADDPS    Z19, Z0, Z0
-	VMOVUPS   Z0, K1, (R14)
-	ADDQ      R12, R14
-	VMOVUPS.Z (R14), K1, Z0
-	VADDPS    Z0, Z2, Z2
-	VMOVUPS   Z2, K1, (R14)
-	ADDQ      R12, R14
-	VMOVUPS.Z (R14), K1, Z0
-	VADDPS    Z0, Z4, Z4
-	VMOVUPS   Z4, K1, (R14)
-	ADDQ      R12, R14
-	VMOVUPS.Z (R14), K1, Z0
-	VADDPS    Z0, Z6, Z6
-	VMOVUPS   Z6, K1, (R14)
-	ADDQ      R12, R14
-	VMOVUPS.Z (R14), K1, Z0
-	VADDPS    Z0, Z8, Z8
-	VMOVUPS   Z8, K1, (R14)
-	ADDQ      R12, R14
-	VMOVUPS.Z (R14), K1, Z0
-	VADDPS    Z0, Z10, Z10
-	VMOVUPS   Z10, K1, (R14)
-	ADDQ      R12, R14
-	VMOVUPS.Z (R14), K1, Z0
-	VADDPS    Z0, Z12, Z12
-	VMOVUPS   Z12, K1, (R14)
-	ADDQ      R12, R14
-	VMOVUPS.Z (R14), K1, Z0
-	VADDPS    Z0, Z14, Z14
-	VMOVUPS   Z14, K1, (R14)
-	SUBQ      $0x10, R13
-	MOVQ      $0x00000010, R14
-	CMPQ      R13, R14
-	CMOVQGT   R14, R13
-	XORQ      R14, R14
-	TESTQ     R13, R13
-	CMOVQLT   R14, R13
-	MOVQ      $0xffffffffffffffff, R14
-	BZHIQ     R13, R14, R14
-	KMOVD     R14, K1
-	VMOVUPS.Z 64(R11), K1, Z0
-	VADDPS    Z0, Z1, Z1
-	VMOVUPS   Z1, K1, 64(R11)
-	ADDQ      R12, R11
-	VMOVUPS.Z 64(R11), K1, Z0
-	VADDPS    Z0, Z3, Z3
-	VMOVUPS   Z3, K1, 64(R11)
-	ADDQ      R12, R11
-	VMOVUPS.Z 64(R11), K1, Z0
-	VADDPS    Z0, Z5, Z5
-	VMOVUPS   Z5, K1, 64(R11)
-	ADDQ      R12, R11
-	VMOVUPS.Z 64(R11), K1, Z0
-	VADDPS    Z0, Z7, Z7
-	VMOVUPS   Z7, K1, 64(R11)
-	ADDQ      R12, R11
-	VMOVUPS.Z 64(R11), K1, Z0
-	VADDPS    Z0, Z9, Z9
-	VMOVUPS   Z9, K1, 64(R11)
-	ADDQ      R12, R11
-	VMOVUPS.Z 64(R11), K1, Z0
-	VADDPS    Z0, Z11, Z11
-	VMOVUPS   Z11, K1, 64(R11)
-	ADDQ      R12, R11
-	VMOVUPS.Z 64(R11), K1, Z0
-	VADDPS    Z0, Z13, Z13
-	VMOVUPS   Z13, K1, 64(R11)
-	ADDQ      R12, R11
-	VMOVUPS.Z 64(R11), K1, Z0
-	VADDPS    Z0, Z15, Z15
-	VMOVUPS   Z15, K1, 64(R11)
-	TESTQ     AX, AX
-	JNE       group
+	MOVQ        c+32(FP), R11
+	MOVQ        ldc+40(FP), R13
+	MOVQ        cols+48(FP), R14
+	SHLQ        $0x02, R13
+	MOVQ        R14, R15
+	MOVQ        $0x00000010, BP
+	CMPQ        R15, BP
+	CMOVQGT     BP, R15
+	XORQ        BP, BP
+	TESTQ       R15, R15
+	CMOVQLT     BP, R15
+	MOVQ        $0xffffffffffffffff, BP
+	BZHIQ       R15, BP, BP
+	KMOVD       BP, K1
+	MOVQ        R11, R15
+	VMOVUPS.Z   (R15), K1, Z19
+	VFMADD132PS (R12), Z19, Z0
+	VMOVUPS     Z0, K1, (R15)
+	ADDQ        R13, R15
+	VMOVUPS.Z   (R15), K1, Z0
+	VFMADD132PS (R12), Z0, Z2
+	VMOVUPS     Z2, K1, (R15)
+	ADDQ        R13, R15
+	VMOVUPS.Z   (R15), K1, Z0
+	VFMADD132PS (R12), Z0, Z4
+	VMOVUPS     Z4, K1, (R15)
+	ADDQ        R13, R15
+	VMOVUPS.Z   (R15), K1, Z0
+	VFMADD132PS (R12), Z0, Z6
+	VMOVUPS     Z6, K1, (R15)
+	ADDQ        R13, R15
+	VMOVUPS.Z   (R15), K1, Z0
+	VFMADD132PS (R12), Z0, Z8
+	VMOVUPS     Z8, K1, (R15)
+	ADDQ        R13, R15
+	VMOVUPS.Z   (R15), K1, Z0
+	VFMADD132PS (R12), Z0, Z10
+	VMOVUPS     Z10, K1, (R15)
+	ADDQ        R13, R15
+	VMOVUPS.Z   (R15), K1, Z0
+	VFMADD132PS (R12), Z0, Z12
+	VMOVUPS     Z12, K1, (R15)
+	ADDQ        R13, R15
+	VMOVUPS.Z   (R15), K1, Z0
+	VFMADD132PS (R12), Z0, Z14
+	VMOVUPS     Z14, K1, (R15)
+	SUBQ        $0x10, R14
+	MOVQ        $0x00000010, R15
+	CMPQ        R14, R15
+	CMOVQGT     R15, R14
+	XORQ        R15, R15
+	TESTQ       R14, R14
+	CMOVQLT     R15, R14
+	MOVQ        $0xffffffffffffffff, R15
+	BZHIQ       R14, R15, R15
+	KMOVD       R15, K1
+	VMOVUPS.Z   64(R11), K1, Z0
+	VFMADD132PS 64(R12), Z0, Z1
+	VMOVUPS     Z1, K1, 64(R11)
+	ADDQ        R13, R11
+	VMOVUPS.Z   64(R11), K1, Z0
+	VFMADD132PS 64(R12), Z0, Z3
+	VMOVUPS     Z3, K1, 64(R11)
+	ADDQ        R13, R11
+	VMOVUPS.Z   64(R11), K1, Z0
+	VFMADD132PS 64(R12), Z0, Z5
+	VMOVUPS     Z5, K1, 64(R11)
+	ADDQ        R13, R11
+	VMOVUPS.Z   64(R11), K1, Z0
+	VFMADD132PS 64(R12), Z0, Z7
+	VMOVUPS     Z7, K1, 64(R11)
+	ADDQ        R13, R11
+	VMOVUPS.Z   64(R11), K1, Z0
+	VFMADD132PS 64(R12), Z0, Z9
+	VMOVUPS     Z9, K1, 64(R11)
+	ADDQ        R13, R11
+	VMOVUPS.Z   64(R11), K1, Z0
+	VFMADD132PS 64(R12), Z0, Z11
+	VMOVUPS     Z11, K1, 64(R11)
+	ADDQ        R13, R11
+	VMOVUPS.Z   64(R11), K1, Z0
+	VFMADD132PS 64(R12), Z0, Z13
+	VMOVUPS     Z13, K1, 64(R11)
+	ADDQ        R13, R11
+	VMOVUPS.Z   64(R11), K1, Z0
+	VFMADD132PS 64(R12), Z0, Z15
+	VMOVUPS     Z15, K1, 64(R11)
+	TESTQ       AX, AX
+	JNE         group
 	VZEROUPPER
 	RET
 

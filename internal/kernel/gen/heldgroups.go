@@ -70,13 +70,8 @@ func (g *isa) heldGroups(n int) {
 		}
 	}
 	through("", left, steps, sums)
-	for i := range sums {
-		for j, v := range sums[i] {
-			VMULPS(at(scales).Offset(4*g.lanes*j), v, v)
-		}
-	}
 	g.eachColumn(n, func(i, j int, m Mem, masked bool) {
-		VADDPS(g.load(m, masked), sums[i][j], sums[i][j])
+		VFMADD132PS(at(scales).Offset(4*g.lanes*j), g.load(m, masked), sums[i][j])
 		g.store(sums[i][j], m, masked)
 	})
 	TESTQ(k, k)
@@ -178,13 +173,8 @@ func (p *heldPass) write(name string, rows int) {
 			}
 		}
 		p.through(name, newRows(from, p.lda, rows), p.steps, sums)
-		for _, row := range sums {
-			for j, v := range row {
-				VMULPS(data.Offset(64*j), v, v)
-			}
-		}
 		each(func(i, j int, m Mem, masked bool) {
-			VADDPS(p.load(m, masked), sums[i][j], sums[i][j])
+			VFMADD132PS(data.Offset(64*j), p.load(m, masked), sums[i][j])
 			p.store(sums[i][j], m, masked)
 		})
 	} else {
