@@ -14,7 +14,11 @@ import (
 // it, in the given precision, and lets go of the elements as they were. With
 // [Float32] they are integers of 24 bits with a scale for each column and 64
 // rows, rounded to nearest: a quarter less to read, off by at most 2⁻²³ of the
-// largest of the 64. The layer can no longer be trained.
+// largest of the 64. With [BFloat16] they are bfloat16's numbers in 12 bits:
+// sign, seven bits of fraction, and an exponent within 14 of that of the largest
+// of their column and 64 rows. Smaller ones are rounded to zero or the smallest
+// there is, and off by at most 2⁻¹⁵ of the largest. The layer can no longer be
+// trained.
 func (l *Conv1D) Hold(p Precision) { Hold(l.Weight, false, p) }
 
 // Hold does for a weight [in, out], or [out, in] if it is transposed, what
@@ -34,7 +38,7 @@ func hold(w *mat.Dense[float32], transposed bool, p Precision) *held {
 	if transposed {
 		in, out = out, in
 	}
-	format := map[Precision]kernel.HeldFormat{Float32: kernel.HeldInt24, BFloat16: kernel.HeldBFloat16, Int8: kernel.HeldInt8}[p]
+	format := map[Precision]kernel.HeldFormat{Float32: kernel.HeldInt24, BFloat16: kernel.HeldBFloat12, Int8: kernel.HeldInt8}[p]
 	return &held{rows: rows, cols: cols, transposed: transposed, Held: kernel.Hold(format, transposed, in, out, mat.Data[float32](w), cols)}
 }
 

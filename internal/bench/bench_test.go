@@ -253,6 +253,7 @@ func TestTheMachineBoundsEncodingAndDecoding(t *testing.T) {
 		{job{Kind: "encode", Engine: "openvino", Precision: fp32}, 0, ""},
 		{job{Kind: "generate", Batch: 1, Precision: fp32}, 36e3 / (270.0 + 7.3), "reading 277 MB a step"},
 		{job{Kind: "generate", Batch: 1, Precision: fp32, Assisted: true}, 0, ""}, // several tokens a step
+		{job{Kind: "generate", Batch: 1, Precision: bf16}, 36e3 / (137.7 + 7.3), "reading 145 MB a step"},
 		{job{Kind: "generate", Batch: 1, Precision: int8s}, 36e3 / (88.1 + 7.3), "reading 95 MB a step"},
 		{job{Kind: "generate", Batch: 8, Precision: fp32}, 8 * 36e3 / (270.0 + 58.1), "reading 328 MB a step"},
 	} {

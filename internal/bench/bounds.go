@@ -44,8 +44,8 @@ func (r row) bound(s shape, peaks map[string]float64) (most float64, by string) 
 	return 0, ""
 }
 
-// bytesOf are those of a weight as it is held for decoding: in float32 three, and a scale for 64.
-var bytesOf = map[string]float64{fp32: 3 + 4.0/64, bf16: 2, int8s: 1}
+// bytesOf are those of a weight as it is held for decoding: in float32 three, in bfloat16 half as many, and a scale for 64.
+var bytesOf = map[string]float64{fp32: 3 + 4.0/64, bf16: 1.5 + 4.0/64, int8s: 1}
 
 // fastest is the best rate of a precision's operations. A product of float32
 // takes eight of int8 where these are on tiles, and those of bfloat16 are made

@@ -374,7 +374,7 @@ func (j job) gemm() func() (answer, error) {
 
 // held multiplies a few rows with weights as they are held for decoding.
 func (j job) held() func() (answer, error) {
-	formats := map[string]kernel.HeldFormat{fp32: kernel.HeldInt24, bf16: kernel.HeldBFloat16, int8s: kernel.HeldInt8}
+	formats := map[string]kernel.HeldFormat{fp32: kernel.HeldInt24, bf16: kernel.HeldBFloat12, int8s: kernel.HeldInt8}
 	var all []*kernel.Held
 	for _, p := range j.Products {
 		all = append(all, kernel.Hold(formats[p.Precision], p.Linear, p.K, p.N, sawtooth(p.K*p.N, 5), p.K))

@@ -51,8 +51,7 @@ type simd struct {
 	roundPairs       func(to *byte, x *float32, steps int)
 	largestOfColumns func(largest, x *float32, k int)
 	quantizeColumns  func(to *byte, x *float32, blocks int, inverse *float32)
-	cutInt24         func(to *byte, x *float32, pairs int) bool
-	floatsOfInt24    func(x *float32, b *byte, pairs int)
+	groups           [HeldInt8]groupKernels // of formats in groups
 
 	tiles *tiles // nil where there are none
 }

@@ -18,8 +18,7 @@ func available() []*simd {
 				plain.heldInt8 = int8InDigits
 			}
 			if intel() && sys.X86.HasAVX512VNNI {
-				plain.held, plain.heldInt8.multiply = streams, []int8Kernel{heldInt81Streams, heldInt82Streams, heldInt83Streams, heldInt84Streams}
-				plain.ahead = [2]int{}
+				plain.readAsStreams()
 			}
 			amx := plain
 			if sys.X86.HasAMXTile && sys.X86.HasAMXBF16 && sys.X86.HasAMXInt8 && allowTiles() {
@@ -48,11 +47,18 @@ func intel() bool {
 	return [3]uint32{b, d, c} == [3]uint32{0x756e6547, 0x49656e69, 0x6c65746e} // GenuineIntel
 }
 
-// streams read memory as four streams, which Intel's processors need to be kept busy.
+// readAsStreams makes products with held matrices read memory as four streams, which Intel's processors need to be kept busy.
+func (s *simd) readAsStreams() {
+	s.held, s.heldInt8.multiply = streams, []int8Kernel{heldInt81Streams, heldInt82Streams, heldInt83Streams, heldInt84Streams}
+	s.ahead = [2]int{}
+}
+
+// streams are those with elements other than int8.
 var streams = [HeldInt8][]heldKernel{
 	{heldFloat321Streams, heldFloat322Streams, heldFloat323Streams, heldFloat324Streams, heldFloat325Streams, heldFloat326Streams, heldFloat327Streams, heldFloat328Streams},
 	{heldBFloat161Streams, heldBFloat162Streams, heldBFloat163Streams, heldBFloat164Streams, heldBFloat165Streams, heldBFloat166Streams, heldBFloat167Streams, heldBFloat168Streams},
 	{heldInt241Streams, heldInt242Streams, heldInt243Streams, heldInt244Streams, heldInt245Streams, heldInt246Streams, heldInt247Streams, heldInt248Streams},
+	{heldBFloat121Streams, heldBFloat122Streams, heldBFloat123Streams, heldBFloat124Streams, heldBFloat125Streams, heldBFloat126Streams, heldBFloat127Streams, heldBFloat128Streams},
 }
 
 // Products of int8, of which the rows of A are digits, and of which they are words.
@@ -116,6 +122,7 @@ var avx512 = simd{
 		{heldFloat321AVX512, heldFloat322AVX512, heldFloat323AVX512, heldFloat324AVX512, heldFloat325AVX512, heldFloat326AVX512, heldFloat327AVX512, heldFloat328AVX512},
 		{heldBFloat161AVX512, heldBFloat162AVX512, heldBFloat163AVX512, heldBFloat164AVX512, heldBFloat165AVX512, heldBFloat166AVX512, heldBFloat167AVX512, heldBFloat168AVX512},
 		{heldInt241AVX512, heldInt242AVX512, heldInt243AVX512, heldInt244AVX512, heldInt245AVX512, heldInt246AVX512, heldInt247AVX512, heldInt248AVX512},
+		{heldBFloat121AVX512, heldBFloat122AVX512, heldBFloat123AVX512, heldBFloat124AVX512, heldBFloat125AVX512, heldBFloat126AVX512, heldBFloat127AVX512, heldBFloat128AVX512},
 	},
 	heldInt8:         int8InWords,
 	ahead:            [2]int{10240, 10240},
@@ -123,8 +130,10 @@ var avx512 = simd{
 	roundPairs:       roundPairsAVX512,
 	largestOfColumns: largestOfColumnsAVX512,
 	quantizeColumns:  quantizeColumnsAVX512,
-	cutInt24:         cutInt24AVX512,
-	floatsOfInt24:    floatsOfInt24AVX512,
+	groups: [HeldInt8]groupKernels{
+		HeldInt24:    {cutInt24AVX512, floatsOfInt24AVX512},
+		HeldBFloat12: {cutBFloat12AVX512, floatsOfBFloat12AVX512},
+	},
 }
 
 var avx2 = simd{
@@ -167,6 +176,7 @@ var avx2 = simd{
 		{heldFloat321AVX2, heldFloat322AVX2, heldFloat323AVX2, heldFloat324AVX2, heldFloat325AVX2, heldFloat326AVX2, heldFloat327AVX2, heldFloat328AVX2},
 		{heldBFloat161AVX2, heldBFloat162AVX2, heldBFloat163AVX2, heldBFloat164AVX2, heldBFloat165AVX2, heldBFloat166AVX2, heldBFloat167AVX2, heldBFloat168AVX2},
 		{heldInt241AVX2, heldInt242AVX2, heldInt243AVX2, heldInt244AVX2, heldInt245AVX2, heldInt246AVX2, heldInt247AVX2, heldInt248AVX2},
+		{heldBFloat121AVX2, heldBFloat122AVX2, heldBFloat123AVX2, heldBFloat124AVX2, heldBFloat125AVX2, heldBFloat126AVX2, heldBFloat127AVX2, heldBFloat128AVX2},
 	},
 	heldInt8:         int8InWords,
 	ahead:            [2]int{2048, 16384},
@@ -174,7 +184,9 @@ var avx2 = simd{
 	largestBits:      largestBitsAVX2,
 	largestOfColumns: largestOfColumnsAVX2,
 	quantizeColumns:  quantizeColumnsAVX2,
-	cutInt24:         cutInt24AVX2,
-	floatsOfInt24:    floatsOfInt24AVX2,
-	tiles:            &int16Pairs,
+	groups: [HeldInt8]groupKernels{
+		HeldInt24:    {cutInt24AVX2, floatsOfInt24AVX2},
+		HeldBFloat12: {cutBFloat12AVX2, floatsOfBFloat12AVX2},
+	},
+	tiles: &int16Pairs,
 }

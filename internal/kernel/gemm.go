@@ -82,8 +82,11 @@ func roundBFloat16(x float32) float32 {
 	if x != x {
 		return math.Float32frombits((bits | 0x00400000) & 0xffff0000)
 	}
-	return math.Float32frombits((bits + 0x7fff + bits>>16&1) & 0xffff0000)
+	return math.Float32frombits(roundBits(bits) & 0xffff0000)
 }
+
+// roundBits has the upper half of the bfloat16 that is nearest to a finite float32, ties to even; its lower half is of no use.
+func roundBits(bits uint32) uint32 { return bits + 0x7fff + bits>>16&1 }
 
 // GemmFew is Gemm for a few rows of A, as in decoding, where B is read from memory for each product. Each element of C is one
 // running sum over k in ascending order, of fused multiply-adds where the machine has them, starting from zero, or from C

@@ -16,6 +16,7 @@ const (
 	HeldFloat32  HeldFormat = iota
 	HeldBFloat16            // rounded to nearest, ties to even
 	HeldInt24               // whole multiples of a power of two for each column and 64 steps, below 2²³ of them, rounded to nearest; see heldint24.go
+	HeldBFloat12            // bfloat16 as far as it is within 2¹⁴ of the largest of its column and 64 steps, smaller numbers rounded; see heldbfloat12.go
 	HeldInt8                // of each column, 127 steps either way to its largest element, rounded to nearest; see heldint8.go
 	heldFormats
 )
@@ -25,7 +26,7 @@ const (
 type Held struct {
 	k, n   int
 	format HeldFormat
-	data   []byte               // panels of [k][32] elements; of HeldBFloat16 [k][16][2], column j beside 16+j; of HeldInt24 in groups; of HeldInt8 [k/4][32][4]
+	data   []byte               // panels of [k][32] elements; of HeldBFloat16 [k][16][2], column j beside 16+j; of HeldInt8 [k/4][32][4]; see heldgroups.go for the others
 	memory *block               // that data is in: it goes when the matrix does
 	scale  []float32            // of each column, for HeldInt8
 	next   atomic.Pointer[Held] // see Precede
@@ -37,7 +38,7 @@ const heldCols = 32
 type heldKernel func(k int, a *float32, lda int, b *byte, c *float32, ldc, cols, ahead int)
 
 // Hold copies op(B), k×n, which is b transposed if transB is set. A matrix that has an infinity or a NaN is held as [HeldFloat32] in place of
-// [HeldInt24]. It panics if the slice is too short.
+// [HeldInt24], and as [HeldBFloat16] in place of [HeldBFloat12], as is one that has a number of 2⁷⁹ or more. It panics if the slice is too short.
 func Hold(format HeldFormat, transB bool, k, n int, b []float32, ldb int) *Held {
 	checkMatrix("B", b, ldb, k, n, transB)
 	h := newHeld(format, k, n)
@@ -49,7 +50,7 @@ func Hold(format HeldFormat, transB bool, k, n int, b []float32, ldb int) *Held 
 		}
 	})
 	if wild.Load() {
-		return Hold(HeldFloat32, transB, k, n, b, ldb)
+		return Hold(h.grouped().otherwise, transB, k, n, b, ldb)
 	}
 	return h
 }
@@ -59,9 +60,9 @@ func (h *Held) fill(o operand[float32]) { h.fillPanels(o, 0, divide(h.n, heldCol
 
 // fillPanels copies some panels of op(B). It reports whether all elements can be held.
 func (h *Held) fillPanels(o operand[float32], lo, hi int) bool {
-	steps := h.k // to be converted at once
-	if h.format == HeldInt24 {
-		steps = min(roundUp(h.k, 2), int24Steps)
+	steps, groups := h.k, h.grouped() // to be converted at once
+	if groups != nil {
+		steps = min(roundUp(h.k, groups.unit), groupSteps)
 	}
 	part := borrow[float32](steps * heldCols)
 	defer part.giveBack()
@@ -76,9 +77,9 @@ func (h *Held) fillPanels(o operand[float32], lo, hi int) bool {
 				clear(x)
 			}
 			o.pack(x, heldCols, lanes, first, k, span{0, k})
-			if h.format != HeldInt24 {
+			if groups == nil {
 				h.put(i, x)
-			} else if cutInt24(panel[first/int24Steps*int24Group:], x[:roundUp(k, 2)*heldCols]) {
+			} else if h.cutGroup(groups.group(panel, first), x[:roundUp(k, groups.unit)*heldCols]) {
 				return false
 			}
 		}
@@ -123,8 +124,8 @@ func (h *Held) panelBytes() int {
 	switch h.format {
 	case HeldInt8:
 		return roundUp(h.k, int8Steps) * heldCols
-	case HeldInt24:
-		return int24Bytes(h.k)
+	case HeldInt24, HeldBFloat12:
+		return h.grouped().bytes(h.k)
 	case HeldBFloat16:
 		return 2 * h.k * heldCols
 	}
@@ -169,8 +170,8 @@ func (h *Held) floats(x []float32, panel []byte) []float32 {
 				row[j], row[half+j] = math.Float32frombits(pair<<16), math.Float32frombits(pair&^0xffff)
 			}
 		}
-	case HeldInt24:
-		floatsOfInt24(x[:n], panel)
+	case HeldInt24, HeldBFloat12:
+		h.floatsOfGroups(x[:n], panel)
 	default:
 		return unsafe.Slice((*float32)(p), n)
 	}
@@ -193,8 +194,8 @@ func (h *Held) Column(dst []float32, j int) {
 		switch h.format {
 		case HeldBFloat16:
 			dst[p] = math.Float32frombits(uint32(*(*uint16)(unsafe.Pointer(&panel[2*bfloat16At(p, j)]))) << 16)
-		case HeldInt24:
-			dst[p] = int24Of(panel[p/int24Steps*int24Group:], p%int24Steps, j)
+		case HeldInt24, HeldBFloat12:
+			dst[p] = h.grouped().element(panel, p, j)
 		case HeldInt8:
 			dst[p] = float32(int(panel[int8At(p, j)])-int8Zero) * scale
 		default:
@@ -206,9 +207,10 @@ func (h *Held) Column(dst []float32, j int) {
 // Bytes is the memory that the matrix takes.
 func (h *Held) Bytes() int { return len(h.data) + 4*len(h.scale) }
 
-// Multiply computes C = A·op(B) and applies e if it is not nil, as [GemmFew] with the elements that are held. Those of float32 and
-// bfloat16 have the same bits. For [HeldInt24] the running sums are of 64 steps each, and then added. For [HeldInt8] a row of A is rounded to 32512 steps either way to its largest element, and the
-// sums are exact; if the row has a NaN or an infinity, all that comes of it is NaN. What a row gets does not depend on the rows beside it.
+// Multiply computes C = A·op(B) and applies e if it is not nil, as [GemmFew] with the elements that are held. Those of [HeldFloat32]
+// and [HeldBFloat16] have the same bits. For [HeldInt24] and [HeldBFloat12] the running sums are of 64 steps each, and then added; rows of A may
+// have numbers up to 2¹²¹ and below 2⁶⁴. For [HeldInt8] a row of A is rounded to 32512 steps either way to its largest element, and the sums
+// are exact; if the row has a NaN or an infinity, all that comes of it is NaN. What a row gets does not depend on the rows beside it.
 func (h *Held) Multiply(m int, a []float32, lda int, c []float32, ldc int, e *Epilogue[float32]) {
 	g := newProduct(false, false, m, h.n, 0, a, lda, nil, h.n, c, ldc, false, e)
 	checkMatrix("A", a, lda, m, h.k, false)
@@ -221,13 +223,10 @@ func (h *Held) Multiply(m int, a []float32, lda int, c []float32, ldc int, e *Ep
 		left = quantizeRows(m, h.k, a, lda)
 		defer left.giveBack()
 	}
-	if h.format == HeldInt24 && cpu != nil {
-		small := borrow[float32](m * h.k)
-		defer small.giveBack()
-		for i := range m {
-			scale(int24One, small.x[i*h.k:][:h.k], a[min(len(a), i*lda):][:h.k])
-		}
-		a, lda = small.x, h.k
+	if f := h.grouped(); f != nil && cpu != nil {
+		rows, ld := f.rows(m, h.k, a, lda)
+		defer rows.giveBack()
+		a, lda = rows.x, ld
 	}
 	panels := divide(h.n, heldCols)
 	multiply := func(p, ahead int) {
@@ -274,20 +273,20 @@ func few(rows, most int) int { return divide(rows, divide(rows, most)) }
 func (h *Held) multiplyPanel(p, m int, a []float32, lda int, c []float32, ldc, ahead int) {
 	panel, cols := h.panel(p), min(heldCols, h.n-p*heldCols)
 	c = c[p*heldCols:]
-	if cpu == nil || h.k == 0 {
+	k, steps := h.k, max(1, h.k)
+	if f := h.grouped(); f != nil {
+		k, steps = roundUp(h.k, f.unit), groupSteps
+	}
+	if cpu == nil || k == 0 {
 		x := borrow[float32](h.k * heldCols)
 		defer x.giveBack()
-		steps := max(1, h.k)
-		if h.format == HeldInt24 {
-			steps = int24Steps
-		}
 		heldGeneric(m, h.k, steps, a, lda, h.floats(x.x, panel), c, ldc, cols)
 		return
 	}
 	kernels := cpu.held[h.format]
 	for i := 0; i < m; {
 		rows := few(m-i, len(kernels))
-		kernels[rows-1](h.k, single(a[i*lda:]), lda, unsafe.SliceData(panel), single(c[i*ldc:]), ldc, cols, ahead)
+		kernels[rows-1](k, single(a[i*lda:]), lda, unsafe.SliceData(panel), single(c[i*ldc:]), ldc, cols, ahead)
 		i += rows
 	}
 }

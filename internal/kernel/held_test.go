@@ -14,8 +14,8 @@ import (
 func stored(format HeldFormat, x []float32, k, n int) []float32 {
 	y := clone(x)
 	steps := max(1, k) // of which the largest element counts
-	if format == HeldInt24 {
-		steps = int24Steps
+	if groupedFormats[format].unit > 0 {
+		steps = groupSteps
 	}
 	for i := range y {
 		j, first := i%n, i/n/steps*steps
@@ -29,6 +29,8 @@ func stored(format HeldFormat, x []float32, k, n int) []float32 {
 		case format == HeldInt24 && top > 0:
 			step := math.Ldexp(1, math.Ilogb(float64(top))-22)
 			*v = float32(max(-int24Most, min(math.RoundToEven(float64(*v)/step), int24Most)) * step)
+		case format == HeldBFloat12 && top > 0:
+			*v = nearestBFloat12(*v, top)
 		case format == HeldInt8 && top > 0:
 			*v = float32(math.RoundToEven(float64(*v*(127/top)))) * (top / 127)
 		}
@@ -38,14 +40,14 @@ func stored(format HeldFormat, x []float32, k, n int) []float32 {
 
 // products are A·B of x, for B in place of its own, in the order in which what is held adds them up.
 func (x *matrices[T]) products(format HeldFormat, b []T) []T {
-	if format != HeldInt24 {
+	if groupedFormats[format].unit == 0 {
 		c := make([]T, x.m*x.n)
 		GemmFew(false, false, x.m, x.n, x.k, x.a, x.k, b, x.n, c, x.n, false, nil)
 		return c
 	}
 	all, part := make([]T, x.m*x.n), make([]T, x.m*x.n)
-	for first := 0; first < x.k && x.m*x.n > 0; first += int24Steps {
-		GemmFew(false, false, x.m, x.n, min(int24Steps, x.k-first), x.a[first:], x.k, b[first*x.n:], x.n, part, x.n, false, nil)
+	for first := 0; first < x.k && x.m*x.n > 0; first += groupSteps {
+		GemmFew(false, false, x.m, x.n, min(groupSteps, x.k-first), x.a[first:], x.k, b[first*x.n:], x.n, part, x.n, false, nil)
 		for i, v := range part {
 			all[i] += v
 		}
@@ -214,7 +216,7 @@ func TestPanelsOfBFloat16HaveTheSameBitsOnEveryCPU(t *testing.T) {
 
 func TestHeldProductsPropagateNaNAndInfinity(t *testing.T) {
 	testOnEveryCPU(t, func(t *testing.T) {
-		for _, format := range []HeldFormat{HeldFloat32, HeldBFloat16, HeldInt24} {
+		for _, format := range []HeldFormat{HeldFloat32, HeldBFloat16, HeldInt24, HeldBFloat12} {
 			x := newMatrices[float32](3, 40, 50, 0, 0)
 			x.a[7], x.b[3*40+39] = float32(math.NaN()), float32(math.Inf(1))
 			Hold(format, false, 50, 40, x.b, 40).Multiply(3, x.a, 50, x.c, 40, nil)

@@ -29,8 +29,8 @@ func TestIntegersOf24BitsAreAsExactAsFloat32(t *testing.T) {
 		clear(x.b[:min(n, 5)])
 		limit := make([]float64, n*k) // of the error of an element
 		for i := range limit {
-			first := i / n / int24Steps * int24Steps
-			for p := first; p < min(first+int24Steps, k); p++ {
+			first := i / n / groupSteps * groupSteps
+			for p := first; p < min(first+groupSteps, k); p++ {
 				if v := math.Abs(float64(x.b[p*n+i%n])); v > 0 {
 					limit[i] = max(limit[i], 0x1p-23*math.Ldexp(1, max(-105, math.Ilogb(v))))
 				}
@@ -65,7 +65,7 @@ func TestIntegersOf24BitsAreAsExactAsFloat32(t *testing.T) {
 						sum, size, within = sum+a*float64(x.b[p*n+j]), size+math.Abs(a*float64(x.b[p*n+j])), within+math.Abs(a)*limit[p*n+j]
 					}
 					off := math.Abs(float64(c[i*n+j]) - sum)
-					if rounding := float64(2*min(k, int24Steps)+k/int24Steps) * 0x1p-24; off > within+rounding*(size+within) {
+					if rounding := float64(2*min(k, groupSteps)+k/groupSteps) * 0x1p-24; off > within+rounding*(size+within) {
 						t.Fatalf("%s: C[%d, %d] is %g, want %g", what, i, j, c[i*n+j], sum)
 					}
 					if size > 0 {

@@ -202,52 +202,100 @@ func heldBFloat167AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int,
 func heldBFloat168AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt241AVX2 sets the first cols (1 to 32) columns of 1 rows of c to the product of as many rows of a and of k rows of 32
-// at b, times 2^30, in groups of 64, whose sums are added. It fetches b so many bytes ahead.
+// at b, numbers times scales in groups of 64; k is a multiple of 2. It fetches b so many bytes ahead.
 //
 //go:noescape
 func heldInt241AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt242AVX2 sets the first cols (1 to 32) columns of 2 rows of c to the product of as many rows of a and of k rows of 32
-// at b, times 2^30, in groups of 64, whose sums are added. It fetches b so many bytes ahead.
+// at b, numbers times scales in groups of 64; k is a multiple of 2. It fetches b so many bytes ahead.
 //
 //go:noescape
 func heldInt242AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt243AVX2 sets the first cols (1 to 32) columns of 3 rows of c to the product of as many rows of a and of k rows of 32
-// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+// at b, numbers times scales in groups of 64; k is a multiple of 2. Meanwhile it fetches b into the second-level cache so many bytes ahead.
 //
 //go:noescape
 func heldInt243AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt244AVX2 sets the first cols (1 to 32) columns of 4 rows of c to the product of as many rows of a and of k rows of 32
-// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+// at b, numbers times scales in groups of 64; k is a multiple of 2. Meanwhile it fetches b into the second-level cache so many bytes ahead.
 //
 //go:noescape
 func heldInt244AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt245AVX2 sets the first cols (1 to 32) columns of 5 rows of c to the product of as many rows of a and of k rows of 32
-// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+// at b, numbers times scales in groups of 64; k is a multiple of 2. Meanwhile it fetches b into the second-level cache so many bytes ahead.
 //
 //go:noescape
 func heldInt245AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt246AVX2 sets the first cols (1 to 32) columns of 6 rows of c to the product of as many rows of a and of k rows of 32
-// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+// at b, numbers times scales in groups of 64; k is a multiple of 2. Meanwhile it fetches b into the second-level cache so many bytes ahead.
 //
 //go:noescape
 func heldInt246AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt247AVX2 sets the first cols (1 to 32) columns of 7 rows of c to the product of as many rows of a and of k rows of 32
-// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+// at b, numbers times scales in groups of 64; k is a multiple of 2. Meanwhile it fetches b into the second-level cache so many bytes ahead.
 //
 //go:noescape
 func heldInt247AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt248AVX2 sets the first cols (1 to 32) columns of 8 rows of c to the product of as many rows of a and of k rows of 32
-// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+// at b, numbers times scales in groups of 64; k is a multiple of 2. Meanwhile it fetches b into the second-level cache so many bytes ahead.
 //
 //go:noescape
 func heldInt248AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat121AVX2 sets the first cols (1 to 32) columns of 1 rows of c to the product of as many rows of a and of k rows of 32
+// at b, numbers times scales in groups of 64; k is a multiple of 4. It fetches b so many bytes ahead.
+//
+//go:noescape
+func heldBFloat121AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat122AVX2 sets the first cols (1 to 32) columns of 2 rows of c to the product of as many rows of a and of k rows of 32
+// at b, numbers times scales in groups of 64; k is a multiple of 4. It fetches b so many bytes ahead.
+//
+//go:noescape
+func heldBFloat122AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat123AVX2 sets the first cols (1 to 32) columns of 3 rows of c to the product of as many rows of a and of k rows of 32
+// at b, numbers times scales in groups of 64; k is a multiple of 4. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+//
+//go:noescape
+func heldBFloat123AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat124AVX2 sets the first cols (1 to 32) columns of 4 rows of c to the product of as many rows of a and of k rows of 32
+// at b, numbers times scales in groups of 64; k is a multiple of 4. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+//
+//go:noescape
+func heldBFloat124AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat125AVX2 sets the first cols (1 to 32) columns of 5 rows of c to the product of as many rows of a and of k rows of 32
+// at b, numbers times scales in groups of 64; k is a multiple of 4. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+//
+//go:noescape
+func heldBFloat125AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat126AVX2 sets the first cols (1 to 32) columns of 6 rows of c to the product of as many rows of a and of k rows of 32
+// at b, numbers times scales in groups of 64; k is a multiple of 4. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+//
+//go:noescape
+func heldBFloat126AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat127AVX2 sets the first cols (1 to 32) columns of 7 rows of c to the product of as many rows of a and of k rows of 32
+// at b, numbers times scales in groups of 64; k is a multiple of 4. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+//
+//go:noescape
+func heldBFloat127AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat128AVX2 sets the first cols (1 to 32) columns of 8 rows of c to the product of as many rows of a and of k rows of 32
+// at b, numbers times scales in groups of 64; k is a multiple of 4. Meanwhile it fetches b into the second-level cache so many bytes ahead.
+//
+//go:noescape
+func heldBFloat128AVX2(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt81AVX2 sets the first cols (1 to 32) columns of 1 rows of c to the product of a, in which each row has a word for each step,
 // and of so many blocks of 32 columns at b, each of four bytes without a sign. Sums begin with those of rows and are rounded
@@ -342,16 +390,28 @@ func largestOfColumnsAVX2(largest *float32, x *float32, k int)
 //go:noescape
 func quantizeColumnsAVX2(to *byte, x *float32, blocks int, inverse *float32)
 
-// cutInt24AVX2 makes a group of a panel of 1 to 32 times two rows of x [2·pairs, 32], each element rounded to the nearest, ties to even.
-// It reports whether there is an infinity or a NaN.
+// cutInt24AVX2 makes a group of a panel of 1 to 32 times 2 rows of x [2·units, 32], each element rounded to the nearest, ties to even.
+// It reports whether there is one that cannot be held.
 //
 //go:noescape
-func cutInt24AVX2(to *byte, x *float32, pairs int) bool
+func cutInt24AVX2(to *byte, x *float32, units int) bool
 
-// floatsOfInt24AVX2 sets 2·pairs rows of x [2·pairs, 32] to those of a group of a panel.
+// floatsOfInt24AVX2 sets 2·units rows of x [2·units, 32] to those of a group of a panel.
 //
 //go:noescape
-func floatsOfInt24AVX2(x *float32, b *byte, pairs int)
+func floatsOfInt24AVX2(x *float32, b *byte, units int)
+
+// cutBFloat12AVX2 makes a group of a panel of 1 to 16 times 4 rows of x [4·units, 32], each element rounded to the nearest bfloat16, ties to even, and then, if it is small,
+// to the smallest that there is or to zero.
+// It reports whether there is one that cannot be held.
+//
+//go:noescape
+func cutBFloat12AVX2(to *byte, x *float32, units int) bool
+
+// floatsOfBFloat12AVX2 sets 4·units rows of x [4·units, 32] to those of a group of a panel.
+//
+//go:noescape
+func floatsOfBFloat12AVX2(x *float32, b *byte, units int)
 
 // addAVX2 sets dst = a + b.
 //

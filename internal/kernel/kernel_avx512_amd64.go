@@ -312,52 +312,100 @@ func heldBFloat167AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc in
 func heldBFloat168AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt241AVX512 sets the first cols (1 to 32) columns of 1 rows of c to the product of as many rows of a and of k rows of 32
-// at b, times 2^30, in groups of 64, whose sums are added. It fetches b so many bytes ahead.
+// at b, numbers times scales in groups of 64; k is a multiple of 2. It fetches b so many bytes ahead.
 //
 //go:noescape
 func heldInt241AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt242AVX512 sets the first cols (1 to 32) columns of 2 rows of c to the product of as many rows of a and of k rows of 32
-// at b, times 2^30, in groups of 64, whose sums are added. It fetches b so many bytes ahead.
+// at b, numbers times scales in groups of 64; k is a multiple of 2. It fetches b so many bytes ahead.
 //
 //go:noescape
 func heldInt242AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt243AVX512 sets the first cols (1 to 32) columns of 3 rows of c to the product of as many rows of a and of k rows of 32
-// at b, times 2^30, in groups of 64, whose sums are added. It fetches b so many bytes ahead.
+// at b, numbers times scales in groups of 64; k is a multiple of 2. It fetches b so many bytes ahead.
 //
 //go:noescape
 func heldInt243AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt244AVX512 sets the first cols (1 to 32) columns of 4 rows of c to the product of as many rows of a and of k rows of 32
-// at b, times 2^30, in groups of 64, whose sums are added. It fetches b so many bytes ahead.
+// at b, numbers times scales in groups of 64; k is a multiple of 2. It fetches b so many bytes ahead.
 //
 //go:noescape
 func heldInt244AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt245AVX512 sets the first cols (1 to 32) columns of 5 rows of c to the product of as many rows of a and of k rows of 32
-// at b, times 2^30, in groups of 64, whose sums are added. It fetches b so many bytes ahead.
+// at b, numbers times scales in groups of 64; k is a multiple of 2. It fetches b so many bytes ahead.
 //
 //go:noescape
 func heldInt245AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt246AVX512 sets the first cols (1 to 32) columns of 6 rows of c to the product of as many rows of a and of k rows of 32
-// at b, times 2^30, in groups of 64, whose sums are added. It fetches b so many bytes ahead.
+// at b, numbers times scales in groups of 64; k is a multiple of 2. It fetches b so many bytes ahead.
 //
 //go:noescape
 func heldInt246AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt247AVX512 sets the first cols (1 to 32) columns of 7 rows of c to the product of as many rows of a and of k rows of 32
-// at b, times 2^30, in groups of 64, whose sums are added. It fetches b so many bytes ahead.
+// at b, numbers times scales in groups of 64; k is a multiple of 2. It fetches b so many bytes ahead.
 //
 //go:noescape
 func heldInt247AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt248AVX512 sets the first cols (1 to 32) columns of 8 rows of c to the product of as many rows of a and of k rows of 32
-// at b, times 2^30, in groups of 64, whose sums are added. It fetches b so many bytes ahead.
+// at b, numbers times scales in groups of 64; k is a multiple of 2. It fetches b so many bytes ahead.
 //
 //go:noescape
 func heldInt248AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat121AVX512 sets the first cols (1 to 32) columns of 1 rows of c to the product of as many rows of a and of k rows of 32
+// at b, numbers times scales in groups of 64; k is a multiple of 4. It fetches b so many bytes ahead.
+//
+//go:noescape
+func heldBFloat121AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat122AVX512 sets the first cols (1 to 32) columns of 2 rows of c to the product of as many rows of a and of k rows of 32
+// at b, numbers times scales in groups of 64; k is a multiple of 4. It fetches b so many bytes ahead.
+//
+//go:noescape
+func heldBFloat122AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat123AVX512 sets the first cols (1 to 32) columns of 3 rows of c to the product of as many rows of a and of k rows of 32
+// at b, numbers times scales in groups of 64; k is a multiple of 4. It fetches b so many bytes ahead.
+//
+//go:noescape
+func heldBFloat123AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat124AVX512 sets the first cols (1 to 32) columns of 4 rows of c to the product of as many rows of a and of k rows of 32
+// at b, numbers times scales in groups of 64; k is a multiple of 4. It fetches b so many bytes ahead.
+//
+//go:noescape
+func heldBFloat124AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat125AVX512 sets the first cols (1 to 32) columns of 5 rows of c to the product of as many rows of a and of k rows of 32
+// at b, numbers times scales in groups of 64; k is a multiple of 4. It fetches b so many bytes ahead.
+//
+//go:noescape
+func heldBFloat125AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat126AVX512 sets the first cols (1 to 32) columns of 6 rows of c to the product of as many rows of a and of k rows of 32
+// at b, numbers times scales in groups of 64; k is a multiple of 4. It fetches b so many bytes ahead.
+//
+//go:noescape
+func heldBFloat126AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat127AVX512 sets the first cols (1 to 32) columns of 7 rows of c to the product of as many rows of a and of k rows of 32
+// at b, numbers times scales in groups of 64; k is a multiple of 4. It fetches b so many bytes ahead.
+//
+//go:noescape
+func heldBFloat127AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat128AVX512 sets the first cols (1 to 32) columns of 8 rows of c to the product of as many rows of a and of k rows of 32
+// at b, numbers times scales in groups of 64; k is a multiple of 4. It fetches b so many bytes ahead.
+//
+//go:noescape
+func heldBFloat128AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // largestBitsAVX512 is the largest of x without their signs, seen as whole numbers.
 //
@@ -386,16 +434,28 @@ func largestOfColumnsAVX512(largest *float32, x *float32, k int)
 //go:noescape
 func quantizeColumnsAVX512(to *byte, x *float32, blocks int, inverse *float32)
 
-// cutInt24AVX512 makes a group of a panel of 1 to 32 times two rows of x [2·pairs, 32], each element rounded to the nearest, ties to even.
-// It reports whether there is an infinity or a NaN.
+// cutInt24AVX512 makes a group of a panel of 1 to 32 times 2 rows of x [2·units, 32], each element rounded to the nearest, ties to even.
+// It reports whether there is one that cannot be held.
 //
 //go:noescape
-func cutInt24AVX512(to *byte, x *float32, pairs int) bool
+func cutInt24AVX512(to *byte, x *float32, units int) bool
 
-// floatsOfInt24AVX512 sets 2·pairs rows of x [2·pairs, 32] to those of a group of a panel.
+// floatsOfInt24AVX512 sets 2·units rows of x [2·units, 32] to those of a group of a panel.
 //
 //go:noescape
-func floatsOfInt24AVX512(x *float32, b *byte, pairs int)
+func floatsOfInt24AVX512(x *float32, b *byte, units int)
+
+// cutBFloat12AVX512 makes a group of a panel of 1 to 16 times 4 rows of x [4·units, 32], each element rounded to the nearest bfloat16, ties to even, and then, if it is small,
+// to the smallest that there is or to zero.
+// It reports whether there is one that cannot be held.
+//
+//go:noescape
+func cutBFloat12AVX512(to *byte, x *float32, units int) bool
+
+// floatsOfBFloat12AVX512 sets 4·units rows of x [4·units, 32] to those of a group of a panel.
+//
+//go:noescape
+func floatsOfBFloat12AVX512(x *float32, b *byte, units int)
 
 // addAVX512 sets dst = a + b.
 //

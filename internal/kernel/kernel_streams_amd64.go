@@ -117,60 +117,116 @@ func heldBFloat167Streams(k int, a *float32, lda int, b *byte, c *float32, ldc i
 func heldBFloat168Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt241Streams sets the first cols (1 to 32) columns of 1 rows of c to the product of as many rows of a and of k rows of 32
-// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// at b, numbers times scales in groups of 64; k is a multiple of 2. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
 // one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldInt241Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt242Streams sets the first cols (1 to 32) columns of 2 rows of c to the product of as many rows of a and of k rows of 32
-// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// at b, numbers times scales in groups of 64; k is a multiple of 2. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
 // one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldInt242Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt243Streams sets the first cols (1 to 32) columns of 3 rows of c to the product of as many rows of a and of k rows of 32
-// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// at b, numbers times scales in groups of 64; k is a multiple of 2. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
 // one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldInt243Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt244Streams sets the first cols (1 to 32) columns of 4 rows of c to the product of as many rows of a and of k rows of 32
-// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// at b, numbers times scales in groups of 64; k is a multiple of 2. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
 // one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldInt244Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt245Streams sets the first cols (1 to 32) columns of 5 rows of c to the product of as many rows of a and of k rows of 32
-// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// at b, numbers times scales in groups of 64; k is a multiple of 2. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
 // one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldInt245Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt246Streams sets the first cols (1 to 32) columns of 6 rows of c to the product of as many rows of a and of k rows of 32
-// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// at b, numbers times scales in groups of 64; k is a multiple of 2. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
 // one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldInt246Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt247Streams sets the first cols (1 to 32) columns of 7 rows of c to the product of as many rows of a and of k rows of 32
-// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// at b, numbers times scales in groups of 64; k is a multiple of 2. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
 // one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldInt247Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt248Streams sets the first cols (1 to 32) columns of 8 rows of c to the product of as many rows of a and of k rows of 32
-// at b, times 2^30, in groups of 64, whose sums are added. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// at b, numbers times scales in groups of 64; k is a multiple of 2. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
 // one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
 //
 //go:noescape
 func heldInt248Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat121Streams sets the first cols (1 to 32) columns of 1 rows of c to the product of as many rows of a and of k rows of 32
+// at b, numbers times scales in groups of 64; k is a multiple of 4. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
+//
+//go:noescape
+func heldBFloat121Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat122Streams sets the first cols (1 to 32) columns of 2 rows of c to the product of as many rows of a and of k rows of 32
+// at b, numbers times scales in groups of 64; k is a multiple of 4. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
+//
+//go:noescape
+func heldBFloat122Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat123Streams sets the first cols (1 to 32) columns of 3 rows of c to the product of as many rows of a and of k rows of 32
+// at b, numbers times scales in groups of 64; k is a multiple of 4. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
+//
+//go:noescape
+func heldBFloat123Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat124Streams sets the first cols (1 to 32) columns of 4 rows of c to the product of as many rows of a and of k rows of 32
+// at b, numbers times scales in groups of 64; k is a multiple of 4. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
+//
+//go:noescape
+func heldBFloat124Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat125Streams sets the first cols (1 to 32) columns of 5 rows of c to the product of as many rows of a and of k rows of 32
+// at b, numbers times scales in groups of 64; k is a multiple of 4. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
+//
+//go:noescape
+func heldBFloat125Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat126Streams sets the first cols (1 to 32) columns of 6 rows of c to the product of as many rows of a and of k rows of 32
+// at b, numbers times scales in groups of 64; k is a multiple of 4. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
+//
+//go:noescape
+func heldBFloat126Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat127Streams sets the first cols (1 to 32) columns of 7 rows of c to the product of as many rows of a and of k rows of 32
+// at b, numbers times scales in groups of 64; k is a multiple of 4. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
+//
+//go:noescape
+func heldBFloat127Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
+
+// heldBFloat128Streams sets the first cols (1 to 32) columns of 8 rows of c to the product of as many rows of a and of k rows of 32
+// at b, numbers times scales in groups of 64; k is a multiple of 4. Meanwhile it fetches into the second-level cache what is so many bytes ahead, as four streams, a quarter of it each:
+// one alone does not keep memory busy. What it reads soon it fetches into the first-level cache.
+//
+//go:noescape
+func heldBFloat128Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 
 // heldInt81Streams sets the first cols (1 to 32) columns of 1 rows of c to the product of a, in which each row has two digits for each step,
 // and of so many blocks of 32 columns at b, each of four bytes without a sign. Sums begin with those of rows and are rounded

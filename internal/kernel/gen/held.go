@@ -12,11 +12,13 @@ import (
 
 // An element of a held matrix.
 type element struct {
-	name  string
-	bytes int
+	name   string
+	unit   int  // steps that lie together
+	bytes  int  // of these
+	groups bool // of 64 steps, with a scale for each column
 }
 
-var elements = []element{{"Float32", 4}, {"BFloat16", 2}, int24}
+var elements = []element{{"Float32", 1, 128, false}, {"BFloat16", 1, 64, false}, int24, bfloat12}
 
 // mostHeld is the largest number of rows that there is a product for.
 const mostHeld = 8
@@ -28,8 +30,8 @@ func (g *isa) held() {
 			switch {
 			case g.inPasses(rows):
 				g.heldPasses(e, rows)
-			case e == int24:
-				g.heldGroups(rows)
+			case e.groups:
+				g.heldGroups(e, rows)
 			default:
 				g.heldPanel(e, rows)
 			}
@@ -70,7 +72,7 @@ func (g *isa) heldPanel(e element, rows int) {
 			acc[i] = append(acc[i], g.zero())
 		}
 	}
-	row := 32 * e.bytes
+	row := e.bytes
 	var split func(m Mem) [2]reg.VecVirtual
 	if e.name == "BFloat16" {
 		split = g.bfloat16Splitter()
@@ -620,19 +622,25 @@ func (g *isa) quantizeColumns() {
 	g.end()
 }
 
+// roundBits has the upper half of the bfloat16 that is nearest to finite v, ties to even; its lower half is of no use.
+func (g *isa) roundBits(v reg.VecVirtual) reg.VecVirtual {
+	r := g.vec()
+	VPSRLD(U8(16), v, r)
+	VANDPS(g.bitsOf(1), r, r)
+	VPADDD(v, r, r)
+	VPADDD(g.bitsOf(0x7fff), r, r)
+	return r
+}
+
 // roundPairs writes what makes a panel of bfloat16.
 func (g *isa) roundPairs() {
 	g.function("roundPairs", "(to *byte, x *float32, steps int)",
 		"sets to to steps of 32 elements of x, rounded to the nearest bfloat16, ties to even: element j beside 16+j.")
 	to, x, steps := pointer("to"), pointer("x"), integer("steps")
-	one, half, high, quiet := g.bitsOf(1), g.bitsOf(0x7fff), g.bitsOf(0xffff0000), g.bitsOf(0x00400000)
+	high, quiet := g.bitsOf(0xffff0000), g.bitsOf(0x00400000)
 	rounded := func(from Mem) reg.VecVirtual {
-		v, r, nan := g.vec(), g.vec(), g.vec()
-		VMOVUPS(from, v)
-		VPSRLD(U8(16), v, r)
-		VANDPS(one, r, r)
-		VPADDD(v, r, r)
-		VPADDD(half, r, r)
+		v, nan := g.load(from, false), g.vec()
+		r := g.roundBits(v)
 		VORPS(quiet, v, nan)
 		if g.wide() {
 			k := K()

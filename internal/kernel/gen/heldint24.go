@@ -6,36 +6,32 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// A group of a panel of integers of 24 bits: 32 scales, and for each two of 64 steps three vectors of 16 lanes; see heldint24.go.
-const (
-	int24Steps  = 64
-	int24Scales = 4 * 32
-	int24Pair   = 3 * 64
-)
-
-var int24 = element{"Int24", 3}
-
-// int24Vectors are the three vectors of two steps at m, of the lanes from the given one on.
-func (g *isa) int24Vectors(m Mem, lane int) (v [3]reg.VecVirtual) {
-	for q := range v {
-		v[q] = g.vec()
-		VMOVUPS(m.Offset(64*q+4*lane), v[q])
-	}
-	return v
-}
+// Integers of 24 bits, two steps in three vectors; see heldint24.go.
+var int24 = element{"Int24", 2, groupUnit, true}
 
 // int24Masks are what integers are taken apart with.
 type int24Masks struct{ upper, words, first reg.VecVirtual }
 
 func (g *isa) int24Masks() (m int24Masks) {
-	m.upper, m.first = g.vec(), g.vec()
-	VMOVUPS(g.bitsOf(0xffffff00), m.upper)
-	VMOVUPS(g.bitsOf(0xff000000), m.first)
+	m.upper, m.first = g.set32(0xffffff00), g.set32(0xff000000)
 	if g.wide() {
-		m.words = g.vec()
-		VMOVUPS(g.bitsOf(0xffff0000), m.words)
+		m.words = g.set32(0xffff0000)
 	}
 	return m
+}
+
+// int24Loader reads integers, times 256.
+func (g *isa) int24Loader() func(m Mem, lane int) func(step int) [2]reg.VecVirtual {
+	masks := g.int24Masks()
+	return func(m Mem, lane int) func(step int) [2]reg.VecVirtual {
+		v := g.unitVectors(m, lane)
+		return func(step int) (w [2]reg.VecVirtual) {
+			for half := range w {
+				w[half] = g.int24Of(v, 2*step+half, masks)
+			}
+			return w
+		}
+	}
 }
 
 // int24Of is integer q of 4 in three vectors, times 256, as float32.
@@ -76,50 +72,22 @@ func (g *isa) pick(mask, y, x reg.VecVirtual) {
 
 // int24s writes what converts a group of a panel.
 func (g *isa) int24s() {
-	vectors := 32 / g.lanes
-	g.function("cutInt24", "(to *byte, x *float32, pairs int) bool",
-		"makes a group of a panel of 1 to 32 times two rows of x [2·pairs, 32], each element rounded to the nearest, ties to even.\n"+
-			"It reports whether there is an infinity or a NaN.")
-	to, x, pairs := pointer("to"), pointer("x"), integer("pairs")
-	p, n := GP64(), GP64()
-	MOVQ(x, p)
-	MOVQ(pairs, n)
-	abs := g.vec()
-	VMOVUPS(g.bitsOf(0x7fffffff), abs)
-	tops := make([]reg.VecVirtual, vectors)
-	for j := range tops {
-		tops[j] = g.zero()
-	}
-	Label("largest")
-	for i := range 2 * vectors {
-		v := g.vec()
-		VANDPS(at(p).Offset(4*i*g.lanes), abs, v)
-		VPMAXSD(v, tops[i%vectors], tops[i%vectors])
-	}
-	ADDQ(I32(2*4*32), p)
-	DECQ(n)
-	JNE(LabelRef("largest"))
+	to, x, units, tops := g.cutFunction(int24, "rounded to the nearest, ties to even")
 	wild := g.zero()
-	factors := make([]reg.VecVirtual, vectors)
+	factors := make([]reg.VecVirtual, len(tops))
 	for j, top := range tops {
 		VPMAXSD(top, wild, wild)
 		VPSRLD(U8(23), top, top)
 		VPMAXSD(g.bitsOf(22), top, top)
-		factors[j] = g.vec()
-		VMOVUPS(g.bitsOf(2*127+22), factors[j])
+		factors[j] = g.set32(2*127 + 22)
 		VPSUBD(top, factors[j], factors[j])
 		VPSLLD(U8(23), factors[j], factors[j])
 		VPSLLD(U8(23), top, top)
 		VMOVUPS(top, at(to).Offset(4*j*g.lanes))
 	}
-	ADDQ(I32(int24Scales), to)
-	most, least, upper, lower := g.vec(), g.vec(), g.vec(), g.vec()
-	VMOVUPS(g.bitsOf(1<<23-1), most)
-	VMOVUPS(g.bitsOf(1<<32-(1<<23-1)), least)
-	VMOVUPS(g.bitsOf(0xffffff00), upper)
-	VMOVUPS(g.bitsOf(0x00ffffff), lower)
-	Label("pairs")
-	for lane := 0; lane < 16; lane += g.lanes {
+	ADDQ(I32(groupScales), to)
+	most, least, upper, lower := g.set32(1<<23-1), g.set32(1<<32-(1<<23-1)), g.set32(0xffffff00), g.set32(0x00ffffff)
+	g.cutUnits(int24, to, x, units, wild, 0x7f7fffff, func(lane int) {
 		var v [4]reg.VecVirtual
 		for q := range v {
 			v[q] = g.vec()
@@ -140,48 +108,6 @@ func (g *isa) int24s() {
 		for q, w := range v[:3] {
 			VMOVUPS(w, at(to).Offset(64*q+4*lane))
 		}
-	}
-	ADDQ(I32(2*4*32), x)
-	ADDQ(I32(int24Pair), to)
-	DECQ(pairs)
-	JNE(LabelRef("pairs"))
-	flags, found := GP32(), GP8()
-	if g.wide() {
-		k := K()
-		VPCMPD(U8(5), g.bitsOf(0x7f800000), wild, k) // not less
-		KMOVW(k, flags)
-	} else {
-		VPCMPGTD(g.bitsOf(0x7f7fffff), wild, wild)
-		VMOVMSKPS(wild, flags)
-	}
-	TESTL(flags, flags)
-	SETNE(found)
-	Store(found, ReturnIndex(0))
-	g.end()
-
-	g.function("floatsOfInt24", "(x *float32, b *byte, pairs int)", "sets 2·pairs rows of x [2·pairs, 32] to those of a group of a panel.")
-	x, b, pairs := pointer("x"), pointer("b"), integer("pairs")
-	masks := g.int24Masks()
-	scale, one := make([]reg.VecVirtual, vectors), g.vec()
-	VMOVUPS(g.constant(1.0/(1<<30)), one)
-	for j := range scale {
-		scale[j] = g.vec()
-		VMOVUPS(at(b).Offset(4*j*g.lanes), scale[j])
-	}
-	ADDQ(I32(int24Scales), b)
-	Label("loop")
-	for lane := 0; lane < 16; lane += g.lanes {
-		v := g.int24Vectors(at(b), lane)
-		for q := range 4 {
-			w := g.int24Of(v, q, masks)
-			VMULPS(one, w, w)
-			VMULPS(scale[(q%2*16+lane)/g.lanes], w, w)
-			VMOVUPS(w, at(x).Offset(4*(16*q+lane)))
-		}
-	}
-	ADDQ(I32(2*4*32), x)
-	ADDQ(I32(int24Pair), b)
-	DECQ(pairs)
-	JNE(LabelRef("loop"))
-	g.end()
+	})
+	g.floatsOfGroup(int24, 1.0/(1<<30))
 }

@@ -54,6 +54,7 @@ func main() {
 		g.roundPairs()
 		g.quantizeColumns()
 		g.int24s()
+		g.bfloat12s()
 		g.vectors()
 		g.activations()
 		g.softmax()
