@@ -274,33 +274,34 @@ func (g *isa) dotPanels() {
 	Load(Param("c"), reg.R10)
 	Load(Param("ldc"), reg.R11)
 	SHLQ(U8(2), reg.R11)
-	g.dots(func() {
+	g.dots(func(rows int) {
+		load, start := label("load"), label("start")
 		MOVBQZX(NewParamAddr("accumulate", 48), reg.RCX)
 		TESTQ(reg.RCX, reg.RCX)
-		JNE(LabelRef("load"))
-		zeroDots()
+		JNE(LabelRef(load))
+		zeroDots(rows)
 		MOVQ(reg.R10, reg.RBX) // rows of C to be fetched: these
-		JMP(LabelRef("start"))
-		Label("load")
+		JMP(LabelRef(start))
+		Label(load)
 		LEAQ(Mem{Base: reg.R10, Index: reg.R11, Scale: dotRows}, reg.RBX) // or the next
 		MOVQ(reg.R10, reg.RSI)
-		for i := range dotRows {
+		for i := range rows {
 			VMOVUPS(Mem{Base: reg.RSI}, zmm[2*i])
 			VMOVUPS(Mem{Base: reg.RSI, Disp: 64}, zmm[2*i+1])
 			ADDQ(reg.R11, reg.RSI)
 		}
-		Label("start")
+		Label(start)
 	}, func(int) {
 		PREFETCHT0(Mem{Base: reg.RBX})
 		PREFETCHT0(Mem{Base: reg.RBX, Disp: 64})
 		ADDQ(reg.R11, reg.RBX)
-	}, func() {
-		for i := range dotRows {
+	}, func(rows int) {
+		for i := range rows {
 			VMOVUPS(zmm[2*i], Mem{Base: reg.R10})
 			VMOVUPS(zmm[2*i+1], Mem{Base: reg.R10, Disp: 64})
 			ADDQ(reg.R11, reg.R10)
 		}
-		SUBQ(U8(dotRows), reg.R12)
+		SUBQ(U8(rows), reg.R12)
 		JLE(LabelRef("done"))
 	})
 }
@@ -317,8 +318,8 @@ func (g *isa) roundedDots(pairs Mem) {
 	g.dots(zeroDots, func(i int) {
 		MOVQ(Mem{Base: reg.R10, Disp: 8 * i}, reg.RAX)
 		PREFETCHT0(row)
-	}, func() {
-		for i := range dotRows {
+	}, func(rows int) {
+		for i := range rows {
 			x := zmm[2*i]
 			roundPairs(uint8(2*i), uint8(2*i), uint8(2*i+1))
 			VPERMW(x, reg.Z31, x)
@@ -327,23 +328,27 @@ func (g *isa) roundedDots(pairs Mem) {
 			DECQ(reg.R12)
 			JEQ(LabelRef("done"))
 		}
-		ADDQ(U8(8*dotRows), reg.R10)
+		ADDQ(U8(8*rows), reg.R10)
 	})
 }
 
-// dotRows are rows of C whose sums are in registers: those of a row are two vectors.
-const dotRows = 8
+// dotRows are rows of C whose sums are in registers: those of a row are two vectors. The last ones may be fewer: of six rows there are as many
+// sums as the processor can have under way, so that with fewer it would not be done sooner.
+const (
+	dotRows  = 8
+	lastRows = 6
+)
 
-// zeroDots has sums begin at zero.
-func zeroDots() {
-	for i := range 2 * dotRows {
+// zeroDots has sums of rows begin at zero.
+func zeroDots(rows int) {
+	for i := range 2 * rows {
 		VPXORD(zmm[i], zmm[i], zmm[i])
 	}
 }
 
 // dots multiplies panels, some rows at a time: begin sets their sums, fetch fetches the place of one of them, and end stores them, takes them off R12
 // and goes to "done" when there are no more.
-func (g *isa) dots(begin func(), fetch func(row int), end func()) {
+func (g *isa) dots(begin func(rows int), fetch func(row int), end func(rows int)) {
 	load := func(name string, r reg.Register) { Load(Param(name), r) }
 	load("a", reg.R8)
 	load("rows", reg.R12)
@@ -351,7 +356,29 @@ func (g *isa) dots(begin func(), fetch func(row int), end func()) {
 	Label("panel")
 	MOVQ(U32(0), reg.R9) // of 4 groups of rows: two in each tile
 	Label("group")
-	begin()
+	CMPQ(reg.R12, U8(lastRows))
+	JLE(LabelRef("last"))
+	g.dotsOf(dotRows, begin, fetch)
+	end(dotRows)
+	INCQ(reg.R9)
+	CMPQ(reg.R9, U8(4))
+	JNE(LabelRef("group"))
+	load("steps", reg.RCX)
+	SHLQ(U8(11), reg.RCX)
+	ADDQ(reg.RCX, reg.R8)
+	JMP(LabelRef("panel"))
+	Label("last")
+	g.dotsOf(lastRows, begin, fetch)
+	end(lastRows)
+	Label("done")
+	g.end()
+}
+
+// dotsOf computes the sums of some rows.
+func (g *isa) dotsOf(rows int, begin, fetch func(int)) {
+	load := func(name string, r reg.Register) { Load(Param(name), r) }
+	step, dots, single, done := label("step"), label("dots"), label("pair"), label("sums")
+	begin(rows)
 	MOVQ(reg.R9, reg.RSI)
 	SHLQ(U8(9), reg.RSI) // 8 rows of 64 bytes
 	ADDQ(reg.R8, reg.RSI)
@@ -359,20 +386,20 @@ func (g *isa) dots(begin func(), fetch func(row int), end func()) {
 	load("steps", reg.RCX)
 	load("pairs", reg.RDX)
 	CMPQ(reg.RDX, U8(16))
-	JEQ(LabelRef("step"))
+	JEQ(LabelRef(step))
 	DECQ(reg.RCX)
-	JEQ(LabelRef("pair"))
-	Label("step")
+	JEQ(LabelRef(single))
+	Label(step)
 	CMPQ(reg.RCX, U8(2))
-	JNE(LabelRef("dots"))
-	for i := range dotRows {
+	JNE(LabelRef(dots))
+	for i := range rows {
 		fetch(i)
 	}
-	Label("dots")
+	Label(dots)
 	pair := func(p int) {
 		VMOVUPS(Mem{Base: reg.RDI, Disp: 64 * p}, reg.Z16)
 		VMOVUPS(Mem{Base: reg.RDI, Disp: tileBytes + 64*p}, reg.Z17)
-		for i := range dotRows {
+		for i := range rows {
 			x := 18 + i%2
 			VPBROADCASTD(Mem{Base: reg.RSI, Disp: 64*i + 4*p}, zmm[x])
 			dotBF16(uint8(2*i), 16, uint8(x))
@@ -389,26 +416,16 @@ func (g *isa) dots(begin func(), fetch func(row int), end func()) {
 	ADDQ(U32(highBytes), reg.RSI)
 	ADDQ(U32(highBytes), reg.RDI)
 	DECQ(reg.RCX)
-	JNE(LabelRef("step"))
+	JNE(LabelRef(step))
 	CMPQ(reg.RDX, U8(16))
-	JEQ(LabelRef("store"))
-	Label("pair")
+	JEQ(LabelRef(done))
+	Label(single)
 	pair(0)
 	ADDQ(U8(4), reg.RSI)
 	ADDQ(U8(64), reg.RDI)
 	DECQ(reg.RDX)
-	JNE(LabelRef("pair"))
-	Label("store")
-	end()
-	INCQ(reg.R9)
-	CMPQ(reg.R9, U8(4))
-	JNE(LabelRef("group"))
-	load("steps", reg.RCX)
-	SHLQ(U8(11), reg.RCX)
-	ADDQ(reg.RCX, reg.R8)
-	JMP(LabelRef("panel"))
-	Label("done")
-	g.end()
+	JNE(LabelRef(single))
+	Label(done)
 }
 
 // turnTiles writes what makes steps of lanes.
