@@ -200,40 +200,46 @@ func testPackedSources(t *testing.T, bfloat16 bool) {
 }
 
 func TestProjectedAttentionInBFloat16HasTheBitsOfItsProducts(t *testing.T) {
-	const heads, d, dim = 3, 64, 96
-	for _, lengths := range [][]int{{7, 15, 1}, {197, 16, 33}, {31, 224, 64}} {
-		s := &ProjectedAttention{Dim: dim, BFloat16: true, Attention: Attention{Heads: heads, HeadDim: d, Scale: 0.4, Seed: 9,
-			Query: []Span{{1, 3}, {3, 20}, {21, 60}, {60, 69}, {70, 84}}, SourceOf: []int{1, 0, 2, 1, 0}}}
-		rows := 0
-		for _, n := range lengths {
-			s.Source = append(s.Source, Span{rows, rows + n})
-			rows += n
+	for _, dim := range []int{96, 768, 1024} {
+		for _, lengths := range [][]int{{7, 15, 1}, {197, 16, 33}, {31, 224, 64}} {
+			t.Run(fmt.Sprint(dim, lengths), func(t *testing.T) { testRoundedPassage(t, dim, lengths) })
 		}
-		const width = heads * d
-		rng := newRand()
-		q, x, w, b, dy := random[float32](rng, 84*width), random[float32](rng, rows*dim), random[float32](rng, dim*2*width), random[float32](rng, 2*width), random[float32](rng, 84*width)
-		for _, dropout := range []float64{0, 0.3} {
-			s.DropoutP = dropout
-			run := func() [][]float32 {
-				y, dq, dw, db := make([]float32, len(q)), make([]float32, len(q)), make([]float32, len(w)), make([]float32, len(b))
-				p := ProjectedAttentionForward(s, y, width, q, width, x, dim, w, b)
-				p.Backward(dq, width, nil, 0, dw, db, dy, width)
-				p.Release()
-				return [][]float32{y, dq, dw, db}
-			}
-			s.Panels = nil
-			want := run()
-			s.Panels = PackSources(true, s.Source, dim, x, dim)
-			p := &Projected[float32]{ProjectedAttention: s, w: w}
-			p.order()
-			if cpu != nil && cpu.tiles != nil && cpu.tiles.roundedDots != nil && p.roundedPassage(passage[float32]{}) == nil {
-				t.Error("it does not go through panels")
-			}
-			onThreads(func(threads int) {
-				for i, got := range run() {
-					same(t, fmt.Sprint(lengths, dropout, threads, " result ", i), got, want[i])
-				}
-			})
+	}
+}
+
+func testRoundedPassage(t *testing.T, dim int, lengths []int) {
+	const heads, d = 3, 64
+	s := &ProjectedAttention{Dim: dim, BFloat16: true, Attention: Attention{Heads: heads, HeadDim: d, Scale: 0.4, Seed: 9,
+		Query: []Span{{1, 3}, {3, 20}, {21, 60}, {60, 69}, {70, 84}}, SourceOf: []int{1, 0, 2, 1, 0}}}
+	rows := 0
+	for _, n := range lengths {
+		s.Source = append(s.Source, Span{rows, rows + n})
+		rows += n
+	}
+	const width = heads * d
+	rng := newRand()
+	q, x, w, b, dy := random[float32](rng, 84*width), random[float32](rng, rows*dim), random[float32](rng, dim*2*width), random[float32](rng, 2*width), random[float32](rng, 84*width)
+	for _, dropout := range []float64{0, 0.3} {
+		s.DropoutP = dropout
+		run := func() [][]float32 {
+			y, dq, dw, db := make([]float32, len(q)), make([]float32, len(q)), make([]float32, len(w)), make([]float32, len(b))
+			p := ProjectedAttentionForward(s, y, width, q, width, x, dim, w, b)
+			p.Backward(dq, width, nil, 0, dw, db, dy, width)
+			p.Release()
+			return [][]float32{y, dq, dw, db}
 		}
+		s.Panels = nil
+		want := run()
+		s.Panels = PackSources(true, s.Source, dim, x, dim)
+		p := &Projected[float32]{ProjectedAttention: s, w: w}
+		p.order()
+		if cpu != nil && cpu.tiles != nil && cpu.tiles.roundedDots != nil && p.roundedPassage(passage[float32]{}) == nil {
+			t.Error("it does not go through panels")
+		}
+		onThreads(func(threads int) {
+			for i, got := range run() {
+				same(t, fmt.Sprint(dropout, threads, " result ", i), got, want[i])
+			}
+		})
 	}
 }

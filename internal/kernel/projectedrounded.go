@@ -7,15 +7,15 @@ import "unsafe"
 type roundedPassage struct {
 	*Projected[float32]
 	way     passage[float32]
-	looking panelSet // of each item those of its rows and heads
-	first   []int    // of an item's panels, by the source's number
+	looking deepPanels // of each item those of its rows and heads
+	first   []int      // of an item's panels, by the source's number
 	side    *roundedSide
 }
 
-// roundedPassage is nil where there is none: in another format, for sizes that do not fill panels, or for more than a stretch of steps.
+// roundedPassage is nil where there is none: in another format, for sizes that do not fill panels, or sources of more rows than a stretch has steps.
 func (p *Projected[T]) roundedPassage(way passage[T]) *roundedPassage {
 	q, ok := any(p).(*Projected[float32])
-	if !ok || !p.BFloat16 || cpu == nil || cpu.tiles == nil || cpu.tiles.roundedDots == nil || len(p.items) == 0 || p.Dim%roundLanes != 0 || p.HeadDim%roundLanes != 0 || p.Dim > panelDepth {
+	if !ok || !p.BFloat16 || cpu == nil || cpu.tiles == nil || cpu.tiles.roundedDots == nil || len(p.items) == 0 || p.Dim%roundLanes != 0 || p.HeadDim%roundLanes != 0 {
 		return nil
 	}
 	for _, it := range p.items {
@@ -48,7 +48,7 @@ func (r *roundedPassage) enter() {
 		r.first[it.number] = n
 		n += divide(it.len()*r.Heads, roundLanes)
 	}
-	r.looking = format.newPanels(n*roundLanes, r.Dim)
+	r.looking = newDeepPanels(n*roundLanes, r.Dim, panelDepth)
 	r.eachHead(func(h, column int) {
 		m := borrowRounder()
 		defer rounders.Put(m)
@@ -58,20 +58,22 @@ func (r *roundedPassage) enter() {
 		m.cut(rows, false, operand[float32]{r.way.rows[column:], width, false}, span{0, len(r.rows)}, span{0, r.HeadDim})
 		m.cut(weight, true, operand[float32]{r.w[r.way.in+column:], 2 * width, false}, span{0, r.Dim}, span{0, r.HeadDim})
 		to := make([]*byte, roundUp(len(r.rows), 8))
-		for _, it := range r.items {
-			own := r.looking.from(r.first[it.number])
-			for i := range it.len() {
-				to[it.lo+i] = own.lane(i*r.Heads + h)
+		for _, s := range r.looking.stretches {
+			for _, it := range r.items {
+				own := s.from(r.first[it.number])
+				for i := range it.len() {
+					to[it.lo+i] = own.lane(i*r.Heads + h)
+				}
 			}
+			m.rounded(rows, weight, to, len(r.rows), s.steps)
 		}
-		m.rounded(rows, weight, to, len(r.rows), r.Dim)
 	})
 }
 
-// rounded puts the product of panels, rows×columns, where its rows are to be.
-func (s *rounder) rounded(a, b panelSet, to []*byte, rows, columns int) {
-	for j := range columns / roundLanes {
-		s.tiles.roundedDots(a.tile(0), b.tile(2*j), a.deep, &to[0], j*roundBytes, rows, b.soon(j), a.pairs)
+// rounded puts the product of panels, of so many rows and some columns, where its rows are to be.
+func (s *rounder) rounded(a, b panelSet, to []*byte, rows int, columns span) {
+	for j := columns.lo; j < columns.hi; j += roundLanes {
+		s.tiles.roundedDots(a.tile(0), b.tile(j/16), a.deep, &to[0], (j-columns.lo)/roundStep*roundBytes, rows, b.soon(j/roundLanes), a.pairs)
 	}
 }
 
@@ -91,8 +93,9 @@ func (r *roundedPassage) score(it projectedItem, m, n int, scores []float32) {
 	s := borrowRounder()
 	defer rounders.Put(s)
 	g := product[float32]{m: m, n: n, k: r.Dim, c: scores, ldc: n}
-	all := span{0, r.Dim}
-	s.multiply(&g, r.looking.from(r.first[it.number]), r.panels(it).transposed.stretch(all), span{0, m}, span{0, n}, all)
+	for _, a := range r.looking.stretches {
+		s.multiply(&g, a.from(r.first[it.number]), r.panels(it).transposed.stretch(a.steps), span{0, m}, span{0, n}, a.steps)
+	}
 }
 
 // mix sets the item's part of the side to the product of scores [m, n] and the source's rows.
@@ -109,7 +112,7 @@ func (r *roundedPassage) mix(it projectedItem, m, n int, scores []float32) {
 			to[i*r.Heads+h] = own.lane(it.lo + i)
 		}
 	}
-	s.rounded(left, r.panels(it).plain.stretch(span{0, n}), to, m, r.Dim)
+	s.rounded(left, r.panels(it).plain.stretch(span{0, n}), to, m, span{0, r.Dim})
 }
 
 // leave brings the rows back.
