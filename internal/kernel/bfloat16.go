@@ -50,6 +50,17 @@ func (p panelSet) tile(i int) *byte {
 	return &p.x[i/2*p.size()+i&1<<10]
 }
 
+// soon is the panel that is needed after another: the next one, if there is one.
+func (p panelSet) soon(panel int) *byte {
+	if (panel+1)*p.size() < len(p.x) {
+		panel++
+	}
+	return p.tile(2 * panel)
+}
+
+// lane is the place of a lane's first step, for the left side.
+func (p panelSet) lane(i int) *byte { return ahead(p.tile(i/16), i%16*roundBytes/32) }
+
 // rounder rounds operands, with room for what has to be brought into shape first.
 type rounder struct {
 	*simd
@@ -176,11 +187,7 @@ func (s *rounder) multiply(g *product[float32], a, b panelSet, rows, cols, steps
 		height := min(roundBlock*roundLanes, rows.len()-i)
 		for j := 0; j < cols.len(); j += roundLanes {
 			c, width := g.c[(rows.lo+i)*g.ldc+cols.lo+j:], min(roundLanes, cols.len()-j)
-			panel := b.tile(j / 16)
-			next := panel
-			if j+roundLanes < cols.len() {
-				next = b.tile((j + roundLanes) / 16)
-			}
+			panel, next := b.tile(j/16), b.soon(j/roundLanes)
 			if apart {
 				s.tiles.tilePanels(a.tile(i/16), panel, a.deep, &s.block[0], roundLanes, height, false, next, a.pairs)
 				s.finish(g, s.block[:], roundLanes, rows.lo+i, rows.lo+i+height, cols.lo+j, cols.lo+j+width, true)

@@ -268,13 +268,9 @@ func (d Dense) panels() span { return span{0, d.Weight.n / roundLanes} }
 // multiply sets c to the product of a and a panel of the weight, or adds it.
 func (p *blockPart) multiply(a []stretch, weights []panelSet, panel int, c []float32, accumulate bool) {
 	for i, s := range a {
-		b := weights[i].tile(2 * panel)
-		next := b
-		switch {
-		case i+1 < len(a):
+		b, next := weights[i].tile(2*panel), weights[0].soon(panel)
+		if i+1 < len(a) {
 			next = weights[i+1].tile(2 * panel)
-		case (panel+1)*weights[0].size() < len(weights[0].x):
-			next = weights[0].tile(2*panel + 2)
 		}
 		p.tiles.tilePanels(s.tile(0), b, s.deep, &c[0], roundLanes, p.rows.len(), accumulate || i > 0, next, s.pairs)
 	}

@@ -77,17 +77,6 @@ func (s *rounder) rounded(a, b panelSet, to []*byte, rows int, columns span) {
 	}
 }
 
-// soon is the panel that is needed after another: the next one, if there is one.
-func (p panelSet) soon(panel int) *byte {
-	if (panel+1)*p.size() < len(p.x) {
-		panel++
-	}
-	return p.tile(2 * panel)
-}
-
-// lane is the place of a lane's first step, for the left side.
-func (p panelSet) lane(i int) *byte { return ahead(p.tile(i/16), i%16*roundBytes/32) }
-
 // score sets scores [m, n] to the products of the item's rows with the source's.
 func (r *roundedPassage) score(it projectedItem, m, n int, scores []float32) {
 	s := borrowRounder()

@@ -15,12 +15,12 @@ func (g *isa) adam() {
 		scalars[i] = g.vec()
 		VBROADCASTSS(Mem{Base: k, Disp: 4 * i}, scalars[i])
 	}
-	decay, l2, lerp, beta2, square, root, eps, step, factor := scalars[0], scalars[1], scalars[2], scalars[3], scalars[4], scalars[5], scalars[6], scalars[7], scalars[8]
+	decay, l2, lerp, beta2, square, root, eps, step, scale := scalars[0], scalars[1], scalars[2], scalars[3], scalars[4], scalars[5], scalars[6], scalars[7], scalars[8]
 	penalty := GP64() // not zero when there is one
 	MOVL(Mem{Base: k, Disp: 4}, penalty.As32())
 	g.each(n, func(load func(reg.Register) reg.VecVirtual, store func(v, p reg.Register), _ bool) {
 		weight, slope, first, second := load(w), load(grad), load(m), load(v)
-		VMULPS(factor, slope, slope)
+		VMULPS(scale, slope, slope)
 		VMULPS(decay, weight, weight)
 		unless(penalty, func() { VFMADD231PS(l2, weight, slope) })
 		t := g.vec()
