@@ -9074,17 +9074,17 @@ store:
 // func heldBFloat161AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat161AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VMOVUPS allffff0000AVX512<>+0(SB), Z2
-	SUBQ    $0x04, AX
-	JL      rest
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VBROADCASTSS allffff0000AVX512<>+0(SB), Z2
+	SUBQ         $0x04, AX
+	JL           rest
 
 loop:
 	PREFETCHT0   (BX)(SI*1)
@@ -9169,39 +9169,24 @@ store:
 	RET
 
 DATA allffff0000AVX512<>+0(SB)/4, $0xffff0000
-DATA allffff0000AVX512<>+4(SB)/4, $0xffff0000
-DATA allffff0000AVX512<>+8(SB)/4, $0xffff0000
-DATA allffff0000AVX512<>+12(SB)/4, $0xffff0000
-DATA allffff0000AVX512<>+16(SB)/4, $0xffff0000
-DATA allffff0000AVX512<>+20(SB)/4, $0xffff0000
-DATA allffff0000AVX512<>+24(SB)/4, $0xffff0000
-DATA allffff0000AVX512<>+28(SB)/4, $0xffff0000
-DATA allffff0000AVX512<>+32(SB)/4, $0xffff0000
-DATA allffff0000AVX512<>+36(SB)/4, $0xffff0000
-DATA allffff0000AVX512<>+40(SB)/4, $0xffff0000
-DATA allffff0000AVX512<>+44(SB)/4, $0xffff0000
-DATA allffff0000AVX512<>+48(SB)/4, $0xffff0000
-DATA allffff0000AVX512<>+52(SB)/4, $0xffff0000
-DATA allffff0000AVX512<>+56(SB)/4, $0xffff0000
-DATA allffff0000AVX512<>+60(SB)/4, $0xffff0000
-GLOBL allffff0000AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL allffff0000AVX512<>(SB), RODATA|NOPTR, $4
 
 // func heldBFloat162AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat162AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VMOVUPS allffff0000AVX512<>+0(SB), Z4
-	SUBQ    $0x04, AX
-	JL      rest
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VBROADCASTSS allffff0000AVX512<>+0(SB), Z4
+	SUBQ         $0x04, AX
+	JL           rest
 
 loop:
 	PREFETCHT0   (BX)(SI*1)
@@ -9306,21 +9291,21 @@ store:
 // func heldBFloat163AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat163AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VMOVUPS allffff0000AVX512<>+0(SB), Z6
-	SUBQ    $0x04, AX
-	JL      rest
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VBROADCASTSS allffff0000AVX512<>+0(SB), Z6
+	SUBQ         $0x04, AX
+	JL           rest
 
 loop:
 	PREFETCHT0   (BX)(SI*1)
@@ -9444,25 +9429,25 @@ store:
 // func heldBFloat164AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat164AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	LEAQ    (CX)(DX*2), DI
-	ADDQ    DX, DI
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	VMOVUPS allffff0000AVX512<>+0(SB), Z8
-	SUBQ    $0x04, AX
-	JL      rest
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	LEAQ         (CX)(DX*2), DI
+	ADDQ         DX, DI
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	VBROADCASTSS allffff0000AVX512<>+0(SB), Z8
+	SUBQ         $0x04, AX
+	JL           rest
 
 loop:
 	PREFETCHT0   (BX)(SI*1)
@@ -9607,27 +9592,27 @@ store:
 // func heldBFloat165AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat165AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	LEAQ    (CX)(DX*2), DI
-	ADDQ    DX, DI
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	VXORPS  Z8, Z8, Z8
-	VXORPS  Z9, Z9, Z9
-	VMOVUPS allffff0000AVX512<>+0(SB), Z10
-	SUBQ    $0x04, AX
-	JL      rest
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	LEAQ         (CX)(DX*2), DI
+	ADDQ         DX, DI
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	VXORPS       Z8, Z8, Z8
+	VXORPS       Z9, Z9, Z9
+	VBROADCASTSS allffff0000AVX512<>+0(SB), Z10
+	SUBQ         $0x04, AX
+	JL           rest
 
 loop:
 	PREFETCHT0   (BX)(SI*1)
@@ -9791,29 +9776,29 @@ store:
 // func heldBFloat166AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat166AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	LEAQ    (CX)(DX*2), DI
-	ADDQ    DX, DI
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	VXORPS  Z8, Z8, Z8
-	VXORPS  Z9, Z9, Z9
-	VXORPS  Z10, Z10, Z10
-	VXORPS  Z11, Z11, Z11
-	VMOVUPS allffff0000AVX512<>+0(SB), Z12
-	SUBQ    $0x04, AX
-	JL      rest
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	LEAQ         (CX)(DX*2), DI
+	ADDQ         DX, DI
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	VXORPS       Z8, Z8, Z8
+	VXORPS       Z9, Z9, Z9
+	VXORPS       Z10, Z10, Z10
+	VXORPS       Z11, Z11, Z11
+	VBROADCASTSS allffff0000AVX512<>+0(SB), Z12
+	SUBQ         $0x04, AX
+	JL           rest
 
 loop:
 	PREFETCHT0   (BX)(SI*1)
@@ -9996,33 +9981,33 @@ store:
 // func heldBFloat167AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat167AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	LEAQ    (CX)(DX*2), DI
-	ADDQ    DX, DI
-	LEAQ    (DI)(DX*2), R8
-	ADDQ    DX, R8
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	VXORPS  Z8, Z8, Z8
-	VXORPS  Z9, Z9, Z9
-	VXORPS  Z10, Z10, Z10
-	VXORPS  Z11, Z11, Z11
-	VXORPS  Z12, Z12, Z12
-	VXORPS  Z13, Z13, Z13
-	VMOVUPS allffff0000AVX512<>+0(SB), Z14
-	SUBQ    $0x04, AX
-	JL      rest
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	LEAQ         (CX)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	VXORPS       Z8, Z8, Z8
+	VXORPS       Z9, Z9, Z9
+	VXORPS       Z10, Z10, Z10
+	VXORPS       Z11, Z11, Z11
+	VXORPS       Z12, Z12, Z12
+	VXORPS       Z13, Z13, Z13
+	VBROADCASTSS allffff0000AVX512<>+0(SB), Z14
+	SUBQ         $0x04, AX
+	JL           rest
 
 loop:
 	PREFETCHT0   (BX)(SI*1)
@@ -10226,35 +10211,35 @@ store:
 // func heldBFloat168AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat168AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	LEAQ    (CX)(DX*2), DI
-	ADDQ    DX, DI
-	LEAQ    (DI)(DX*2), R8
-	ADDQ    DX, R8
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	VXORPS  Z8, Z8, Z8
-	VXORPS  Z9, Z9, Z9
-	VXORPS  Z10, Z10, Z10
-	VXORPS  Z11, Z11, Z11
-	VXORPS  Z12, Z12, Z12
-	VXORPS  Z13, Z13, Z13
-	VXORPS  Z14, Z14, Z14
-	VXORPS  Z15, Z15, Z15
-	VMOVUPS allffff0000AVX512<>+0(SB), Z16
-	SUBQ    $0x04, AX
-	JL      rest
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	LEAQ         (CX)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	VXORPS       Z8, Z8, Z8
+	VXORPS       Z9, Z9, Z9
+	VXORPS       Z10, Z10, Z10
+	VXORPS       Z11, Z11, Z11
+	VXORPS       Z12, Z12, Z12
+	VXORPS       Z13, Z13, Z13
+	VXORPS       Z14, Z14, Z14
+	VXORPS       Z15, Z15, Z15
+	VBROADCASTSS allffff0000AVX512<>+0(SB), Z16
+	SUBQ         $0x04, AX
+	JL           rest
 
 loop:
 	PREFETCHT0   (BX)(SI*1)
@@ -10477,45 +10462,45 @@ store:
 // func heldInt241AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldInt241AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	MOVQ    c+32(FP), DX
-	MOVQ    ldc+40(FP), DI
-	MOVQ    cols+48(FP), R8
-	SHLQ    $0x02, DI
-	MOVQ    R8, DI
-	MOVQ    $0x00000010, R9
-	CMPQ    DI, R9
-	CMOVQGT R9, DI
-	XORQ    R9, R9
-	TESTQ   DI, DI
-	CMOVQLT R9, DI
-	MOVQ    $0xffffffffffffffff, R9
-	BZHIQ   DI, R9, R9
-	KMOVD   R9, K1
-	MOVQ    DX, DI
-	VMOVUPS Z0, K1, (DI)
-	MOVQ    R8, DI
-	SUBQ    $0x10, DI
-	MOVQ    $0x00000010, R8
-	CMPQ    DI, R8
-	CMOVQGT R8, DI
-	XORQ    R8, R8
-	TESTQ   DI, DI
-	CMOVQLT R8, DI
-	MOVQ    $0xffffffffffffffff, R8
-	BZHIQ   DI, R8, R8
-	KMOVD   R8, K1
-	VMOVUPS Z1, K1, 64(DX)
-	VMOVUPS allffffff00AVX512<>+0(SB), Z2
-	VMOVUPS allff000000AVX512<>+0(SB), Z3
-	VMOVUPS allffff0000AVX512<>+0(SB), Z4
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	MOVQ         c+32(FP), DX
+	MOVQ         ldc+40(FP), DI
+	MOVQ         cols+48(FP), R8
+	SHLQ         $0x02, DI
+	MOVQ         R8, DI
+	MOVQ         $0x00000010, R9
+	CMPQ         DI, R9
+	CMOVQGT      R9, DI
+	XORQ         R9, R9
+	TESTQ        DI, DI
+	CMOVQLT      R9, DI
+	MOVQ         $0xffffffffffffffff, R9
+	BZHIQ        DI, R9, R9
+	KMOVD        R9, K1
+	MOVQ         DX, DI
+	VMOVUPS      Z0, K1, (DI)
+	MOVQ         R8, DI
+	SUBQ         $0x10, DI
+	MOVQ         $0x00000010, R8
+	CMPQ         DI, R8
+	CMOVQGT      R8, DI
+	XORQ         R8, R8
+	TESTQ        DI, DI
+	CMOVQLT      R8, DI
+	MOVQ         $0xffffffffffffffff, R8
+	BZHIQ        DI, R8, R8
+	KMOVD        R8, K1
+	VMOVUPS      Z1, K1, 64(DX)
+	VBROADCASTSS allffffff00AVX512<>+0(SB), Z2
+	VBROADCASTSS allff000000AVX512<>+0(SB), Z3
+	VBROADCASTSS allffff0000AVX512<>+0(SB), Z4
 
 group:
 	MOVQ       $0x00000040, DX
@@ -10698,88 +10683,58 @@ add:
 	RET
 
 DATA allffffff00AVX512<>+0(SB)/4, $0xffffff00
-DATA allffffff00AVX512<>+4(SB)/4, $0xffffff00
-DATA allffffff00AVX512<>+8(SB)/4, $0xffffff00
-DATA allffffff00AVX512<>+12(SB)/4, $0xffffff00
-DATA allffffff00AVX512<>+16(SB)/4, $0xffffff00
-DATA allffffff00AVX512<>+20(SB)/4, $0xffffff00
-DATA allffffff00AVX512<>+24(SB)/4, $0xffffff00
-DATA allffffff00AVX512<>+28(SB)/4, $0xffffff00
-DATA allffffff00AVX512<>+32(SB)/4, $0xffffff00
-DATA allffffff00AVX512<>+36(SB)/4, $0xffffff00
-DATA allffffff00AVX512<>+40(SB)/4, $0xffffff00
-DATA allffffff00AVX512<>+44(SB)/4, $0xffffff00
-DATA allffffff00AVX512<>+48(SB)/4, $0xffffff00
-DATA allffffff00AVX512<>+52(SB)/4, $0xffffff00
-DATA allffffff00AVX512<>+56(SB)/4, $0xffffff00
-DATA allffffff00AVX512<>+60(SB)/4, $0xffffff00
-GLOBL allffffff00AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL allffffff00AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA allff000000AVX512<>+0(SB)/4, $0xff000000
-DATA allff000000AVX512<>+4(SB)/4, $0xff000000
-DATA allff000000AVX512<>+8(SB)/4, $0xff000000
-DATA allff000000AVX512<>+12(SB)/4, $0xff000000
-DATA allff000000AVX512<>+16(SB)/4, $0xff000000
-DATA allff000000AVX512<>+20(SB)/4, $0xff000000
-DATA allff000000AVX512<>+24(SB)/4, $0xff000000
-DATA allff000000AVX512<>+28(SB)/4, $0xff000000
-DATA allff000000AVX512<>+32(SB)/4, $0xff000000
-DATA allff000000AVX512<>+36(SB)/4, $0xff000000
-DATA allff000000AVX512<>+40(SB)/4, $0xff000000
-DATA allff000000AVX512<>+44(SB)/4, $0xff000000
-DATA allff000000AVX512<>+48(SB)/4, $0xff000000
-DATA allff000000AVX512<>+52(SB)/4, $0xff000000
-DATA allff000000AVX512<>+56(SB)/4, $0xff000000
-DATA allff000000AVX512<>+60(SB)/4, $0xff000000
-GLOBL allff000000AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL allff000000AVX512<>(SB), RODATA|NOPTR, $4
 
 // func heldInt242AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldInt242AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	MOVQ    c+32(FP), DI
-	MOVQ    ldc+40(FP), R8
-	MOVQ    cols+48(FP), R9
-	SHLQ    $0x02, R8
-	MOVQ    R9, R10
-	MOVQ    $0x00000010, R11
-	CMPQ    R10, R11
-	CMOVQGT R11, R10
-	XORQ    R11, R11
-	TESTQ   R10, R10
-	CMOVQLT R11, R10
-	MOVQ    $0xffffffffffffffff, R11
-	BZHIQ   R10, R11, R11
-	KMOVD   R11, K1
-	MOVQ    DI, R10
-	VMOVUPS Z0, K1, (R10)
-	ADDQ    R8, R10
-	VMOVUPS Z2, K1, (R10)
-	SUBQ    $0x10, R9
-	MOVQ    $0x00000010, R10
-	CMPQ    R9, R10
-	CMOVQGT R10, R9
-	XORQ    R10, R10
-	TESTQ   R9, R9
-	CMOVQLT R10, R9
-	MOVQ    $0xffffffffffffffff, R10
-	BZHIQ   R9, R10, R10
-	KMOVD   R10, K1
-	VMOVUPS Z1, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z3, K1, 64(DI)
-	VMOVUPS allffffff00AVX512<>+0(SB), Z4
-	VMOVUPS allff000000AVX512<>+0(SB), Z5
-	VMOVUPS allffff0000AVX512<>+0(SB), Z6
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	MOVQ         c+32(FP), DI
+	MOVQ         ldc+40(FP), R8
+	MOVQ         cols+48(FP), R9
+	SHLQ         $0x02, R8
+	MOVQ         R9, R10
+	MOVQ         $0x00000010, R11
+	CMPQ         R10, R11
+	CMOVQGT      R11, R10
+	XORQ         R11, R11
+	TESTQ        R10, R10
+	CMOVQLT      R11, R10
+	MOVQ         $0xffffffffffffffff, R11
+	BZHIQ        R10, R11, R11
+	KMOVD        R11, K1
+	MOVQ         DI, R10
+	VMOVUPS      Z0, K1, (R10)
+	ADDQ         R8, R10
+	VMOVUPS      Z2, K1, (R10)
+	SUBQ         $0x10, R9
+	MOVQ         $0x00000010, R10
+	CMPQ         R9, R10
+	CMOVQGT      R10, R9
+	XORQ         R10, R10
+	TESTQ        R9, R9
+	CMOVQLT      R10, R9
+	MOVQ         $0xffffffffffffffff, R10
+	BZHIQ        R9, R10, R10
+	KMOVD        R10, K1
+	VMOVUPS      Z1, K1, 64(DI)
+	ADDQ         R8, DI
+	VMOVUPS      Z3, K1, 64(DI)
+	VBROADCASTSS allffffff00AVX512<>+0(SB), Z4
+	VBROADCASTSS allff000000AVX512<>+0(SB), Z5
+	VBROADCASTSS allffff0000AVX512<>+0(SB), Z6
 
 group:
 	MOVQ       $0x00000040, DI
@@ -11003,56 +10958,56 @@ add:
 // func heldInt243AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldInt243AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	MOVQ    c+32(FP), DI
-	MOVQ    ldc+40(FP), R8
-	MOVQ    cols+48(FP), R9
-	SHLQ    $0x02, R8
-	MOVQ    R9, R10
-	MOVQ    $0x00000010, R11
-	CMPQ    R10, R11
-	CMOVQGT R11, R10
-	XORQ    R11, R11
-	TESTQ   R10, R10
-	CMOVQLT R11, R10
-	MOVQ    $0xffffffffffffffff, R11
-	BZHIQ   R10, R11, R11
-	KMOVD   R11, K1
-	MOVQ    DI, R10
-	VMOVUPS Z0, K1, (R10)
-	ADDQ    R8, R10
-	VMOVUPS Z2, K1, (R10)
-	ADDQ    R8, R10
-	VMOVUPS Z4, K1, (R10)
-	SUBQ    $0x10, R9
-	MOVQ    $0x00000010, R10
-	CMPQ    R9, R10
-	CMOVQGT R10, R9
-	XORQ    R10, R10
-	TESTQ   R9, R9
-	CMOVQLT R10, R9
-	MOVQ    $0xffffffffffffffff, R10
-	BZHIQ   R9, R10, R10
-	KMOVD   R10, K1
-	VMOVUPS Z1, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z3, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z5, K1, 64(DI)
-	VMOVUPS allffffff00AVX512<>+0(SB), Z6
-	VMOVUPS allff000000AVX512<>+0(SB), Z7
-	VMOVUPS allffff0000AVX512<>+0(SB), Z8
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	MOVQ         c+32(FP), DI
+	MOVQ         ldc+40(FP), R8
+	MOVQ         cols+48(FP), R9
+	SHLQ         $0x02, R8
+	MOVQ         R9, R10
+	MOVQ         $0x00000010, R11
+	CMPQ         R10, R11
+	CMOVQGT      R11, R10
+	XORQ         R11, R11
+	TESTQ        R10, R10
+	CMOVQLT      R11, R10
+	MOVQ         $0xffffffffffffffff, R11
+	BZHIQ        R10, R11, R11
+	KMOVD        R11, K1
+	MOVQ         DI, R10
+	VMOVUPS      Z0, K1, (R10)
+	ADDQ         R8, R10
+	VMOVUPS      Z2, K1, (R10)
+	ADDQ         R8, R10
+	VMOVUPS      Z4, K1, (R10)
+	SUBQ         $0x10, R9
+	MOVQ         $0x00000010, R10
+	CMPQ         R9, R10
+	CMOVQGT      R10, R9
+	XORQ         R10, R10
+	TESTQ        R9, R9
+	CMOVQLT      R10, R9
+	MOVQ         $0xffffffffffffffff, R10
+	BZHIQ        R9, R10, R10
+	KMOVD        R10, K1
+	VMOVUPS      Z1, K1, 64(DI)
+	ADDQ         R8, DI
+	VMOVUPS      Z3, K1, 64(DI)
+	ADDQ         R8, DI
+	VMOVUPS      Z5, K1, 64(DI)
+	VBROADCASTSS allffffff00AVX512<>+0(SB), Z6
+	VBROADCASTSS allff000000AVX512<>+0(SB), Z7
+	VBROADCASTSS allffff0000AVX512<>+0(SB), Z8
 
 group:
 	MOVQ       $0x00000040, DI
@@ -11316,64 +11271,64 @@ add:
 // func heldInt244AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldInt244AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	LEAQ    (CX)(DX*2), DI
-	ADDQ    DX, DI
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	MOVQ    c+32(FP), R8
-	MOVQ    ldc+40(FP), R9
-	MOVQ    cols+48(FP), R10
-	SHLQ    $0x02, R9
-	MOVQ    R10, R11
-	MOVQ    $0x00000010, R12
-	CMPQ    R11, R12
-	CMOVQGT R12, R11
-	XORQ    R12, R12
-	TESTQ   R11, R11
-	CMOVQLT R12, R11
-	MOVQ    $0xffffffffffffffff, R12
-	BZHIQ   R11, R12, R12
-	KMOVD   R12, K1
-	MOVQ    R8, R11
-	VMOVUPS Z0, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z2, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z4, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z6, K1, (R11)
-	SUBQ    $0x10, R10
-	MOVQ    $0x00000010, R11
-	CMPQ    R10, R11
-	CMOVQGT R11, R10
-	XORQ    R11, R11
-	TESTQ   R10, R10
-	CMOVQLT R11, R10
-	MOVQ    $0xffffffffffffffff, R11
-	BZHIQ   R10, R11, R11
-	KMOVD   R11, K1
-	VMOVUPS Z1, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z3, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z5, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z7, K1, 64(R8)
-	VMOVUPS allffffff00AVX512<>+0(SB), Z8
-	VMOVUPS allff000000AVX512<>+0(SB), Z9
-	VMOVUPS allffff0000AVX512<>+0(SB), Z10
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	LEAQ         (CX)(DX*2), DI
+	ADDQ         DX, DI
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	MOVQ         c+32(FP), R8
+	MOVQ         ldc+40(FP), R9
+	MOVQ         cols+48(FP), R10
+	SHLQ         $0x02, R9
+	MOVQ         R10, R11
+	MOVQ         $0x00000010, R12
+	CMPQ         R11, R12
+	CMOVQGT      R12, R11
+	XORQ         R12, R12
+	TESTQ        R11, R11
+	CMOVQLT      R12, R11
+	MOVQ         $0xffffffffffffffff, R12
+	BZHIQ        R11, R12, R12
+	KMOVD        R12, K1
+	MOVQ         R8, R11
+	VMOVUPS      Z0, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z2, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z4, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z6, K1, (R11)
+	SUBQ         $0x10, R10
+	MOVQ         $0x00000010, R11
+	CMPQ         R10, R11
+	CMOVQGT      R11, R10
+	XORQ         R11, R11
+	TESTQ        R10, R10
+	CMOVQLT      R11, R10
+	MOVQ         $0xffffffffffffffff, R11
+	BZHIQ        R10, R11, R11
+	KMOVD        R11, K1
+	VMOVUPS      Z1, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z3, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z5, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z7, K1, 64(R8)
+	VBROADCASTSS allffffff00AVX512<>+0(SB), Z8
+	VBROADCASTSS allff000000AVX512<>+0(SB), Z9
+	VBROADCASTSS allffff0000AVX512<>+0(SB), Z10
 
 group:
 	MOVQ       $0x00000040, R8
@@ -11679,70 +11634,70 @@ add:
 // func heldInt245AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldInt245AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	LEAQ    (CX)(DX*2), DI
-	ADDQ    DX, DI
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	VXORPS  Z8, Z8, Z8
-	VXORPS  Z9, Z9, Z9
-	MOVQ    c+32(FP), R8
-	MOVQ    ldc+40(FP), R9
-	MOVQ    cols+48(FP), R10
-	SHLQ    $0x02, R9
-	MOVQ    R10, R11
-	MOVQ    $0x00000010, R12
-	CMPQ    R11, R12
-	CMOVQGT R12, R11
-	XORQ    R12, R12
-	TESTQ   R11, R11
-	CMOVQLT R12, R11
-	MOVQ    $0xffffffffffffffff, R12
-	BZHIQ   R11, R12, R12
-	KMOVD   R12, K1
-	MOVQ    R8, R11
-	VMOVUPS Z0, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z2, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z4, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z6, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z8, K1, (R11)
-	SUBQ    $0x10, R10
-	MOVQ    $0x00000010, R11
-	CMPQ    R10, R11
-	CMOVQGT R11, R10
-	XORQ    R11, R11
-	TESTQ   R10, R10
-	CMOVQLT R11, R10
-	MOVQ    $0xffffffffffffffff, R11
-	BZHIQ   R10, R11, R11
-	KMOVD   R11, K1
-	VMOVUPS Z1, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z3, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z5, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z7, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z9, K1, 64(R8)
-	VMOVUPS allffffff00AVX512<>+0(SB), Z10
-	VMOVUPS allff000000AVX512<>+0(SB), Z11
-	VMOVUPS allffff0000AVX512<>+0(SB), Z12
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	LEAQ         (CX)(DX*2), DI
+	ADDQ         DX, DI
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	VXORPS       Z8, Z8, Z8
+	VXORPS       Z9, Z9, Z9
+	MOVQ         c+32(FP), R8
+	MOVQ         ldc+40(FP), R9
+	MOVQ         cols+48(FP), R10
+	SHLQ         $0x02, R9
+	MOVQ         R10, R11
+	MOVQ         $0x00000010, R12
+	CMPQ         R11, R12
+	CMOVQGT      R12, R11
+	XORQ         R12, R12
+	TESTQ        R11, R11
+	CMOVQLT      R12, R11
+	MOVQ         $0xffffffffffffffff, R12
+	BZHIQ        R11, R12, R12
+	KMOVD        R12, K1
+	MOVQ         R8, R11
+	VMOVUPS      Z0, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z2, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z4, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z6, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z8, K1, (R11)
+	SUBQ         $0x10, R10
+	MOVQ         $0x00000010, R11
+	CMPQ         R10, R11
+	CMOVQGT      R11, R10
+	XORQ         R11, R11
+	TESTQ        R10, R10
+	CMOVQLT      R11, R10
+	MOVQ         $0xffffffffffffffff, R11
+	BZHIQ        R10, R11, R11
+	KMOVD        R11, K1
+	VMOVUPS      Z1, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z3, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z5, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z7, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z9, K1, 64(R8)
+	VBROADCASTSS allffffff00AVX512<>+0(SB), Z10
+	VBROADCASTSS allff000000AVX512<>+0(SB), Z11
+	VBROADCASTSS allffff0000AVX512<>+0(SB), Z12
 
 group:
 	MOVQ       $0x00000040, R8
@@ -12088,76 +12043,76 @@ add:
 // func heldInt246AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldInt246AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	LEAQ    (CX)(DX*2), DI
-	ADDQ    DX, DI
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	VXORPS  Z8, Z8, Z8
-	VXORPS  Z9, Z9, Z9
-	VXORPS  Z10, Z10, Z10
-	VXORPS  Z11, Z11, Z11
-	MOVQ    c+32(FP), R8
-	MOVQ    ldc+40(FP), R9
-	MOVQ    cols+48(FP), R10
-	SHLQ    $0x02, R9
-	MOVQ    R10, R11
-	MOVQ    $0x00000010, R12
-	CMPQ    R11, R12
-	CMOVQGT R12, R11
-	XORQ    R12, R12
-	TESTQ   R11, R11
-	CMOVQLT R12, R11
-	MOVQ    $0xffffffffffffffff, R12
-	BZHIQ   R11, R12, R12
-	KMOVD   R12, K1
-	MOVQ    R8, R11
-	VMOVUPS Z0, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z2, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z4, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z6, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z8, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z10, K1, (R11)
-	SUBQ    $0x10, R10
-	MOVQ    $0x00000010, R11
-	CMPQ    R10, R11
-	CMOVQGT R11, R10
-	XORQ    R11, R11
-	TESTQ   R10, R10
-	CMOVQLT R11, R10
-	MOVQ    $0xffffffffffffffff, R11
-	BZHIQ   R10, R11, R11
-	KMOVD   R11, K1
-	VMOVUPS Z1, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z3, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z5, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z7, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z9, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z11, K1, 64(R8)
-	VMOVUPS allffffff00AVX512<>+0(SB), Z12
-	VMOVUPS allff000000AVX512<>+0(SB), Z13
-	VMOVUPS allffff0000AVX512<>+0(SB), Z14
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	LEAQ         (CX)(DX*2), DI
+	ADDQ         DX, DI
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	VXORPS       Z8, Z8, Z8
+	VXORPS       Z9, Z9, Z9
+	VXORPS       Z10, Z10, Z10
+	VXORPS       Z11, Z11, Z11
+	MOVQ         c+32(FP), R8
+	MOVQ         ldc+40(FP), R9
+	MOVQ         cols+48(FP), R10
+	SHLQ         $0x02, R9
+	MOVQ         R10, R11
+	MOVQ         $0x00000010, R12
+	CMPQ         R11, R12
+	CMOVQGT      R12, R11
+	XORQ         R12, R12
+	TESTQ        R11, R11
+	CMOVQLT      R12, R11
+	MOVQ         $0xffffffffffffffff, R12
+	BZHIQ        R11, R12, R12
+	KMOVD        R12, K1
+	MOVQ         R8, R11
+	VMOVUPS      Z0, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z2, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z4, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z6, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z8, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z10, K1, (R11)
+	SUBQ         $0x10, R10
+	MOVQ         $0x00000010, R11
+	CMPQ         R10, R11
+	CMOVQGT      R11, R10
+	XORQ         R11, R11
+	TESTQ        R10, R10
+	CMOVQLT      R11, R10
+	MOVQ         $0xffffffffffffffff, R11
+	BZHIQ        R10, R11, R11
+	KMOVD        R11, K1
+	VMOVUPS      Z1, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z3, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z5, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z7, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z9, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z11, K1, 64(R8)
+	VBROADCASTSS allffffff00AVX512<>+0(SB), Z12
+	VBROADCASTSS allff000000AVX512<>+0(SB), Z13
+	VBROADCASTSS allffff0000AVX512<>+0(SB), Z14
 
 group:
 	MOVQ       $0x00000040, R8
@@ -12543,84 +12498,84 @@ add:
 // func heldInt247AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldInt247AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	LEAQ    (CX)(DX*2), DI
-	ADDQ    DX, DI
-	LEAQ    (DI)(DX*2), R8
-	ADDQ    DX, R8
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	VXORPS  Z8, Z8, Z8
-	VXORPS  Z9, Z9, Z9
-	VXORPS  Z10, Z10, Z10
-	VXORPS  Z11, Z11, Z11
-	VXORPS  Z12, Z12, Z12
-	VXORPS  Z13, Z13, Z13
-	MOVQ    c+32(FP), R9
-	MOVQ    ldc+40(FP), R10
-	MOVQ    cols+48(FP), R11
-	SHLQ    $0x02, R10
-	MOVQ    R11, R12
-	MOVQ    $0x00000010, R13
-	CMPQ    R12, R13
-	CMOVQGT R13, R12
-	XORQ    R13, R13
-	TESTQ   R12, R12
-	CMOVQLT R13, R12
-	MOVQ    $0xffffffffffffffff, R13
-	BZHIQ   R12, R13, R13
-	KMOVD   R13, K1
-	MOVQ    R9, R12
-	VMOVUPS Z0, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z2, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z4, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z6, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z8, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z10, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z12, K1, (R12)
-	SUBQ    $0x10, R11
-	MOVQ    $0x00000010, R12
-	CMPQ    R11, R12
-	CMOVQGT R12, R11
-	XORQ    R12, R12
-	TESTQ   R11, R11
-	CMOVQLT R12, R11
-	MOVQ    $0xffffffffffffffff, R12
-	BZHIQ   R11, R12, R12
-	KMOVD   R12, K1
-	VMOVUPS Z1, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z3, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z5, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z7, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z9, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z11, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z13, K1, 64(R9)
-	VMOVUPS allffffff00AVX512<>+0(SB), Z14
-	VMOVUPS allff000000AVX512<>+0(SB), Z15
-	VMOVUPS allffff0000AVX512<>+0(SB), Z16
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	LEAQ         (CX)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	VXORPS       Z8, Z8, Z8
+	VXORPS       Z9, Z9, Z9
+	VXORPS       Z10, Z10, Z10
+	VXORPS       Z11, Z11, Z11
+	VXORPS       Z12, Z12, Z12
+	VXORPS       Z13, Z13, Z13
+	MOVQ         c+32(FP), R9
+	MOVQ         ldc+40(FP), R10
+	MOVQ         cols+48(FP), R11
+	SHLQ         $0x02, R10
+	MOVQ         R11, R12
+	MOVQ         $0x00000010, R13
+	CMPQ         R12, R13
+	CMOVQGT      R13, R12
+	XORQ         R13, R13
+	TESTQ        R12, R12
+	CMOVQLT      R13, R12
+	MOVQ         $0xffffffffffffffff, R13
+	BZHIQ        R12, R13, R13
+	KMOVD        R13, K1
+	MOVQ         R9, R12
+	VMOVUPS      Z0, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z2, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z4, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z6, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z8, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z10, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z12, K1, (R12)
+	SUBQ         $0x10, R11
+	MOVQ         $0x00000010, R12
+	CMPQ         R11, R12
+	CMOVQGT      R12, R11
+	XORQ         R12, R12
+	TESTQ        R11, R11
+	CMOVQLT      R12, R11
+	MOVQ         $0xffffffffffffffff, R12
+	BZHIQ        R11, R12, R12
+	KMOVD        R12, K1
+	VMOVUPS      Z1, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z3, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z5, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z7, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z9, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z11, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z13, K1, 64(R9)
+	VBROADCASTSS allffffff00AVX512<>+0(SB), Z14
+	VBROADCASTSS allff000000AVX512<>+0(SB), Z15
+	VBROADCASTSS allffff0000AVX512<>+0(SB), Z16
 
 group:
 	MOVQ       $0x00000040, R9
@@ -13048,90 +13003,90 @@ add:
 // func heldInt248AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldInt248AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	LEAQ    (CX)(DX*2), DI
-	ADDQ    DX, DI
-	LEAQ    (DI)(DX*2), R8
-	ADDQ    DX, R8
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	VXORPS  Z8, Z8, Z8
-	VXORPS  Z9, Z9, Z9
-	VXORPS  Z10, Z10, Z10
-	VXORPS  Z11, Z11, Z11
-	VXORPS  Z12, Z12, Z12
-	VXORPS  Z13, Z13, Z13
-	VXORPS  Z14, Z14, Z14
-	VXORPS  Z15, Z15, Z15
-	MOVQ    c+32(FP), R9
-	MOVQ    ldc+40(FP), R10
-	MOVQ    cols+48(FP), R11
-	SHLQ    $0x02, R10
-	MOVQ    R11, R12
-	MOVQ    $0x00000010, R13
-	CMPQ    R12, R13
-	CMOVQGT R13, R12
-	XORQ    R13, R13
-	TESTQ   R12, R12
-	CMOVQLT R13, R12
-	MOVQ    $0xffffffffffffffff, R13
-	BZHIQ   R12, R13, R13
-	KMOVD   R13, K1
-	MOVQ    R9, R12
-	VMOVUPS Z0, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z2, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z4, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z6, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z8, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z10, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z12, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z14, K1, (R12)
-	SUBQ    $0x10, R11
-	MOVQ    $0x00000010, R12
-	CMPQ    R11, R12
-	CMOVQGT R12, R11
-	XORQ    R12, R12
-	TESTQ   R11, R11
-	CMOVQLT R12, R11
-	MOVQ    $0xffffffffffffffff, R12
-	BZHIQ   R11, R12, R12
-	KMOVD   R12, K1
-	VMOVUPS Z1, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z3, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z5, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z7, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z9, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z11, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z13, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z15, K1, 64(R9)
-	VMOVUPS allffffff00AVX512<>+0(SB), Z16
-	VMOVUPS allff000000AVX512<>+0(SB), Z17
-	VMOVUPS allffff0000AVX512<>+0(SB), Z18
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	LEAQ         (CX)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	VXORPS       Z8, Z8, Z8
+	VXORPS       Z9, Z9, Z9
+	VXORPS       Z10, Z10, Z10
+	VXORPS       Z11, Z11, Z11
+	VXORPS       Z12, Z12, Z12
+	VXORPS       Z13, Z13, Z13
+	VXORPS       Z14, Z14, Z14
+	VXORPS       Z15, Z15, Z15
+	MOVQ         c+32(FP), R9
+	MOVQ         ldc+40(FP), R10
+	MOVQ         cols+48(FP), R11
+	SHLQ         $0x02, R10
+	MOVQ         R11, R12
+	MOVQ         $0x00000010, R13
+	CMPQ         R12, R13
+	CMOVQGT      R13, R12
+	XORQ         R13, R13
+	TESTQ        R12, R12
+	CMOVQLT      R13, R12
+	MOVQ         $0xffffffffffffffff, R13
+	BZHIQ        R12, R13, R13
+	KMOVD        R13, K1
+	MOVQ         R9, R12
+	VMOVUPS      Z0, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z2, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z4, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z6, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z8, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z10, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z12, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z14, K1, (R12)
+	SUBQ         $0x10, R11
+	MOVQ         $0x00000010, R12
+	CMPQ         R11, R12
+	CMOVQGT      R12, R11
+	XORQ         R12, R12
+	TESTQ        R11, R11
+	CMOVQLT      R12, R11
+	MOVQ         $0xffffffffffffffff, R12
+	BZHIQ        R11, R12, R12
+	KMOVD        R12, K1
+	VMOVUPS      Z1, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z3, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z5, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z7, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z9, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z11, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z13, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z15, K1, 64(R9)
+	VBROADCASTSS allffffff00AVX512<>+0(SB), Z16
+	VBROADCASTSS allff000000AVX512<>+0(SB), Z17
+	VBROADCASTSS allffff0000AVX512<>+0(SB), Z18
 
 group:
 	MOVQ       $0x00000040, R9
@@ -13599,45 +13554,45 @@ add:
 // func heldBFloat121AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat121AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	MOVQ    c+32(FP), DX
-	MOVQ    ldc+40(FP), DI
-	MOVQ    cols+48(FP), R8
-	SHLQ    $0x02, DI
-	MOVQ    R8, DI
-	MOVQ    $0x00000010, R9
-	CMPQ    DI, R9
-	CMOVQGT R9, DI
-	XORQ    R9, R9
-	TESTQ   DI, DI
-	CMOVQLT R9, DI
-	MOVQ    $0xffffffffffffffff, R9
-	BZHIQ   DI, R9, R9
-	KMOVD   R9, K1
-	MOVQ    DX, DI
-	VMOVUPS Z0, K1, (DI)
-	MOVQ    R8, DI
-	SUBQ    $0x10, DI
-	MOVQ    $0x00000010, R8
-	CMPQ    DI, R8
-	CMOVQGT R8, DI
-	XORQ    R8, R8
-	TESTQ   DI, DI
-	CMOVQLT R8, DI
-	MOVQ    $0xffffffffffffffff, R8
-	BZHIQ   DI, R8, R8
-	KMOVD   R8, K1
-	VMOVUPS Z1, K1, 64(DX)
-	VMOVUPS all87ff0000AVX512<>+0(SB), Z2
-	VMOVUPS all07800780AVX512<>+0(SB), Z3
-	VMOVUPS all80078007AVX512<>+0(SB), Z4
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	MOVQ         c+32(FP), DX
+	MOVQ         ldc+40(FP), DI
+	MOVQ         cols+48(FP), R8
+	SHLQ         $0x02, DI
+	MOVQ         R8, DI
+	MOVQ         $0x00000010, R9
+	CMPQ         DI, R9
+	CMOVQGT      R9, DI
+	XORQ         R9, R9
+	TESTQ        DI, DI
+	CMOVQLT      R9, DI
+	MOVQ         $0xffffffffffffffff, R9
+	BZHIQ        DI, R9, R9
+	KMOVD        R9, K1
+	MOVQ         DX, DI
+	VMOVUPS      Z0, K1, (DI)
+	MOVQ         R8, DI
+	SUBQ         $0x10, DI
+	MOVQ         $0x00000010, R8
+	CMPQ         DI, R8
+	CMOVQGT      R8, DI
+	XORQ         R8, R8
+	TESTQ        DI, DI
+	CMOVQLT      R8, DI
+	MOVQ         $0xffffffffffffffff, R8
+	BZHIQ        DI, R8, R8
+	KMOVD        R8, K1
+	VMOVUPS      Z1, K1, 64(DX)
+	VBROADCASTSS all87ff0000AVX512<>+0(SB), Z2
+	VBROADCASTSS all07800780AVX512<>+0(SB), Z3
+	VBROADCASTSS all80078007AVX512<>+0(SB), Z4
 
 group:
 	MOVQ       $0x00000040, DX
@@ -13890,106 +13845,61 @@ add:
 	RET
 
 DATA all87ff0000AVX512<>+0(SB)/4, $0x87ff0000
-DATA all87ff0000AVX512<>+4(SB)/4, $0x87ff0000
-DATA all87ff0000AVX512<>+8(SB)/4, $0x87ff0000
-DATA all87ff0000AVX512<>+12(SB)/4, $0x87ff0000
-DATA all87ff0000AVX512<>+16(SB)/4, $0x87ff0000
-DATA all87ff0000AVX512<>+20(SB)/4, $0x87ff0000
-DATA all87ff0000AVX512<>+24(SB)/4, $0x87ff0000
-DATA all87ff0000AVX512<>+28(SB)/4, $0x87ff0000
-DATA all87ff0000AVX512<>+32(SB)/4, $0x87ff0000
-DATA all87ff0000AVX512<>+36(SB)/4, $0x87ff0000
-DATA all87ff0000AVX512<>+40(SB)/4, $0x87ff0000
-DATA all87ff0000AVX512<>+44(SB)/4, $0x87ff0000
-DATA all87ff0000AVX512<>+48(SB)/4, $0x87ff0000
-DATA all87ff0000AVX512<>+52(SB)/4, $0x87ff0000
-DATA all87ff0000AVX512<>+56(SB)/4, $0x87ff0000
-DATA all87ff0000AVX512<>+60(SB)/4, $0x87ff0000
-GLOBL all87ff0000AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all87ff0000AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all07800780AVX512<>+0(SB)/4, $0x07800780
-DATA all07800780AVX512<>+4(SB)/4, $0x07800780
-DATA all07800780AVX512<>+8(SB)/4, $0x07800780
-DATA all07800780AVX512<>+12(SB)/4, $0x07800780
-DATA all07800780AVX512<>+16(SB)/4, $0x07800780
-DATA all07800780AVX512<>+20(SB)/4, $0x07800780
-DATA all07800780AVX512<>+24(SB)/4, $0x07800780
-DATA all07800780AVX512<>+28(SB)/4, $0x07800780
-DATA all07800780AVX512<>+32(SB)/4, $0x07800780
-DATA all07800780AVX512<>+36(SB)/4, $0x07800780
-DATA all07800780AVX512<>+40(SB)/4, $0x07800780
-DATA all07800780AVX512<>+44(SB)/4, $0x07800780
-DATA all07800780AVX512<>+48(SB)/4, $0x07800780
-DATA all07800780AVX512<>+52(SB)/4, $0x07800780
-DATA all07800780AVX512<>+56(SB)/4, $0x07800780
-DATA all07800780AVX512<>+60(SB)/4, $0x07800780
-GLOBL all07800780AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all07800780AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all80078007AVX512<>+0(SB)/4, $0x80078007
-DATA all80078007AVX512<>+4(SB)/4, $0x80078007
-DATA all80078007AVX512<>+8(SB)/4, $0x80078007
-DATA all80078007AVX512<>+12(SB)/4, $0x80078007
-DATA all80078007AVX512<>+16(SB)/4, $0x80078007
-DATA all80078007AVX512<>+20(SB)/4, $0x80078007
-DATA all80078007AVX512<>+24(SB)/4, $0x80078007
-DATA all80078007AVX512<>+28(SB)/4, $0x80078007
-DATA all80078007AVX512<>+32(SB)/4, $0x80078007
-DATA all80078007AVX512<>+36(SB)/4, $0x80078007
-DATA all80078007AVX512<>+40(SB)/4, $0x80078007
-DATA all80078007AVX512<>+44(SB)/4, $0x80078007
-DATA all80078007AVX512<>+48(SB)/4, $0x80078007
-DATA all80078007AVX512<>+52(SB)/4, $0x80078007
-DATA all80078007AVX512<>+56(SB)/4, $0x80078007
-DATA all80078007AVX512<>+60(SB)/4, $0x80078007
-GLOBL all80078007AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all80078007AVX512<>(SB), RODATA|NOPTR, $4
 
 // func heldBFloat122AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat122AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	MOVQ    c+32(FP), DI
-	MOVQ    ldc+40(FP), R8
-	MOVQ    cols+48(FP), R9
-	SHLQ    $0x02, R8
-	MOVQ    R9, R10
-	MOVQ    $0x00000010, R11
-	CMPQ    R10, R11
-	CMOVQGT R11, R10
-	XORQ    R11, R11
-	TESTQ   R10, R10
-	CMOVQLT R11, R10
-	MOVQ    $0xffffffffffffffff, R11
-	BZHIQ   R10, R11, R11
-	KMOVD   R11, K1
-	MOVQ    DI, R10
-	VMOVUPS Z0, K1, (R10)
-	ADDQ    R8, R10
-	VMOVUPS Z2, K1, (R10)
-	SUBQ    $0x10, R9
-	MOVQ    $0x00000010, R10
-	CMPQ    R9, R10
-	CMOVQGT R10, R9
-	XORQ    R10, R10
-	TESTQ   R9, R9
-	CMOVQLT R10, R9
-	MOVQ    $0xffffffffffffffff, R10
-	BZHIQ   R9, R10, R10
-	KMOVD   R10, K1
-	VMOVUPS Z1, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z3, K1, 64(DI)
-	VMOVUPS all87ff0000AVX512<>+0(SB), Z4
-	VMOVUPS all07800780AVX512<>+0(SB), Z5
-	VMOVUPS all80078007AVX512<>+0(SB), Z6
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	MOVQ         c+32(FP), DI
+	MOVQ         ldc+40(FP), R8
+	MOVQ         cols+48(FP), R9
+	SHLQ         $0x02, R8
+	MOVQ         R9, R10
+	MOVQ         $0x00000010, R11
+	CMPQ         R10, R11
+	CMOVQGT      R11, R10
+	XORQ         R11, R11
+	TESTQ        R10, R10
+	CMOVQLT      R11, R10
+	MOVQ         $0xffffffffffffffff, R11
+	BZHIQ        R10, R11, R11
+	KMOVD        R11, K1
+	MOVQ         DI, R10
+	VMOVUPS      Z0, K1, (R10)
+	ADDQ         R8, R10
+	VMOVUPS      Z2, K1, (R10)
+	SUBQ         $0x10, R9
+	MOVQ         $0x00000010, R10
+	CMPQ         R9, R10
+	CMOVQGT      R10, R9
+	XORQ         R10, R10
+	TESTQ        R9, R9
+	CMOVQLT      R10, R9
+	MOVQ         $0xffffffffffffffff, R10
+	BZHIQ        R9, R10, R10
+	KMOVD        R10, K1
+	VMOVUPS      Z1, K1, 64(DI)
+	ADDQ         R8, DI
+	VMOVUPS      Z3, K1, 64(DI)
+	VBROADCASTSS all87ff0000AVX512<>+0(SB), Z4
+	VBROADCASTSS all07800780AVX512<>+0(SB), Z5
+	VBROADCASTSS all80078007AVX512<>+0(SB), Z6
 
 group:
 	MOVQ       $0x00000040, DI
@@ -14313,56 +14223,56 @@ add:
 // func heldBFloat123AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat123AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	MOVQ    c+32(FP), DI
-	MOVQ    ldc+40(FP), R8
-	MOVQ    cols+48(FP), R9
-	SHLQ    $0x02, R8
-	MOVQ    R9, R10
-	MOVQ    $0x00000010, R11
-	CMPQ    R10, R11
-	CMOVQGT R11, R10
-	XORQ    R11, R11
-	TESTQ   R10, R10
-	CMOVQLT R11, R10
-	MOVQ    $0xffffffffffffffff, R11
-	BZHIQ   R10, R11, R11
-	KMOVD   R11, K1
-	MOVQ    DI, R10
-	VMOVUPS Z0, K1, (R10)
-	ADDQ    R8, R10
-	VMOVUPS Z2, K1, (R10)
-	ADDQ    R8, R10
-	VMOVUPS Z4, K1, (R10)
-	SUBQ    $0x10, R9
-	MOVQ    $0x00000010, R10
-	CMPQ    R9, R10
-	CMOVQGT R10, R9
-	XORQ    R10, R10
-	TESTQ   R9, R9
-	CMOVQLT R10, R9
-	MOVQ    $0xffffffffffffffff, R10
-	BZHIQ   R9, R10, R10
-	KMOVD   R10, K1
-	VMOVUPS Z1, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z3, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z5, K1, 64(DI)
-	VMOVUPS all87ff0000AVX512<>+0(SB), Z6
-	VMOVUPS all07800780AVX512<>+0(SB), Z7
-	VMOVUPS all80078007AVX512<>+0(SB), Z8
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	MOVQ         c+32(FP), DI
+	MOVQ         ldc+40(FP), R8
+	MOVQ         cols+48(FP), R9
+	SHLQ         $0x02, R8
+	MOVQ         R9, R10
+	MOVQ         $0x00000010, R11
+	CMPQ         R10, R11
+	CMOVQGT      R11, R10
+	XORQ         R11, R11
+	TESTQ        R10, R10
+	CMOVQLT      R11, R10
+	MOVQ         $0xffffffffffffffff, R11
+	BZHIQ        R10, R11, R11
+	KMOVD        R11, K1
+	MOVQ         DI, R10
+	VMOVUPS      Z0, K1, (R10)
+	ADDQ         R8, R10
+	VMOVUPS      Z2, K1, (R10)
+	ADDQ         R8, R10
+	VMOVUPS      Z4, K1, (R10)
+	SUBQ         $0x10, R9
+	MOVQ         $0x00000010, R10
+	CMPQ         R9, R10
+	CMOVQGT      R10, R9
+	XORQ         R10, R10
+	TESTQ        R9, R9
+	CMOVQLT      R10, R9
+	MOVQ         $0xffffffffffffffff, R10
+	BZHIQ        R9, R10, R10
+	KMOVD        R10, K1
+	VMOVUPS      Z1, K1, 64(DI)
+	ADDQ         R8, DI
+	VMOVUPS      Z3, K1, 64(DI)
+	ADDQ         R8, DI
+	VMOVUPS      Z5, K1, 64(DI)
+	VBROADCASTSS all87ff0000AVX512<>+0(SB), Z6
+	VBROADCASTSS all07800780AVX512<>+0(SB), Z7
+	VBROADCASTSS all80078007AVX512<>+0(SB), Z8
 
 group:
 	MOVQ       $0x00000040, DI
@@ -14756,64 +14666,64 @@ add:
 // func heldBFloat124AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat124AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	LEAQ    (CX)(DX*2), DI
-	ADDQ    DX, DI
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	MOVQ    c+32(FP), R8
-	MOVQ    ldc+40(FP), R9
-	MOVQ    cols+48(FP), R10
-	SHLQ    $0x02, R9
-	MOVQ    R10, R11
-	MOVQ    $0x00000010, R12
-	CMPQ    R11, R12
-	CMOVQGT R12, R11
-	XORQ    R12, R12
-	TESTQ   R11, R11
-	CMOVQLT R12, R11
-	MOVQ    $0xffffffffffffffff, R12
-	BZHIQ   R11, R12, R12
-	KMOVD   R12, K1
-	MOVQ    R8, R11
-	VMOVUPS Z0, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z2, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z4, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z6, K1, (R11)
-	SUBQ    $0x10, R10
-	MOVQ    $0x00000010, R11
-	CMPQ    R10, R11
-	CMOVQGT R11, R10
-	XORQ    R11, R11
-	TESTQ   R10, R10
-	CMOVQLT R11, R10
-	MOVQ    $0xffffffffffffffff, R11
-	BZHIQ   R10, R11, R11
-	KMOVD   R11, K1
-	VMOVUPS Z1, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z3, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z5, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z7, K1, 64(R8)
-	VMOVUPS all87ff0000AVX512<>+0(SB), Z8
-	VMOVUPS all07800780AVX512<>+0(SB), Z9
-	VMOVUPS all80078007AVX512<>+0(SB), Z10
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	LEAQ         (CX)(DX*2), DI
+	ADDQ         DX, DI
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	MOVQ         c+32(FP), R8
+	MOVQ         ldc+40(FP), R9
+	MOVQ         cols+48(FP), R10
+	SHLQ         $0x02, R9
+	MOVQ         R10, R11
+	MOVQ         $0x00000010, R12
+	CMPQ         R11, R12
+	CMOVQGT      R12, R11
+	XORQ         R12, R12
+	TESTQ        R11, R11
+	CMOVQLT      R12, R11
+	MOVQ         $0xffffffffffffffff, R12
+	BZHIQ        R11, R12, R12
+	KMOVD        R12, K1
+	MOVQ         R8, R11
+	VMOVUPS      Z0, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z2, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z4, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z6, K1, (R11)
+	SUBQ         $0x10, R10
+	MOVQ         $0x00000010, R11
+	CMPQ         R10, R11
+	CMOVQGT      R11, R10
+	XORQ         R11, R11
+	TESTQ        R10, R10
+	CMOVQLT      R11, R10
+	MOVQ         $0xffffffffffffffff, R11
+	BZHIQ        R10, R11, R11
+	KMOVD        R11, K1
+	VMOVUPS      Z1, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z3, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z5, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z7, K1, 64(R8)
+	VBROADCASTSS all87ff0000AVX512<>+0(SB), Z8
+	VBROADCASTSS all07800780AVX512<>+0(SB), Z9
+	VBROADCASTSS all80078007AVX512<>+0(SB), Z10
 
 group:
 	MOVQ       $0x00000040, R8
@@ -15279,70 +15189,70 @@ add:
 // func heldBFloat125AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat125AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	LEAQ    (CX)(DX*2), DI
-	ADDQ    DX, DI
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	VXORPS  Z8, Z8, Z8
-	VXORPS  Z9, Z9, Z9
-	MOVQ    c+32(FP), R8
-	MOVQ    ldc+40(FP), R9
-	MOVQ    cols+48(FP), R10
-	SHLQ    $0x02, R9
-	MOVQ    R10, R11
-	MOVQ    $0x00000010, R12
-	CMPQ    R11, R12
-	CMOVQGT R12, R11
-	XORQ    R12, R12
-	TESTQ   R11, R11
-	CMOVQLT R12, R11
-	MOVQ    $0xffffffffffffffff, R12
-	BZHIQ   R11, R12, R12
-	KMOVD   R12, K1
-	MOVQ    R8, R11
-	VMOVUPS Z0, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z2, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z4, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z6, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z8, K1, (R11)
-	SUBQ    $0x10, R10
-	MOVQ    $0x00000010, R11
-	CMPQ    R10, R11
-	CMOVQGT R11, R10
-	XORQ    R11, R11
-	TESTQ   R10, R10
-	CMOVQLT R11, R10
-	MOVQ    $0xffffffffffffffff, R11
-	BZHIQ   R10, R11, R11
-	KMOVD   R11, K1
-	VMOVUPS Z1, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z3, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z5, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z7, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z9, K1, 64(R8)
-	VMOVUPS all87ff0000AVX512<>+0(SB), Z10
-	VMOVUPS all07800780AVX512<>+0(SB), Z11
-	VMOVUPS all80078007AVX512<>+0(SB), Z12
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	LEAQ         (CX)(DX*2), DI
+	ADDQ         DX, DI
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	VXORPS       Z8, Z8, Z8
+	VXORPS       Z9, Z9, Z9
+	MOVQ         c+32(FP), R8
+	MOVQ         ldc+40(FP), R9
+	MOVQ         cols+48(FP), R10
+	SHLQ         $0x02, R9
+	MOVQ         R10, R11
+	MOVQ         $0x00000010, R12
+	CMPQ         R11, R12
+	CMOVQGT      R12, R11
+	XORQ         R12, R12
+	TESTQ        R11, R11
+	CMOVQLT      R12, R11
+	MOVQ         $0xffffffffffffffff, R12
+	BZHIQ        R11, R12, R12
+	KMOVD        R12, K1
+	MOVQ         R8, R11
+	VMOVUPS      Z0, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z2, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z4, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z6, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z8, K1, (R11)
+	SUBQ         $0x10, R10
+	MOVQ         $0x00000010, R11
+	CMPQ         R10, R11
+	CMOVQGT      R11, R10
+	XORQ         R11, R11
+	TESTQ        R10, R10
+	CMOVQLT      R11, R10
+	MOVQ         $0xffffffffffffffff, R11
+	BZHIQ        R10, R11, R11
+	KMOVD        R11, K1
+	VMOVUPS      Z1, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z3, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z5, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z7, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z9, K1, 64(R8)
+	VBROADCASTSS all87ff0000AVX512<>+0(SB), Z10
+	VBROADCASTSS all07800780AVX512<>+0(SB), Z11
+	VBROADCASTSS all80078007AVX512<>+0(SB), Z12
 
 group:
 	MOVQ       $0x00000040, R8
@@ -15878,76 +15788,76 @@ add:
 // func heldBFloat126AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat126AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	LEAQ    (CX)(DX*2), DI
-	ADDQ    DX, DI
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	VXORPS  Z8, Z8, Z8
-	VXORPS  Z9, Z9, Z9
-	VXORPS  Z10, Z10, Z10
-	VXORPS  Z11, Z11, Z11
-	MOVQ    c+32(FP), R8
-	MOVQ    ldc+40(FP), R9
-	MOVQ    cols+48(FP), R10
-	SHLQ    $0x02, R9
-	MOVQ    R10, R11
-	MOVQ    $0x00000010, R12
-	CMPQ    R11, R12
-	CMOVQGT R12, R11
-	XORQ    R12, R12
-	TESTQ   R11, R11
-	CMOVQLT R12, R11
-	MOVQ    $0xffffffffffffffff, R12
-	BZHIQ   R11, R12, R12
-	KMOVD   R12, K1
-	MOVQ    R8, R11
-	VMOVUPS Z0, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z2, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z4, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z6, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z8, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z10, K1, (R11)
-	SUBQ    $0x10, R10
-	MOVQ    $0x00000010, R11
-	CMPQ    R10, R11
-	CMOVQGT R11, R10
-	XORQ    R11, R11
-	TESTQ   R10, R10
-	CMOVQLT R11, R10
-	MOVQ    $0xffffffffffffffff, R11
-	BZHIQ   R10, R11, R11
-	KMOVD   R11, K1
-	VMOVUPS Z1, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z3, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z5, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z7, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z9, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z11, K1, 64(R8)
-	VMOVUPS all87ff0000AVX512<>+0(SB), Z12
-	VMOVUPS all07800780AVX512<>+0(SB), Z13
-	VMOVUPS all80078007AVX512<>+0(SB), Z14
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	LEAQ         (CX)(DX*2), DI
+	ADDQ         DX, DI
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	VXORPS       Z8, Z8, Z8
+	VXORPS       Z9, Z9, Z9
+	VXORPS       Z10, Z10, Z10
+	VXORPS       Z11, Z11, Z11
+	MOVQ         c+32(FP), R8
+	MOVQ         ldc+40(FP), R9
+	MOVQ         cols+48(FP), R10
+	SHLQ         $0x02, R9
+	MOVQ         R10, R11
+	MOVQ         $0x00000010, R12
+	CMPQ         R11, R12
+	CMOVQGT      R12, R11
+	XORQ         R12, R12
+	TESTQ        R11, R11
+	CMOVQLT      R12, R11
+	MOVQ         $0xffffffffffffffff, R12
+	BZHIQ        R11, R12, R12
+	KMOVD        R12, K1
+	MOVQ         R8, R11
+	VMOVUPS      Z0, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z2, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z4, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z6, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z8, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z10, K1, (R11)
+	SUBQ         $0x10, R10
+	MOVQ         $0x00000010, R11
+	CMPQ         R10, R11
+	CMOVQGT      R11, R10
+	XORQ         R11, R11
+	TESTQ        R10, R10
+	CMOVQLT      R11, R10
+	MOVQ         $0xffffffffffffffff, R11
+	BZHIQ        R10, R11, R11
+	KMOVD        R11, K1
+	VMOVUPS      Z1, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z3, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z5, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z7, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z9, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z11, K1, 64(R8)
+	VBROADCASTSS all87ff0000AVX512<>+0(SB), Z12
+	VBROADCASTSS all07800780AVX512<>+0(SB), Z13
+	VBROADCASTSS all80078007AVX512<>+0(SB), Z14
 
 group:
 	MOVQ       $0x00000040, R8
@@ -16553,84 +16463,84 @@ add:
 // func heldBFloat127AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat127AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	LEAQ    (CX)(DX*2), DI
-	ADDQ    DX, DI
-	LEAQ    (DI)(DX*2), R8
-	ADDQ    DX, R8
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	VXORPS  Z8, Z8, Z8
-	VXORPS  Z9, Z9, Z9
-	VXORPS  Z10, Z10, Z10
-	VXORPS  Z11, Z11, Z11
-	VXORPS  Z12, Z12, Z12
-	VXORPS  Z13, Z13, Z13
-	MOVQ    c+32(FP), R9
-	MOVQ    ldc+40(FP), R10
-	MOVQ    cols+48(FP), R11
-	SHLQ    $0x02, R10
-	MOVQ    R11, R12
-	MOVQ    $0x00000010, R13
-	CMPQ    R12, R13
-	CMOVQGT R13, R12
-	XORQ    R13, R13
-	TESTQ   R12, R12
-	CMOVQLT R13, R12
-	MOVQ    $0xffffffffffffffff, R13
-	BZHIQ   R12, R13, R13
-	KMOVD   R13, K1
-	MOVQ    R9, R12
-	VMOVUPS Z0, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z2, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z4, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z6, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z8, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z10, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z12, K1, (R12)
-	SUBQ    $0x10, R11
-	MOVQ    $0x00000010, R12
-	CMPQ    R11, R12
-	CMOVQGT R12, R11
-	XORQ    R12, R12
-	TESTQ   R11, R11
-	CMOVQLT R12, R11
-	MOVQ    $0xffffffffffffffff, R12
-	BZHIQ   R11, R12, R12
-	KMOVD   R12, K1
-	VMOVUPS Z1, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z3, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z5, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z7, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z9, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z11, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z13, K1, 64(R9)
-	VMOVUPS all87ff0000AVX512<>+0(SB), Z14
-	VMOVUPS all07800780AVX512<>+0(SB), Z15
-	VMOVUPS all80078007AVX512<>+0(SB), Z16
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	LEAQ         (CX)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	VXORPS       Z8, Z8, Z8
+	VXORPS       Z9, Z9, Z9
+	VXORPS       Z10, Z10, Z10
+	VXORPS       Z11, Z11, Z11
+	VXORPS       Z12, Z12, Z12
+	VXORPS       Z13, Z13, Z13
+	MOVQ         c+32(FP), R9
+	MOVQ         ldc+40(FP), R10
+	MOVQ         cols+48(FP), R11
+	SHLQ         $0x02, R10
+	MOVQ         R11, R12
+	MOVQ         $0x00000010, R13
+	CMPQ         R12, R13
+	CMOVQGT      R13, R12
+	XORQ         R13, R13
+	TESTQ        R12, R12
+	CMOVQLT      R13, R12
+	MOVQ         $0xffffffffffffffff, R13
+	BZHIQ        R12, R13, R13
+	KMOVD        R13, K1
+	MOVQ         R9, R12
+	VMOVUPS      Z0, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z2, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z4, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z6, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z8, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z10, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z12, K1, (R12)
+	SUBQ         $0x10, R11
+	MOVQ         $0x00000010, R12
+	CMPQ         R11, R12
+	CMOVQGT      R12, R11
+	XORQ         R12, R12
+	TESTQ        R11, R11
+	CMOVQLT      R12, R11
+	MOVQ         $0xffffffffffffffff, R12
+	BZHIQ        R11, R12, R12
+	KMOVD        R12, K1
+	VMOVUPS      Z1, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z3, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z5, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z7, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z9, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z11, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z13, K1, 64(R9)
+	VBROADCASTSS all87ff0000AVX512<>+0(SB), Z14
+	VBROADCASTSS all07800780AVX512<>+0(SB), Z15
+	VBROADCASTSS all80078007AVX512<>+0(SB), Z16
 
 group:
 	MOVQ       $0x00000040, R9
@@ -17308,90 +17218,90 @@ add:
 // func heldBFloat128AVX512(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat128AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	LEAQ    (CX)(DX*2), DI
-	ADDQ    DX, DI
-	LEAQ    (DI)(DX*2), R8
-	ADDQ    DX, R8
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	VXORPS  Z8, Z8, Z8
-	VXORPS  Z9, Z9, Z9
-	VXORPS  Z10, Z10, Z10
-	VXORPS  Z11, Z11, Z11
-	VXORPS  Z12, Z12, Z12
-	VXORPS  Z13, Z13, Z13
-	VXORPS  Z14, Z14, Z14
-	VXORPS  Z15, Z15, Z15
-	MOVQ    c+32(FP), R9
-	MOVQ    ldc+40(FP), R10
-	MOVQ    cols+48(FP), R11
-	SHLQ    $0x02, R10
-	MOVQ    R11, R12
-	MOVQ    $0x00000010, R13
-	CMPQ    R12, R13
-	CMOVQGT R13, R12
-	XORQ    R13, R13
-	TESTQ   R12, R12
-	CMOVQLT R13, R12
-	MOVQ    $0xffffffffffffffff, R13
-	BZHIQ   R12, R13, R13
-	KMOVD   R13, K1
-	MOVQ    R9, R12
-	VMOVUPS Z0, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z2, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z4, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z6, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z8, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z10, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z12, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z14, K1, (R12)
-	SUBQ    $0x10, R11
-	MOVQ    $0x00000010, R12
-	CMPQ    R11, R12
-	CMOVQGT R12, R11
-	XORQ    R12, R12
-	TESTQ   R11, R11
-	CMOVQLT R12, R11
-	MOVQ    $0xffffffffffffffff, R12
-	BZHIQ   R11, R12, R12
-	KMOVD   R12, K1
-	VMOVUPS Z1, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z3, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z5, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z7, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z9, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z11, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z13, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z15, K1, 64(R9)
-	VMOVUPS all87ff0000AVX512<>+0(SB), Z16
-	VMOVUPS all07800780AVX512<>+0(SB), Z17
-	VMOVUPS all80078007AVX512<>+0(SB), Z18
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	LEAQ         (CX)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	VXORPS       Z8, Z8, Z8
+	VXORPS       Z9, Z9, Z9
+	VXORPS       Z10, Z10, Z10
+	VXORPS       Z11, Z11, Z11
+	VXORPS       Z12, Z12, Z12
+	VXORPS       Z13, Z13, Z13
+	VXORPS       Z14, Z14, Z14
+	VXORPS       Z15, Z15, Z15
+	MOVQ         c+32(FP), R9
+	MOVQ         ldc+40(FP), R10
+	MOVQ         cols+48(FP), R11
+	SHLQ         $0x02, R10
+	MOVQ         R11, R12
+	MOVQ         $0x00000010, R13
+	CMPQ         R12, R13
+	CMOVQGT      R13, R12
+	XORQ         R13, R13
+	TESTQ        R12, R12
+	CMOVQLT      R13, R12
+	MOVQ         $0xffffffffffffffff, R13
+	BZHIQ        R12, R13, R13
+	KMOVD        R13, K1
+	MOVQ         R9, R12
+	VMOVUPS      Z0, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z2, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z4, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z6, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z8, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z10, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z12, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z14, K1, (R12)
+	SUBQ         $0x10, R11
+	MOVQ         $0x00000010, R12
+	CMPQ         R11, R12
+	CMOVQGT      R12, R11
+	XORQ         R12, R12
+	TESTQ        R11, R11
+	CMOVQLT      R12, R11
+	MOVQ         $0xffffffffffffffff, R12
+	BZHIQ        R11, R12, R12
+	KMOVD        R12, K1
+	VMOVUPS      Z1, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z3, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z5, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z7, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z9, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z11, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z13, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z15, K1, 64(R9)
+	VBROADCASTSS all87ff0000AVX512<>+0(SB), Z16
+	VBROADCASTSS all07800780AVX512<>+0(SB), Z17
+	VBROADCASTSS all80078007AVX512<>+0(SB), Z18
 
 group:
 	MOVQ       $0x00000040, R9
@@ -18139,13 +18049,13 @@ add:
 // func largestBitsAVX512(x *float32, n int) uint32
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, BMI2
 TEXT ·largestBitsAVX512(SB), NOSPLIT, $0-20
-	MOVQ    x+0(FP), AX
-	MOVQ    n+8(FP), CX
-	VXORPS  Z0, Z0, Z0
-	VMOVUPS all80000000AVX512<>+0(SB), Z1
-	XORQ    DX, DX
-	SUBQ    $0x10, CX
-	JL      after2
+	MOVQ         x+0(FP), AX
+	MOVQ         n+8(FP), CX
+	VXORPS       Z0, Z0, Z0
+	VBROADCASTSS all80000000AVX512<>+0(SB), Z1
+	XORQ         DX, DX
+	SUBQ         $0x10, CX
+	JL           after2
 
 loop1:
 	VMOVUPS (AX)(DX*4), Z2
@@ -18180,22 +18090,7 @@ done3:
 	RET
 
 DATA all80000000AVX512<>+0(SB)/4, $0x80000000
-DATA all80000000AVX512<>+4(SB)/4, $0x80000000
-DATA all80000000AVX512<>+8(SB)/4, $0x80000000
-DATA all80000000AVX512<>+12(SB)/4, $0x80000000
-DATA all80000000AVX512<>+16(SB)/4, $0x80000000
-DATA all80000000AVX512<>+20(SB)/4, $0x80000000
-DATA all80000000AVX512<>+24(SB)/4, $0x80000000
-DATA all80000000AVX512<>+28(SB)/4, $0x80000000
-DATA all80000000AVX512<>+32(SB)/4, $0x80000000
-DATA all80000000AVX512<>+36(SB)/4, $0x80000000
-DATA all80000000AVX512<>+40(SB)/4, $0x80000000
-DATA all80000000AVX512<>+44(SB)/4, $0x80000000
-DATA all80000000AVX512<>+48(SB)/4, $0x80000000
-DATA all80000000AVX512<>+52(SB)/4, $0x80000000
-DATA all80000000AVX512<>+56(SB)/4, $0x80000000
-DATA all80000000AVX512<>+60(SB)/4, $0x80000000
-GLOBL all80000000AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all80000000AVX512<>(SB), RODATA|NOPTR, $4
 
 // func quantizeAVX512(to *int16, x *float32, n int, inverse float32) int32
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, BMI2, SSE
@@ -18206,8 +18101,8 @@ TEXT ·quantizeAVX512(SB), NOSPLIT, $0-36
 	MOVSS        inverse+24(FP), X0
 	VBROADCASTSS X0, Z0
 	VXORPS       Z2, Z2, Z2
-	VMOVUPS      all4b400000AVX512<>+0(SB), Z1
-	VMOVUPS      all00000080AVX512<>+0(SB), Z3
+	VBROADCASTSS all4b400000AVX512<>+0(SB), Z1
+	VBROADCASTSS all00000080AVX512<>+0(SB), Z3
 	XORQ         BX, BX
 	SUBQ         $0x10, DX
 	JL           after5
@@ -18267,139 +18162,70 @@ done6:
 	RET
 
 DATA all4b400000AVX512<>+0(SB)/4, $0x4b400000
-DATA all4b400000AVX512<>+4(SB)/4, $0x4b400000
-DATA all4b400000AVX512<>+8(SB)/4, $0x4b400000
-DATA all4b400000AVX512<>+12(SB)/4, $0x4b400000
-DATA all4b400000AVX512<>+16(SB)/4, $0x4b400000
-DATA all4b400000AVX512<>+20(SB)/4, $0x4b400000
-DATA all4b400000AVX512<>+24(SB)/4, $0x4b400000
-DATA all4b400000AVX512<>+28(SB)/4, $0x4b400000
-DATA all4b400000AVX512<>+32(SB)/4, $0x4b400000
-DATA all4b400000AVX512<>+36(SB)/4, $0x4b400000
-DATA all4b400000AVX512<>+40(SB)/4, $0x4b400000
-DATA all4b400000AVX512<>+44(SB)/4, $0x4b400000
-DATA all4b400000AVX512<>+48(SB)/4, $0x4b400000
-DATA all4b400000AVX512<>+52(SB)/4, $0x4b400000
-DATA all4b400000AVX512<>+56(SB)/4, $0x4b400000
-DATA all4b400000AVX512<>+60(SB)/4, $0x4b400000
-GLOBL all4b400000AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all4b400000AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all00000080AVX512<>+0(SB)/4, $0x00000080
-DATA all00000080AVX512<>+4(SB)/4, $0x00000080
-DATA all00000080AVX512<>+8(SB)/4, $0x00000080
-DATA all00000080AVX512<>+12(SB)/4, $0x00000080
-DATA all00000080AVX512<>+16(SB)/4, $0x00000080
-DATA all00000080AVX512<>+20(SB)/4, $0x00000080
-DATA all00000080AVX512<>+24(SB)/4, $0x00000080
-DATA all00000080AVX512<>+28(SB)/4, $0x00000080
-DATA all00000080AVX512<>+32(SB)/4, $0x00000080
-DATA all00000080AVX512<>+36(SB)/4, $0x00000080
-DATA all00000080AVX512<>+40(SB)/4, $0x00000080
-DATA all00000080AVX512<>+44(SB)/4, $0x00000080
-DATA all00000080AVX512<>+48(SB)/4, $0x00000080
-DATA all00000080AVX512<>+52(SB)/4, $0x00000080
-DATA all00000080AVX512<>+56(SB)/4, $0x00000080
-DATA all00000080AVX512<>+60(SB)/4, $0x00000080
-GLOBL all00000080AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all00000080AVX512<>(SB), RODATA|NOPTR, $4
 
 // func roundPairsAVX512(to *byte, x *float32, steps int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·roundPairsAVX512(SB), NOSPLIT, $0-24
-	MOVQ to+0(FP), AX
-	MOVQ x+8(FP), CX
-	MOVQ steps+16(FP), DX
+	MOVQ         to+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         steps+16(FP), DX
+	VBROADCASTSS allffff0000AVX512<>+0(SB), Z0
+	VBROADCASTSS all00400000AVX512<>+0(SB), Z1
 
 loop:
-	VMOVUPS (CX), Z0
-	VPSRLD  $0x10, Z0, Z2
-	VANDPS  all00000001AVX512<>+0(SB), Z2, Z2
-	VPADDD  Z0, Z2, Z2
-	VPADDD  all00007fffAVX512<>+0(SB), Z2, Z2
-	VORPS   all00400000AVX512<>+0(SB), Z0, Z1
-	VCMPPS  $0x03, Z0, Z0, K1
-	VMOVAPS Z1, K1, Z2
-	VMOVUPS 64(CX), Z0
-	VPSRLD  $0x10, Z0, Z3
-	VANDPS  all00000001AVX512<>+0(SB), Z3, Z3
-	VPADDD  Z0, Z3, Z3
-	VPADDD  all00007fffAVX512<>+0(SB), Z3, Z3
-	VORPS   all00400000AVX512<>+0(SB), Z0, Z1
-	VCMPPS  $0x03, Z0, Z0, K1
-	VMOVAPS Z1, K1, Z3
-	VPSRLD  $0x10, Z2, Z2
-	VANDPS  allffff0000AVX512<>+0(SB), Z3, Z3
-	VORPS   Z2, Z3, Z3
-	VMOVUPS Z3, (AX)
-	ADDQ    $+128, CX
-	ADDQ    $+64, AX
-	DECQ    DX
-	JNE     loop
+	VMOVUPS      (CX), Z2
+	VPSRLD       $0x10, Z2, Z4
+	VBROADCASTSS all00000001AVX512<>+0(SB), Z3
+	VANDPS       Z3, Z4, Z4
+	VPADDD       Z2, Z4, Z4
+	VBROADCASTSS all00007fffAVX512<>+0(SB), Z3
+	VPADDD       Z3, Z4, Z4
+	VORPS        Z1, Z2, Z3
+	VCMPPS       $0x03, Z2, Z2, K1
+	VMOVAPS      Z3, K1, Z4
+	VMOVUPS      64(CX), Z2
+	VPSRLD       $0x10, Z2, Z5
+	VBROADCASTSS all00000001AVX512<>+0(SB), Z3
+	VANDPS       Z3, Z5, Z5
+	VPADDD       Z2, Z5, Z5
+	VBROADCASTSS all00007fffAVX512<>+0(SB), Z3
+	VPADDD       Z3, Z5, Z5
+	VORPS        Z1, Z2, Z3
+	VCMPPS       $0x03, Z2, Z2, K1
+	VMOVAPS      Z3, K1, Z5
+	VPSRLD       $0x10, Z4, Z4
+	VANDPS       Z0, Z5, Z5
+	VORPS        Z4, Z5, Z5
+	VMOVUPS      Z5, (AX)
+	ADDQ         $+128, CX
+	ADDQ         $+64, AX
+	DECQ         DX
+	JNE          loop
 	VZEROUPPER
 	RET
 
 DATA all00400000AVX512<>+0(SB)/4, $0x00400000
-DATA all00400000AVX512<>+4(SB)/4, $0x00400000
-DATA all00400000AVX512<>+8(SB)/4, $0x00400000
-DATA all00400000AVX512<>+12(SB)/4, $0x00400000
-DATA all00400000AVX512<>+16(SB)/4, $0x00400000
-DATA all00400000AVX512<>+20(SB)/4, $0x00400000
-DATA all00400000AVX512<>+24(SB)/4, $0x00400000
-DATA all00400000AVX512<>+28(SB)/4, $0x00400000
-DATA all00400000AVX512<>+32(SB)/4, $0x00400000
-DATA all00400000AVX512<>+36(SB)/4, $0x00400000
-DATA all00400000AVX512<>+40(SB)/4, $0x00400000
-DATA all00400000AVX512<>+44(SB)/4, $0x00400000
-DATA all00400000AVX512<>+48(SB)/4, $0x00400000
-DATA all00400000AVX512<>+52(SB)/4, $0x00400000
-DATA all00400000AVX512<>+56(SB)/4, $0x00400000
-DATA all00400000AVX512<>+60(SB)/4, $0x00400000
-GLOBL all00400000AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all00400000AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all00000001AVX512<>+0(SB)/4, $0x00000001
-DATA all00000001AVX512<>+4(SB)/4, $0x00000001
-DATA all00000001AVX512<>+8(SB)/4, $0x00000001
-DATA all00000001AVX512<>+12(SB)/4, $0x00000001
-DATA all00000001AVX512<>+16(SB)/4, $0x00000001
-DATA all00000001AVX512<>+20(SB)/4, $0x00000001
-DATA all00000001AVX512<>+24(SB)/4, $0x00000001
-DATA all00000001AVX512<>+28(SB)/4, $0x00000001
-DATA all00000001AVX512<>+32(SB)/4, $0x00000001
-DATA all00000001AVX512<>+36(SB)/4, $0x00000001
-DATA all00000001AVX512<>+40(SB)/4, $0x00000001
-DATA all00000001AVX512<>+44(SB)/4, $0x00000001
-DATA all00000001AVX512<>+48(SB)/4, $0x00000001
-DATA all00000001AVX512<>+52(SB)/4, $0x00000001
-DATA all00000001AVX512<>+56(SB)/4, $0x00000001
-DATA all00000001AVX512<>+60(SB)/4, $0x00000001
-GLOBL all00000001AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all00000001AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all00007fffAVX512<>+0(SB)/4, $0x00007fff
-DATA all00007fffAVX512<>+4(SB)/4, $0x00007fff
-DATA all00007fffAVX512<>+8(SB)/4, $0x00007fff
-DATA all00007fffAVX512<>+12(SB)/4, $0x00007fff
-DATA all00007fffAVX512<>+16(SB)/4, $0x00007fff
-DATA all00007fffAVX512<>+20(SB)/4, $0x00007fff
-DATA all00007fffAVX512<>+24(SB)/4, $0x00007fff
-DATA all00007fffAVX512<>+28(SB)/4, $0x00007fff
-DATA all00007fffAVX512<>+32(SB)/4, $0x00007fff
-DATA all00007fffAVX512<>+36(SB)/4, $0x00007fff
-DATA all00007fffAVX512<>+40(SB)/4, $0x00007fff
-DATA all00007fffAVX512<>+44(SB)/4, $0x00007fff
-DATA all00007fffAVX512<>+48(SB)/4, $0x00007fff
-DATA all00007fffAVX512<>+52(SB)/4, $0x00007fff
-DATA all00007fffAVX512<>+56(SB)/4, $0x00007fff
-DATA all00007fffAVX512<>+60(SB)/4, $0x00007fff
-GLOBL all00007fffAVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all00007fffAVX512<>(SB), RODATA|NOPTR, $4
 
 // func largestOfColumnsAVX512(largest *float32, x *float32, k int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·largestOfColumnsAVX512(SB), NOSPLIT, $0-24
-	MOVQ    largest+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    k+16(FP), DX
-	VMOVUPS all80000000AVX512<>+0(SB), Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
+	MOVQ         largest+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         k+16(FP), DX
+	VBROADCASTSS all80000000AVX512<>+0(SB), Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
 
 rows:
 	VANDNPS (CX), Z0, Z3
@@ -18417,14 +18243,14 @@ rows:
 // func quantizeColumnsAVX512(to *byte, x *float32, blocks int, inverse *float32)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·quantizeColumnsAVX512(SB), NOSPLIT, $0-32
-	MOVQ    to+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    blocks+16(FP), DX
-	MOVQ    inverse+24(FP), BX
-	VMOVUPS (BX), Z0
-	VMOVUPS 64(BX), Z1
-	VMOVUPS all000000ffAVX512<>+0(SB), Z2
-	VMOVUPS all80808080AVX512<>+0(SB), Z3
+	MOVQ         to+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         blocks+16(FP), DX
+	MOVQ         inverse+24(FP), BX
+	VMOVUPS      (BX), Z0
+	VMOVUPS      64(BX), Z1
+	VBROADCASTSS all000000ffAVX512<>+0(SB), Z2
+	VBROADCASTSS all80808080AVX512<>+0(SB), Z3
 
 blocks:
 	VMULPS    (CX), Z0, Z4
@@ -18473,267 +18299,135 @@ blocks:
 	RET
 
 DATA all000000ffAVX512<>+0(SB)/4, $0x000000ff
-DATA all000000ffAVX512<>+4(SB)/4, $0x000000ff
-DATA all000000ffAVX512<>+8(SB)/4, $0x000000ff
-DATA all000000ffAVX512<>+12(SB)/4, $0x000000ff
-DATA all000000ffAVX512<>+16(SB)/4, $0x000000ff
-DATA all000000ffAVX512<>+20(SB)/4, $0x000000ff
-DATA all000000ffAVX512<>+24(SB)/4, $0x000000ff
-DATA all000000ffAVX512<>+28(SB)/4, $0x000000ff
-DATA all000000ffAVX512<>+32(SB)/4, $0x000000ff
-DATA all000000ffAVX512<>+36(SB)/4, $0x000000ff
-DATA all000000ffAVX512<>+40(SB)/4, $0x000000ff
-DATA all000000ffAVX512<>+44(SB)/4, $0x000000ff
-DATA all000000ffAVX512<>+48(SB)/4, $0x000000ff
-DATA all000000ffAVX512<>+52(SB)/4, $0x000000ff
-DATA all000000ffAVX512<>+56(SB)/4, $0x000000ff
-DATA all000000ffAVX512<>+60(SB)/4, $0x000000ff
-GLOBL all000000ffAVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all000000ffAVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all80808080AVX512<>+0(SB)/4, $0x80808080
-DATA all80808080AVX512<>+4(SB)/4, $0x80808080
-DATA all80808080AVX512<>+8(SB)/4, $0x80808080
-DATA all80808080AVX512<>+12(SB)/4, $0x80808080
-DATA all80808080AVX512<>+16(SB)/4, $0x80808080
-DATA all80808080AVX512<>+20(SB)/4, $0x80808080
-DATA all80808080AVX512<>+24(SB)/4, $0x80808080
-DATA all80808080AVX512<>+28(SB)/4, $0x80808080
-DATA all80808080AVX512<>+32(SB)/4, $0x80808080
-DATA all80808080AVX512<>+36(SB)/4, $0x80808080
-DATA all80808080AVX512<>+40(SB)/4, $0x80808080
-DATA all80808080AVX512<>+44(SB)/4, $0x80808080
-DATA all80808080AVX512<>+48(SB)/4, $0x80808080
-DATA all80808080AVX512<>+52(SB)/4, $0x80808080
-DATA all80808080AVX512<>+56(SB)/4, $0x80808080
-DATA all80808080AVX512<>+60(SB)/4, $0x80808080
-GLOBL all80808080AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all80808080AVX512<>(SB), RODATA|NOPTR, $4
 
 // func cutInt24AVX512(to *byte, x *float32, units int) bool
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·cutInt24AVX512(SB), NOSPLIT, $0-25
-	MOVQ    to+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    units+16(FP), DX
-	VMOVUPS all7fffffffAVX512<>+0(SB), Z0
-	MOVQ    CX, BX
-	MOVQ    DX, SI
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
+	MOVQ         to+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         units+16(FP), DX
+	VBROADCASTSS all7fffffffAVX512<>+0(SB), Z0
+	MOVQ         CX, BX
+	MOVQ         DX, SI
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
 
 largest:
-	VANDPS  (BX), Z0, Z3
-	VPMAXSD Z3, Z1, Z1
-	VANDPS  64(BX), Z0, Z3
-	VPMAXSD Z3, Z2, Z2
-	VANDPS  128(BX), Z0, Z3
-	VPMAXSD Z3, Z1, Z1
-	VANDPS  192(BX), Z0, Z3
-	VPMAXSD Z3, Z2, Z2
-	ADDQ    $+256, BX
-	DECQ    SI
-	JNE     largest
-	VXORPS  Z0, Z0, Z0
-	VPMAXSD Z1, Z0, Z0
-	VPSRLD  $0x17, Z1, Z1
-	VPMAXSD all00000016AVX512<>+0(SB), Z1, Z1
-	VMOVUPS all00000114AVX512<>+0(SB), Z3
-	VPSUBD  Z1, Z3, Z3
-	VPSLLD  $0x17, Z3, Z3
-	VPSLLD  $0x17, Z1, Z1
-	VMOVUPS Z1, (AX)
-	VPMAXSD Z2, Z0, Z0
-	VPSRLD  $0x17, Z2, Z2
-	VPMAXSD all00000016AVX512<>+0(SB), Z2, Z2
-	VMOVUPS all00000114AVX512<>+0(SB), Z1
-	VPSUBD  Z2, Z1, Z1
-	VPSLLD  $0x17, Z1, Z1
-	VPSLLD  $0x17, Z2, Z2
-	VMOVUPS Z2, 64(AX)
-	ADDQ    $+128, AX
-	VMOVUPS all007fffffAVX512<>+0(SB), Z2
-	VMOVUPS allff800001AVX512<>+0(SB), Z4
-	VMOVUPS allffffff00AVX512<>+0(SB), Z5
-	VMOVUPS all00ffffffAVX512<>+0(SB), Z6
+	VANDPS       (BX), Z0, Z3
+	VPMAXSD      Z3, Z1, Z1
+	VANDPS       64(BX), Z0, Z3
+	VPMAXSD      Z3, Z2, Z2
+	VANDPS       128(BX), Z0, Z3
+	VPMAXSD      Z3, Z1, Z1
+	VANDPS       192(BX), Z0, Z3
+	VPMAXSD      Z3, Z2, Z2
+	ADDQ         $+256, BX
+	DECQ         SI
+	JNE          largest
+	VXORPS       Z0, Z0, Z0
+	VPMAXSD      Z1, Z0, Z0
+	VPSRLD       $0x17, Z1, Z1
+	VBROADCASTSS all00000016AVX512<>+0(SB), Z3
+	VPMAXSD      Z3, Z1, Z1
+	VBROADCASTSS all00000114AVX512<>+0(SB), Z3
+	VPSUBD       Z1, Z3, Z3
+	VPSLLD       $0x17, Z3, Z3
+	VPSLLD       $0x17, Z1, Z1
+	VMOVUPS      Z1, (AX)
+	VPMAXSD      Z2, Z0, Z0
+	VPSRLD       $0x17, Z2, Z2
+	VBROADCASTSS all00000016AVX512<>+0(SB), Z1
+	VPMAXSD      Z1, Z2, Z2
+	VBROADCASTSS all00000114AVX512<>+0(SB), Z1
+	VPSUBD       Z2, Z1, Z1
+	VPSLLD       $0x17, Z1, Z1
+	VPSLLD       $0x17, Z2, Z2
+	VMOVUPS      Z2, 64(AX)
+	ADDQ         $+128, AX
+	VBROADCASTSS all007fffffAVX512<>+0(SB), Z2
+	VBROADCASTSS allff800001AVX512<>+0(SB), Z4
+	VBROADCASTSS allffffff00AVX512<>+0(SB), Z5
+	VBROADCASTSS all00ffffffAVX512<>+0(SB), Z6
 
 units:
-	VMULPS     (CX), Z3, Z7
-	VCVTPS2DQ  Z7, Z7
-	VPMINSD    Z2, Z7, Z7
-	VPMAXSD    Z4, Z7, Z7
-	VMULPS     64(CX), Z1, Z8
-	VCVTPS2DQ  Z8, Z8
-	VPMINSD    Z2, Z8, Z8
-	VPMAXSD    Z4, Z8, Z8
-	VMULPS     128(CX), Z3, Z9
-	VCVTPS2DQ  Z9, Z9
-	VPMINSD    Z2, Z9, Z9
-	VPMAXSD    Z4, Z9, Z9
-	VMULPS     192(CX), Z1, Z10
-	VCVTPS2DQ  Z10, Z10
-	VPMINSD    Z2, Z10, Z10
-	VPMAXSD    Z4, Z10, Z10
-	VPSRLD     $0x08, Z10, Z11
-	VPSLLD     $0x08, Z10, Z12
-	VPSLLD     $0x08, Z7, Z7
-	VPSLLD     $0x08, Z8, Z8
-	VANDPS     Z6, Z9, Z9
-	VPTERNLOGD $0xe4, Z5, Z11, Z7
-	VPTERNLOGD $0xe4, Z5, Z10, Z8
-	VPTERNLOGD $0xe4, Z6, Z12, Z9
-	VMOVUPS    Z7, (AX)
-	VMOVUPS    Z8, 64(AX)
-	VMOVUPS    Z9, 128(AX)
-	ADDQ       $+256, CX
-	ADDQ       $+192, AX
-	DECQ       DX
-	JNE        units
-	VPCMPD     $0x06, all7f7fffffAVX512<>+0(SB), Z0, K1
-	KMOVW      K1, AX
-	TESTL      AX, AX
-	SETNE      AL
-	MOVB       AL, ret+24(FP)
+	VMULPS       (CX), Z3, Z7
+	VCVTPS2DQ    Z7, Z7
+	VPMINSD      Z2, Z7, Z7
+	VPMAXSD      Z4, Z7, Z7
+	VMULPS       64(CX), Z1, Z8
+	VCVTPS2DQ    Z8, Z8
+	VPMINSD      Z2, Z8, Z8
+	VPMAXSD      Z4, Z8, Z8
+	VMULPS       128(CX), Z3, Z9
+	VCVTPS2DQ    Z9, Z9
+	VPMINSD      Z2, Z9, Z9
+	VPMAXSD      Z4, Z9, Z9
+	VMULPS       192(CX), Z1, Z10
+	VCVTPS2DQ    Z10, Z10
+	VPMINSD      Z2, Z10, Z10
+	VPMAXSD      Z4, Z10, Z10
+	VPSRLD       $0x08, Z10, Z11
+	VPSLLD       $0x08, Z10, Z12
+	VPSLLD       $0x08, Z7, Z7
+	VPSLLD       $0x08, Z8, Z8
+	VANDPS       Z6, Z9, Z9
+	VPTERNLOGD   $0xe4, Z5, Z11, Z7
+	VPTERNLOGD   $0xe4, Z5, Z10, Z8
+	VPTERNLOGD   $0xe4, Z6, Z12, Z9
+	VMOVUPS      Z7, (AX)
+	VMOVUPS      Z8, 64(AX)
+	VMOVUPS      Z9, 128(AX)
+	ADDQ         $+256, CX
+	ADDQ         $+192, AX
+	DECQ         DX
+	JNE          units
+	VBROADCASTSS all7f7fffffAVX512<>+0(SB), Z1
+	VPCMPD       $0x06, Z1, Z0, K1
+	KMOVW        K1, AX
+	TESTL        AX, AX
+	SETNE        AL
+	MOVB         AL, ret+24(FP)
 	VZEROUPPER
 	RET
 
 DATA all7fffffffAVX512<>+0(SB)/4, $0x7fffffff
-DATA all7fffffffAVX512<>+4(SB)/4, $0x7fffffff
-DATA all7fffffffAVX512<>+8(SB)/4, $0x7fffffff
-DATA all7fffffffAVX512<>+12(SB)/4, $0x7fffffff
-DATA all7fffffffAVX512<>+16(SB)/4, $0x7fffffff
-DATA all7fffffffAVX512<>+20(SB)/4, $0x7fffffff
-DATA all7fffffffAVX512<>+24(SB)/4, $0x7fffffff
-DATA all7fffffffAVX512<>+28(SB)/4, $0x7fffffff
-DATA all7fffffffAVX512<>+32(SB)/4, $0x7fffffff
-DATA all7fffffffAVX512<>+36(SB)/4, $0x7fffffff
-DATA all7fffffffAVX512<>+40(SB)/4, $0x7fffffff
-DATA all7fffffffAVX512<>+44(SB)/4, $0x7fffffff
-DATA all7fffffffAVX512<>+48(SB)/4, $0x7fffffff
-DATA all7fffffffAVX512<>+52(SB)/4, $0x7fffffff
-DATA all7fffffffAVX512<>+56(SB)/4, $0x7fffffff
-DATA all7fffffffAVX512<>+60(SB)/4, $0x7fffffff
-GLOBL all7fffffffAVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all7fffffffAVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all00000016AVX512<>+0(SB)/4, $0x00000016
-DATA all00000016AVX512<>+4(SB)/4, $0x00000016
-DATA all00000016AVX512<>+8(SB)/4, $0x00000016
-DATA all00000016AVX512<>+12(SB)/4, $0x00000016
-DATA all00000016AVX512<>+16(SB)/4, $0x00000016
-DATA all00000016AVX512<>+20(SB)/4, $0x00000016
-DATA all00000016AVX512<>+24(SB)/4, $0x00000016
-DATA all00000016AVX512<>+28(SB)/4, $0x00000016
-DATA all00000016AVX512<>+32(SB)/4, $0x00000016
-DATA all00000016AVX512<>+36(SB)/4, $0x00000016
-DATA all00000016AVX512<>+40(SB)/4, $0x00000016
-DATA all00000016AVX512<>+44(SB)/4, $0x00000016
-DATA all00000016AVX512<>+48(SB)/4, $0x00000016
-DATA all00000016AVX512<>+52(SB)/4, $0x00000016
-DATA all00000016AVX512<>+56(SB)/4, $0x00000016
-DATA all00000016AVX512<>+60(SB)/4, $0x00000016
-GLOBL all00000016AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all00000016AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all00000114AVX512<>+0(SB)/4, $0x00000114
-DATA all00000114AVX512<>+4(SB)/4, $0x00000114
-DATA all00000114AVX512<>+8(SB)/4, $0x00000114
-DATA all00000114AVX512<>+12(SB)/4, $0x00000114
-DATA all00000114AVX512<>+16(SB)/4, $0x00000114
-DATA all00000114AVX512<>+20(SB)/4, $0x00000114
-DATA all00000114AVX512<>+24(SB)/4, $0x00000114
-DATA all00000114AVX512<>+28(SB)/4, $0x00000114
-DATA all00000114AVX512<>+32(SB)/4, $0x00000114
-DATA all00000114AVX512<>+36(SB)/4, $0x00000114
-DATA all00000114AVX512<>+40(SB)/4, $0x00000114
-DATA all00000114AVX512<>+44(SB)/4, $0x00000114
-DATA all00000114AVX512<>+48(SB)/4, $0x00000114
-DATA all00000114AVX512<>+52(SB)/4, $0x00000114
-DATA all00000114AVX512<>+56(SB)/4, $0x00000114
-DATA all00000114AVX512<>+60(SB)/4, $0x00000114
-GLOBL all00000114AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all00000114AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all007fffffAVX512<>+0(SB)/4, $0x007fffff
-DATA all007fffffAVX512<>+4(SB)/4, $0x007fffff
-DATA all007fffffAVX512<>+8(SB)/4, $0x007fffff
-DATA all007fffffAVX512<>+12(SB)/4, $0x007fffff
-DATA all007fffffAVX512<>+16(SB)/4, $0x007fffff
-DATA all007fffffAVX512<>+20(SB)/4, $0x007fffff
-DATA all007fffffAVX512<>+24(SB)/4, $0x007fffff
-DATA all007fffffAVX512<>+28(SB)/4, $0x007fffff
-DATA all007fffffAVX512<>+32(SB)/4, $0x007fffff
-DATA all007fffffAVX512<>+36(SB)/4, $0x007fffff
-DATA all007fffffAVX512<>+40(SB)/4, $0x007fffff
-DATA all007fffffAVX512<>+44(SB)/4, $0x007fffff
-DATA all007fffffAVX512<>+48(SB)/4, $0x007fffff
-DATA all007fffffAVX512<>+52(SB)/4, $0x007fffff
-DATA all007fffffAVX512<>+56(SB)/4, $0x007fffff
-DATA all007fffffAVX512<>+60(SB)/4, $0x007fffff
-GLOBL all007fffffAVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all007fffffAVX512<>(SB), RODATA|NOPTR, $4
 
 DATA allff800001AVX512<>+0(SB)/4, $0xff800001
-DATA allff800001AVX512<>+4(SB)/4, $0xff800001
-DATA allff800001AVX512<>+8(SB)/4, $0xff800001
-DATA allff800001AVX512<>+12(SB)/4, $0xff800001
-DATA allff800001AVX512<>+16(SB)/4, $0xff800001
-DATA allff800001AVX512<>+20(SB)/4, $0xff800001
-DATA allff800001AVX512<>+24(SB)/4, $0xff800001
-DATA allff800001AVX512<>+28(SB)/4, $0xff800001
-DATA allff800001AVX512<>+32(SB)/4, $0xff800001
-DATA allff800001AVX512<>+36(SB)/4, $0xff800001
-DATA allff800001AVX512<>+40(SB)/4, $0xff800001
-DATA allff800001AVX512<>+44(SB)/4, $0xff800001
-DATA allff800001AVX512<>+48(SB)/4, $0xff800001
-DATA allff800001AVX512<>+52(SB)/4, $0xff800001
-DATA allff800001AVX512<>+56(SB)/4, $0xff800001
-DATA allff800001AVX512<>+60(SB)/4, $0xff800001
-GLOBL allff800001AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL allff800001AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all00ffffffAVX512<>+0(SB)/4, $0x00ffffff
-DATA all00ffffffAVX512<>+4(SB)/4, $0x00ffffff
-DATA all00ffffffAVX512<>+8(SB)/4, $0x00ffffff
-DATA all00ffffffAVX512<>+12(SB)/4, $0x00ffffff
-DATA all00ffffffAVX512<>+16(SB)/4, $0x00ffffff
-DATA all00ffffffAVX512<>+20(SB)/4, $0x00ffffff
-DATA all00ffffffAVX512<>+24(SB)/4, $0x00ffffff
-DATA all00ffffffAVX512<>+28(SB)/4, $0x00ffffff
-DATA all00ffffffAVX512<>+32(SB)/4, $0x00ffffff
-DATA all00ffffffAVX512<>+36(SB)/4, $0x00ffffff
-DATA all00ffffffAVX512<>+40(SB)/4, $0x00ffffff
-DATA all00ffffffAVX512<>+44(SB)/4, $0x00ffffff
-DATA all00ffffffAVX512<>+48(SB)/4, $0x00ffffff
-DATA all00ffffffAVX512<>+52(SB)/4, $0x00ffffff
-DATA all00ffffffAVX512<>+56(SB)/4, $0x00ffffff
-DATA all00ffffffAVX512<>+60(SB)/4, $0x00ffffff
-GLOBL all00ffffffAVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all00ffffffAVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all7f7fffffAVX512<>+0(SB)/4, $0x7f7fffff
-DATA all7f7fffffAVX512<>+4(SB)/4, $0x7f7fffff
-DATA all7f7fffffAVX512<>+8(SB)/4, $0x7f7fffff
-DATA all7f7fffffAVX512<>+12(SB)/4, $0x7f7fffff
-DATA all7f7fffffAVX512<>+16(SB)/4, $0x7f7fffff
-DATA all7f7fffffAVX512<>+20(SB)/4, $0x7f7fffff
-DATA all7f7fffffAVX512<>+24(SB)/4, $0x7f7fffff
-DATA all7f7fffffAVX512<>+28(SB)/4, $0x7f7fffff
-DATA all7f7fffffAVX512<>+32(SB)/4, $0x7f7fffff
-DATA all7f7fffffAVX512<>+36(SB)/4, $0x7f7fffff
-DATA all7f7fffffAVX512<>+40(SB)/4, $0x7f7fffff
-DATA all7f7fffffAVX512<>+44(SB)/4, $0x7f7fffff
-DATA all7f7fffffAVX512<>+48(SB)/4, $0x7f7fffff
-DATA all7f7fffffAVX512<>+52(SB)/4, $0x7f7fffff
-DATA all7f7fffffAVX512<>+56(SB)/4, $0x7f7fffff
-DATA all7f7fffffAVX512<>+60(SB)/4, $0x7f7fffff
-GLOBL all7f7fffffAVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all7f7fffffAVX512<>(SB), RODATA|NOPTR, $4
 
 // func floatsOfInt24AVX512(x *float32, b *byte, units int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·floatsOfInt24AVX512(SB), NOSPLIT, $0-24
-	MOVQ    x+0(FP), AX
-	MOVQ    b+8(FP), CX
-	MOVQ    units+16(FP), DX
-	VMOVUPS allffffff00AVX512<>+0(SB), Z0
-	VMOVUPS allff000000AVX512<>+0(SB), Z1
-	VMOVUPS allffff0000AVX512<>+0(SB), Z2
-	VMOVUPS all30800000AVX512<>+0(SB), Z3
-	VMOVUPS (CX), Z4
-	VMOVUPS 64(CX), Z5
-	ADDQ    $+128, CX
+	MOVQ         x+0(FP), AX
+	MOVQ         b+8(FP), CX
+	MOVQ         units+16(FP), DX
+	VBROADCASTSS allffffff00AVX512<>+0(SB), Z0
+	VBROADCASTSS allff000000AVX512<>+0(SB), Z1
+	VBROADCASTSS allffff0000AVX512<>+0(SB), Z2
+	VBROADCASTSS all30800000AVX512<>+0(SB), Z3
+	VMOVUPS      (CX), Z4
+	VMOVUPS      64(CX), Z5
+	ADDQ         $+128, CX
 
 loop:
 	VMOVUPS    (CX), Z6
@@ -18770,352 +18464,286 @@ loop:
 	RET
 
 DATA all30800000AVX512<>+0(SB)/4, $0x30800000
-DATA all30800000AVX512<>+4(SB)/4, $0x30800000
-DATA all30800000AVX512<>+8(SB)/4, $0x30800000
-DATA all30800000AVX512<>+12(SB)/4, $0x30800000
-DATA all30800000AVX512<>+16(SB)/4, $0x30800000
-DATA all30800000AVX512<>+20(SB)/4, $0x30800000
-DATA all30800000AVX512<>+24(SB)/4, $0x30800000
-DATA all30800000AVX512<>+28(SB)/4, $0x30800000
-DATA all30800000AVX512<>+32(SB)/4, $0x30800000
-DATA all30800000AVX512<>+36(SB)/4, $0x30800000
-DATA all30800000AVX512<>+40(SB)/4, $0x30800000
-DATA all30800000AVX512<>+44(SB)/4, $0x30800000
-DATA all30800000AVX512<>+48(SB)/4, $0x30800000
-DATA all30800000AVX512<>+52(SB)/4, $0x30800000
-DATA all30800000AVX512<>+56(SB)/4, $0x30800000
-DATA all30800000AVX512<>+60(SB)/4, $0x30800000
-GLOBL all30800000AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all30800000AVX512<>(SB), RODATA|NOPTR, $4
 
 // func cutBFloat12AVX512(to *byte, x *float32, units int) bool
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·cutBFloat12AVX512(SB), NOSPLIT, $0-25
-	MOVQ    to+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    units+16(FP), DX
-	VMOVUPS all7fffffffAVX512<>+0(SB), Z0
-	MOVQ    CX, BX
-	MOVQ    DX, SI
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
+	MOVQ         to+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         units+16(FP), DX
+	VBROADCASTSS all7fffffffAVX512<>+0(SB), Z0
+	MOVQ         CX, BX
+	MOVQ         DX, SI
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
 
 largest:
-	VANDPS  (BX), Z0, Z3
-	VPMAXSD Z3, Z1, Z1
-	VANDPS  64(BX), Z0, Z3
-	VPMAXSD Z3, Z2, Z2
-	VANDPS  128(BX), Z0, Z3
-	VPMAXSD Z3, Z1, Z1
-	VANDPS  192(BX), Z0, Z3
-	VPMAXSD Z3, Z2, Z2
-	VANDPS  256(BX), Z0, Z3
-	VPMAXSD Z3, Z1, Z1
-	VANDPS  320(BX), Z0, Z3
-	VPMAXSD Z3, Z2, Z2
-	VANDPS  384(BX), Z0, Z3
-	VPMAXSD Z3, Z1, Z1
-	VANDPS  448(BX), Z0, Z3
-	VPMAXSD Z3, Z2, Z2
-	ADDQ    $+512, BX
-	DECQ    SI
-	JNE     largest
-	VXORPS  Z0, Z0, Z0
-	VPMAXSD Z1, Z0, Z0
-	VPSRLD  $0x10, Z1, Z3
-	VANDPS  all00000001AVX512<>+0(SB), Z3, Z3
-	VPADDD  Z1, Z3, Z3
-	VPADDD  all00007fffAVX512<>+0(SB), Z3, Z3
-	VPSRLD  $0x17, Z3, Z3
-	VPMAXSD all00000010AVX512<>+0(SB), Z3, Z3
-	VPADDD  all00000030AVX512<>+0(SB), Z3, Z1
-	VPSLLD  $0x17, Z1, Z1
-	VMOVUPS Z1, (AX)
-	VPSUBD  all0000000fAVX512<>+0(SB), Z3, Z1
-	VPSLLD  $0x17, Z1, Z1
-	VPMAXSD Z2, Z0, Z0
-	VPSRLD  $0x10, Z2, Z3
-	VANDPS  all00000001AVX512<>+0(SB), Z3, Z3
-	VPADDD  Z2, Z3, Z3
-	VPADDD  all00007fffAVX512<>+0(SB), Z3, Z3
-	VPSRLD  $0x17, Z3, Z3
-	VPMAXSD all00000010AVX512<>+0(SB), Z3, Z3
-	VPADDD  all00000030AVX512<>+0(SB), Z3, Z2
-	VPSLLD  $0x17, Z2, Z2
-	VMOVUPS Z2, 64(AX)
-	VPSUBD  all0000000fAVX512<>+0(SB), Z3, Z2
-	VPSLLD  $0x17, Z2, Z2
-	ADDQ    $+128, AX
+	VANDPS       (BX), Z0, Z3
+	VPMAXSD      Z3, Z1, Z1
+	VANDPS       64(BX), Z0, Z3
+	VPMAXSD      Z3, Z2, Z2
+	VANDPS       128(BX), Z0, Z3
+	VPMAXSD      Z3, Z1, Z1
+	VANDPS       192(BX), Z0, Z3
+	VPMAXSD      Z3, Z2, Z2
+	VANDPS       256(BX), Z0, Z3
+	VPMAXSD      Z3, Z1, Z1
+	VANDPS       320(BX), Z0, Z3
+	VPMAXSD      Z3, Z2, Z2
+	VANDPS       384(BX), Z0, Z3
+	VPMAXSD      Z3, Z1, Z1
+	VANDPS       448(BX), Z0, Z3
+	VPMAXSD      Z3, Z2, Z2
+	ADDQ         $+512, BX
+	DECQ         SI
+	JNE          largest
+	VXORPS       Z0, Z0, Z0
+	VPMAXSD      Z1, Z0, Z0
+	VPSRLD       $0x10, Z1, Z3
+	VBROADCASTSS all00000001AVX512<>+0(SB), Z4
+	VANDPS       Z4, Z3, Z3
+	VPADDD       Z1, Z3, Z3
+	VBROADCASTSS all00007fffAVX512<>+0(SB), Z1
+	VPADDD       Z1, Z3, Z3
+	VPSRLD       $0x17, Z3, Z3
+	VBROADCASTSS all00000010AVX512<>+0(SB), Z1
+	VPMAXSD      Z1, Z3, Z3
+	VBROADCASTSS all00000030AVX512<>+0(SB), Z1
+	VPADDD       Z1, Z3, Z1
+	VPSLLD       $0x17, Z1, Z1
+	VMOVUPS      Z1, (AX)
+	VBROADCASTSS all0000000fAVX512<>+0(SB), Z1
+	VPSUBD       Z1, Z3, Z1
+	VPSLLD       $0x17, Z1, Z1
+	VPMAXSD      Z2, Z0, Z0
+	VPSRLD       $0x10, Z2, Z3
+	VBROADCASTSS all00000001AVX512<>+0(SB), Z4
+	VANDPS       Z4, Z3, Z3
+	VPADDD       Z2, Z3, Z3
+	VBROADCASTSS all00007fffAVX512<>+0(SB), Z2
+	VPADDD       Z2, Z3, Z3
+	VPSRLD       $0x17, Z3, Z3
+	VBROADCASTSS all00000010AVX512<>+0(SB), Z2
+	VPMAXSD      Z2, Z3, Z3
+	VBROADCASTSS all00000030AVX512<>+0(SB), Z2
+	VPADDD       Z2, Z3, Z2
+	VPSLLD       $0x17, Z2, Z2
+	VMOVUPS      Z2, 64(AX)
+	VBROADCASTSS all0000000fAVX512<>+0(SB), Z2
+	VPSUBD       Z2, Z3, Z2
+	VPSLLD       $0x17, Z2, Z2
+	ADDQ         $+128, AX
 
 units:
-	VMOVUPS   (CX), Z3
-	VANDPS    all80000000AVX512<>+0(SB), Z3, Z4
-	VPSRLD    $0x10, Z3, Z5
-	VANDPS    all00000001AVX512<>+0(SB), Z5, Z5
-	VPADDD    Z3, Z5, Z5
-	VPADDD    all00007fffAVX512<>+0(SB), Z5, Z5
-	VANDPS    all7fff0000AVX512<>+0(SB), Z5, Z5
-	VPSUBD    Z1, Z5, Z5
-	VXORPS    Z3, Z3, Z3
-	VPCMPD    $0x06, Z3, Z5, K1
-	VPMAXSD.Z all00800000AVX512<>+0(SB), Z5, K1, Z5
-	VORPS     Z4, Z5, Z5
-	VMOVUPS   64(CX), Z3
-	VANDPS    all80000000AVX512<>+0(SB), Z3, Z4
-	VPSRLD    $0x10, Z3, Z6
-	VANDPS    all00000001AVX512<>+0(SB), Z6, Z6
-	VPADDD    Z3, Z6, Z6
-	VPADDD    all00007fffAVX512<>+0(SB), Z6, Z6
-	VANDPS    all7fff0000AVX512<>+0(SB), Z6, Z6
-	VPSUBD    Z2, Z6, Z6
-	VXORPS    Z3, Z3, Z3
-	VPCMPD    $0x06, Z3, Z6, K1
-	VPMAXSD.Z all00800000AVX512<>+0(SB), Z6, K1, Z6
-	VORPS     Z4, Z6, Z6
-	VPSRLD    $0x10, Z5, Z5
-	VORPS     Z5, Z6, Z6
-	VMOVUPS   128(CX), Z3
-	VANDPS    all80000000AVX512<>+0(SB), Z3, Z4
-	VPSRLD    $0x10, Z3, Z5
-	VANDPS    all00000001AVX512<>+0(SB), Z5, Z5
-	VPADDD    Z3, Z5, Z5
-	VPADDD    all00007fffAVX512<>+0(SB), Z5, Z5
-	VANDPS    all7fff0000AVX512<>+0(SB), Z5, Z5
-	VPSUBD    Z1, Z5, Z5
-	VXORPS    Z3, Z3, Z3
-	VPCMPD    $0x06, Z3, Z5, K1
-	VPMAXSD.Z all00800000AVX512<>+0(SB), Z5, K1, Z5
-	VORPS     Z4, Z5, Z5
-	VMOVUPS   192(CX), Z3
-	VANDPS    all80000000AVX512<>+0(SB), Z3, Z4
-	VPSRLD    $0x10, Z3, Z7
-	VANDPS    all00000001AVX512<>+0(SB), Z7, Z7
-	VPADDD    Z3, Z7, Z7
-	VPADDD    all00007fffAVX512<>+0(SB), Z7, Z7
-	VANDPS    all7fff0000AVX512<>+0(SB), Z7, Z7
-	VPSUBD    Z2, Z7, Z7
-	VXORPS    Z3, Z3, Z3
-	VPCMPD    $0x06, Z3, Z7, K1
-	VPMAXSD.Z all00800000AVX512<>+0(SB), Z7, K1, Z7
-	VORPS     Z4, Z7, Z7
-	VPSRLD    $0x10, Z5, Z5
-	VORPS     Z5, Z7, Z7
-	VMOVUPS   256(CX), Z3
-	VANDPS    all80000000AVX512<>+0(SB), Z3, Z4
-	VPSRLD    $0x10, Z3, Z5
-	VANDPS    all00000001AVX512<>+0(SB), Z5, Z5
-	VPADDD    Z3, Z5, Z5
-	VPADDD    all00007fffAVX512<>+0(SB), Z5, Z5
-	VANDPS    all7fff0000AVX512<>+0(SB), Z5, Z5
-	VPSUBD    Z1, Z5, Z5
-	VXORPS    Z3, Z3, Z3
-	VPCMPD    $0x06, Z3, Z5, K1
-	VPMAXSD.Z all00800000AVX512<>+0(SB), Z5, K1, Z5
-	VORPS     Z4, Z5, Z5
-	VMOVUPS   320(CX), Z3
-	VANDPS    all80000000AVX512<>+0(SB), Z3, Z4
-	VPSRLD    $0x10, Z3, Z8
-	VANDPS    all00000001AVX512<>+0(SB), Z8, Z8
-	VPADDD    Z3, Z8, Z8
-	VPADDD    all00007fffAVX512<>+0(SB), Z8, Z8
-	VANDPS    all7fff0000AVX512<>+0(SB), Z8, Z8
-	VPSUBD    Z2, Z8, Z8
-	VXORPS    Z3, Z3, Z3
-	VPCMPD    $0x06, Z3, Z8, K1
-	VPMAXSD.Z all00800000AVX512<>+0(SB), Z8, K1, Z8
-	VORPS     Z4, Z8, Z8
-	VPSRLD    $0x10, Z5, Z5
-	VORPS     Z5, Z8, Z8
-	VMOVUPS   384(CX), Z3
-	VANDPS    all80000000AVX512<>+0(SB), Z3, Z4
-	VPSRLD    $0x10, Z3, Z5
-	VANDPS    all00000001AVX512<>+0(SB), Z5, Z5
-	VPADDD    Z3, Z5, Z5
-	VPADDD    all00007fffAVX512<>+0(SB), Z5, Z5
-	VANDPS    all7fff0000AVX512<>+0(SB), Z5, Z5
-	VPSUBD    Z1, Z5, Z5
-	VXORPS    Z3, Z3, Z3
-	VPCMPD    $0x06, Z3, Z5, K1
-	VPMAXSD.Z all00800000AVX512<>+0(SB), Z5, K1, Z5
-	VORPS     Z4, Z5, Z5
-	VMOVUPS   448(CX), Z3
-	VANDPS    all80000000AVX512<>+0(SB), Z3, Z4
-	VPSRLD    $0x10, Z3, Z9
-	VANDPS    all00000001AVX512<>+0(SB), Z9, Z9
-	VPADDD    Z3, Z9, Z9
-	VPADDD    all00007fffAVX512<>+0(SB), Z9, Z9
-	VANDPS    all7fff0000AVX512<>+0(SB), Z9, Z9
-	VPSUBD    Z2, Z9, Z9
-	VXORPS    Z3, Z3, Z3
-	VPCMPD    $0x06, Z3, Z9, K1
-	VPMAXSD.Z all00800000AVX512<>+0(SB), Z9, K1, Z9
-	VORPS     Z4, Z9, Z9
-	VPSRLD    $0x10, Z5, Z5
-	VORPS     Z5, Z9, Z9
-	VPSLLD    $0x04, Z9, Z3
-	VPSLLD    $0x08, Z9, Z4
-	VPSLLD    $0x0c, Z9, Z5
-	VPSRLD    $0x14, Z9, Z9
-	VORPS     Z9, Z5, Z5
-	VANDPS    all78007800AVX512<>+0(SB), Z3, Z3
-	VORPS     Z3, Z6, Z6
-	VMOVUPS   Z6, (AX)
-	VANDPS    all78007800AVX512<>+0(SB), Z4, Z4
-	VORPS     Z4, Z7, Z7
-	VMOVUPS   Z7, 64(AX)
-	VANDPS    all78007800AVX512<>+0(SB), Z5, Z5
-	VORPS     Z5, Z8, Z8
-	VMOVUPS   Z8, 128(AX)
-	ADDQ      $+512, CX
-	ADDQ      $+192, AX
-	DECQ      DX
-	JNE       units
-	VPCMPD    $0x06, all66ffffffAVX512<>+0(SB), Z0, K1
-	KMOVW     K1, AX
-	TESTL     AX, AX
-	SETNE     AL
-	MOVB      AL, ret+24(FP)
+	VMOVUPS      (CX), Z3
+	VBROADCASTSS all80000000AVX512<>+0(SB), Z4
+	VANDPS       Z4, Z3, Z4
+	VPSRLD       $0x10, Z3, Z5
+	VBROADCASTSS all00000001AVX512<>+0(SB), Z6
+	VANDPS       Z6, Z5, Z5
+	VPADDD       Z3, Z5, Z5
+	VBROADCASTSS all00007fffAVX512<>+0(SB), Z3
+	VPADDD       Z3, Z5, Z5
+	VBROADCASTSS all7fff0000AVX512<>+0(SB), Z3
+	VANDPS       Z3, Z5, Z5
+	VPSUBD       Z1, Z5, Z5
+	VXORPS       Z3, Z3, Z3
+	VPCMPD       $0x06, Z3, Z5, K1
+	VBROADCASTSS all00800000AVX512<>+0(SB), Z3
+	VPMAXSD.Z    Z3, Z5, K1, Z5
+	VORPS        Z4, Z5, Z5
+	VMOVUPS      64(CX), Z3
+	VBROADCASTSS all80000000AVX512<>+0(SB), Z4
+	VANDPS       Z4, Z3, Z4
+	VPSRLD       $0x10, Z3, Z6
+	VBROADCASTSS all00000001AVX512<>+0(SB), Z7
+	VANDPS       Z7, Z6, Z6
+	VPADDD       Z3, Z6, Z6
+	VBROADCASTSS all00007fffAVX512<>+0(SB), Z3
+	VPADDD       Z3, Z6, Z6
+	VBROADCASTSS all7fff0000AVX512<>+0(SB), Z3
+	VANDPS       Z3, Z6, Z6
+	VPSUBD       Z2, Z6, Z6
+	VXORPS       Z3, Z3, Z3
+	VPCMPD       $0x06, Z3, Z6, K1
+	VBROADCASTSS all00800000AVX512<>+0(SB), Z3
+	VPMAXSD.Z    Z3, Z6, K1, Z6
+	VORPS        Z4, Z6, Z6
+	VPSRLD       $0x10, Z5, Z5
+	VORPS        Z5, Z6, Z6
+	VMOVUPS      128(CX), Z3
+	VBROADCASTSS all80000000AVX512<>+0(SB), Z4
+	VANDPS       Z4, Z3, Z4
+	VPSRLD       $0x10, Z3, Z5
+	VBROADCASTSS all00000001AVX512<>+0(SB), Z7
+	VANDPS       Z7, Z5, Z5
+	VPADDD       Z3, Z5, Z5
+	VBROADCASTSS all00007fffAVX512<>+0(SB), Z3
+	VPADDD       Z3, Z5, Z5
+	VBROADCASTSS all7fff0000AVX512<>+0(SB), Z3
+	VANDPS       Z3, Z5, Z5
+	VPSUBD       Z1, Z5, Z5
+	VXORPS       Z3, Z3, Z3
+	VPCMPD       $0x06, Z3, Z5, K1
+	VBROADCASTSS all00800000AVX512<>+0(SB), Z3
+	VPMAXSD.Z    Z3, Z5, K1, Z5
+	VORPS        Z4, Z5, Z5
+	VMOVUPS      192(CX), Z3
+	VBROADCASTSS all80000000AVX512<>+0(SB), Z4
+	VANDPS       Z4, Z3, Z4
+	VPSRLD       $0x10, Z3, Z7
+	VBROADCASTSS all00000001AVX512<>+0(SB), Z8
+	VANDPS       Z8, Z7, Z7
+	VPADDD       Z3, Z7, Z7
+	VBROADCASTSS all00007fffAVX512<>+0(SB), Z3
+	VPADDD       Z3, Z7, Z7
+	VBROADCASTSS all7fff0000AVX512<>+0(SB), Z3
+	VANDPS       Z3, Z7, Z7
+	VPSUBD       Z2, Z7, Z7
+	VXORPS       Z3, Z3, Z3
+	VPCMPD       $0x06, Z3, Z7, K1
+	VBROADCASTSS all00800000AVX512<>+0(SB), Z3
+	VPMAXSD.Z    Z3, Z7, K1, Z7
+	VORPS        Z4, Z7, Z7
+	VPSRLD       $0x10, Z5, Z5
+	VORPS        Z5, Z7, Z7
+	VMOVUPS      256(CX), Z3
+	VBROADCASTSS all80000000AVX512<>+0(SB), Z4
+	VANDPS       Z4, Z3, Z4
+	VPSRLD       $0x10, Z3, Z5
+	VBROADCASTSS all00000001AVX512<>+0(SB), Z8
+	VANDPS       Z8, Z5, Z5
+	VPADDD       Z3, Z5, Z5
+	VBROADCASTSS all00007fffAVX512<>+0(SB), Z3
+	VPADDD       Z3, Z5, Z5
+	VBROADCASTSS all7fff0000AVX512<>+0(SB), Z3
+	VANDPS       Z3, Z5, Z5
+	VPSUBD       Z1, Z5, Z5
+	VXORPS       Z3, Z3, Z3
+	VPCMPD       $0x06, Z3, Z5, K1
+	VBROADCASTSS all00800000AVX512<>+0(SB), Z3
+	VPMAXSD.Z    Z3, Z5, K1, Z5
+	VORPS        Z4, Z5, Z5
+	VMOVUPS      320(CX), Z3
+	VBROADCASTSS all80000000AVX512<>+0(SB), Z4
+	VANDPS       Z4, Z3, Z4
+	VPSRLD       $0x10, Z3, Z8
+	VBROADCASTSS all00000001AVX512<>+0(SB), Z9
+	VANDPS       Z9, Z8, Z8
+	VPADDD       Z3, Z8, Z8
+	VBROADCASTSS all00007fffAVX512<>+0(SB), Z3
+	VPADDD       Z3, Z8, Z8
+	VBROADCASTSS all7fff0000AVX512<>+0(SB), Z3
+	VANDPS       Z3, Z8, Z8
+	VPSUBD       Z2, Z8, Z8
+	VXORPS       Z3, Z3, Z3
+	VPCMPD       $0x06, Z3, Z8, K1
+	VBROADCASTSS all00800000AVX512<>+0(SB), Z3
+	VPMAXSD.Z    Z3, Z8, K1, Z8
+	VORPS        Z4, Z8, Z8
+	VPSRLD       $0x10, Z5, Z5
+	VORPS        Z5, Z8, Z8
+	VMOVUPS      384(CX), Z3
+	VBROADCASTSS all80000000AVX512<>+0(SB), Z4
+	VANDPS       Z4, Z3, Z4
+	VPSRLD       $0x10, Z3, Z5
+	VBROADCASTSS all00000001AVX512<>+0(SB), Z9
+	VANDPS       Z9, Z5, Z5
+	VPADDD       Z3, Z5, Z5
+	VBROADCASTSS all00007fffAVX512<>+0(SB), Z3
+	VPADDD       Z3, Z5, Z5
+	VBROADCASTSS all7fff0000AVX512<>+0(SB), Z3
+	VANDPS       Z3, Z5, Z5
+	VPSUBD       Z1, Z5, Z5
+	VXORPS       Z3, Z3, Z3
+	VPCMPD       $0x06, Z3, Z5, K1
+	VBROADCASTSS all00800000AVX512<>+0(SB), Z3
+	VPMAXSD.Z    Z3, Z5, K1, Z5
+	VORPS        Z4, Z5, Z5
+	VMOVUPS      448(CX), Z3
+	VBROADCASTSS all80000000AVX512<>+0(SB), Z4
+	VANDPS       Z4, Z3, Z4
+	VPSRLD       $0x10, Z3, Z9
+	VBROADCASTSS all00000001AVX512<>+0(SB), Z10
+	VANDPS       Z10, Z9, Z9
+	VPADDD       Z3, Z9, Z9
+	VBROADCASTSS all00007fffAVX512<>+0(SB), Z3
+	VPADDD       Z3, Z9, Z9
+	VBROADCASTSS all7fff0000AVX512<>+0(SB), Z3
+	VANDPS       Z3, Z9, Z9
+	VPSUBD       Z2, Z9, Z9
+	VXORPS       Z3, Z3, Z3
+	VPCMPD       $0x06, Z3, Z9, K1
+	VBROADCASTSS all00800000AVX512<>+0(SB), Z3
+	VPMAXSD.Z    Z3, Z9, K1, Z9
+	VORPS        Z4, Z9, Z9
+	VPSRLD       $0x10, Z5, Z5
+	VORPS        Z5, Z9, Z9
+	VPSLLD       $0x04, Z9, Z3
+	VPSLLD       $0x08, Z9, Z4
+	VPSLLD       $0x0c, Z9, Z5
+	VPSRLD       $0x14, Z9, Z9
+	VORPS        Z9, Z5, Z5
+	VBROADCASTSS all78007800AVX512<>+0(SB), Z9
+	VANDPS       Z9, Z3, Z3
+	VORPS        Z3, Z6, Z6
+	VMOVUPS      Z6, (AX)
+	VBROADCASTSS all78007800AVX512<>+0(SB), Z3
+	VANDPS       Z3, Z4, Z4
+	VORPS        Z4, Z7, Z7
+	VMOVUPS      Z7, 64(AX)
+	VBROADCASTSS all78007800AVX512<>+0(SB), Z3
+	VANDPS       Z3, Z5, Z5
+	VORPS        Z5, Z8, Z8
+	VMOVUPS      Z8, 128(AX)
+	ADDQ         $+512, CX
+	ADDQ         $+192, AX
+	DECQ         DX
+	JNE          units
+	VBROADCASTSS all66ffffffAVX512<>+0(SB), Z1
+	VPCMPD       $0x06, Z1, Z0, K1
+	KMOVW        K1, AX
+	TESTL        AX, AX
+	SETNE        AL
+	MOVB         AL, ret+24(FP)
 	VZEROUPPER
 	RET
 
 DATA all00000010AVX512<>+0(SB)/4, $0x00000010
-DATA all00000010AVX512<>+4(SB)/4, $0x00000010
-DATA all00000010AVX512<>+8(SB)/4, $0x00000010
-DATA all00000010AVX512<>+12(SB)/4, $0x00000010
-DATA all00000010AVX512<>+16(SB)/4, $0x00000010
-DATA all00000010AVX512<>+20(SB)/4, $0x00000010
-DATA all00000010AVX512<>+24(SB)/4, $0x00000010
-DATA all00000010AVX512<>+28(SB)/4, $0x00000010
-DATA all00000010AVX512<>+32(SB)/4, $0x00000010
-DATA all00000010AVX512<>+36(SB)/4, $0x00000010
-DATA all00000010AVX512<>+40(SB)/4, $0x00000010
-DATA all00000010AVX512<>+44(SB)/4, $0x00000010
-DATA all00000010AVX512<>+48(SB)/4, $0x00000010
-DATA all00000010AVX512<>+52(SB)/4, $0x00000010
-DATA all00000010AVX512<>+56(SB)/4, $0x00000010
-DATA all00000010AVX512<>+60(SB)/4, $0x00000010
-GLOBL all00000010AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all00000010AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all00000030AVX512<>+0(SB)/4, $0x00000030
-DATA all00000030AVX512<>+4(SB)/4, $0x00000030
-DATA all00000030AVX512<>+8(SB)/4, $0x00000030
-DATA all00000030AVX512<>+12(SB)/4, $0x00000030
-DATA all00000030AVX512<>+16(SB)/4, $0x00000030
-DATA all00000030AVX512<>+20(SB)/4, $0x00000030
-DATA all00000030AVX512<>+24(SB)/4, $0x00000030
-DATA all00000030AVX512<>+28(SB)/4, $0x00000030
-DATA all00000030AVX512<>+32(SB)/4, $0x00000030
-DATA all00000030AVX512<>+36(SB)/4, $0x00000030
-DATA all00000030AVX512<>+40(SB)/4, $0x00000030
-DATA all00000030AVX512<>+44(SB)/4, $0x00000030
-DATA all00000030AVX512<>+48(SB)/4, $0x00000030
-DATA all00000030AVX512<>+52(SB)/4, $0x00000030
-DATA all00000030AVX512<>+56(SB)/4, $0x00000030
-DATA all00000030AVX512<>+60(SB)/4, $0x00000030
-GLOBL all00000030AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all00000030AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all0000000fAVX512<>+0(SB)/4, $0x0000000f
-DATA all0000000fAVX512<>+4(SB)/4, $0x0000000f
-DATA all0000000fAVX512<>+8(SB)/4, $0x0000000f
-DATA all0000000fAVX512<>+12(SB)/4, $0x0000000f
-DATA all0000000fAVX512<>+16(SB)/4, $0x0000000f
-DATA all0000000fAVX512<>+20(SB)/4, $0x0000000f
-DATA all0000000fAVX512<>+24(SB)/4, $0x0000000f
-DATA all0000000fAVX512<>+28(SB)/4, $0x0000000f
-DATA all0000000fAVX512<>+32(SB)/4, $0x0000000f
-DATA all0000000fAVX512<>+36(SB)/4, $0x0000000f
-DATA all0000000fAVX512<>+40(SB)/4, $0x0000000f
-DATA all0000000fAVX512<>+44(SB)/4, $0x0000000f
-DATA all0000000fAVX512<>+48(SB)/4, $0x0000000f
-DATA all0000000fAVX512<>+52(SB)/4, $0x0000000f
-DATA all0000000fAVX512<>+56(SB)/4, $0x0000000f
-DATA all0000000fAVX512<>+60(SB)/4, $0x0000000f
-GLOBL all0000000fAVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all0000000fAVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all7fff0000AVX512<>+0(SB)/4, $0x7fff0000
-DATA all7fff0000AVX512<>+4(SB)/4, $0x7fff0000
-DATA all7fff0000AVX512<>+8(SB)/4, $0x7fff0000
-DATA all7fff0000AVX512<>+12(SB)/4, $0x7fff0000
-DATA all7fff0000AVX512<>+16(SB)/4, $0x7fff0000
-DATA all7fff0000AVX512<>+20(SB)/4, $0x7fff0000
-DATA all7fff0000AVX512<>+24(SB)/4, $0x7fff0000
-DATA all7fff0000AVX512<>+28(SB)/4, $0x7fff0000
-DATA all7fff0000AVX512<>+32(SB)/4, $0x7fff0000
-DATA all7fff0000AVX512<>+36(SB)/4, $0x7fff0000
-DATA all7fff0000AVX512<>+40(SB)/4, $0x7fff0000
-DATA all7fff0000AVX512<>+44(SB)/4, $0x7fff0000
-DATA all7fff0000AVX512<>+48(SB)/4, $0x7fff0000
-DATA all7fff0000AVX512<>+52(SB)/4, $0x7fff0000
-DATA all7fff0000AVX512<>+56(SB)/4, $0x7fff0000
-DATA all7fff0000AVX512<>+60(SB)/4, $0x7fff0000
-GLOBL all7fff0000AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all7fff0000AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all00800000AVX512<>+0(SB)/4, $0x00800000
-DATA all00800000AVX512<>+4(SB)/4, $0x00800000
-DATA all00800000AVX512<>+8(SB)/4, $0x00800000
-DATA all00800000AVX512<>+12(SB)/4, $0x00800000
-DATA all00800000AVX512<>+16(SB)/4, $0x00800000
-DATA all00800000AVX512<>+20(SB)/4, $0x00800000
-DATA all00800000AVX512<>+24(SB)/4, $0x00800000
-DATA all00800000AVX512<>+28(SB)/4, $0x00800000
-DATA all00800000AVX512<>+32(SB)/4, $0x00800000
-DATA all00800000AVX512<>+36(SB)/4, $0x00800000
-DATA all00800000AVX512<>+40(SB)/4, $0x00800000
-DATA all00800000AVX512<>+44(SB)/4, $0x00800000
-DATA all00800000AVX512<>+48(SB)/4, $0x00800000
-DATA all00800000AVX512<>+52(SB)/4, $0x00800000
-DATA all00800000AVX512<>+56(SB)/4, $0x00800000
-DATA all00800000AVX512<>+60(SB)/4, $0x00800000
-GLOBL all00800000AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all00800000AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all78007800AVX512<>+0(SB)/4, $0x78007800
-DATA all78007800AVX512<>+4(SB)/4, $0x78007800
-DATA all78007800AVX512<>+8(SB)/4, $0x78007800
-DATA all78007800AVX512<>+12(SB)/4, $0x78007800
-DATA all78007800AVX512<>+16(SB)/4, $0x78007800
-DATA all78007800AVX512<>+20(SB)/4, $0x78007800
-DATA all78007800AVX512<>+24(SB)/4, $0x78007800
-DATA all78007800AVX512<>+28(SB)/4, $0x78007800
-DATA all78007800AVX512<>+32(SB)/4, $0x78007800
-DATA all78007800AVX512<>+36(SB)/4, $0x78007800
-DATA all78007800AVX512<>+40(SB)/4, $0x78007800
-DATA all78007800AVX512<>+44(SB)/4, $0x78007800
-DATA all78007800AVX512<>+48(SB)/4, $0x78007800
-DATA all78007800AVX512<>+52(SB)/4, $0x78007800
-DATA all78007800AVX512<>+56(SB)/4, $0x78007800
-DATA all78007800AVX512<>+60(SB)/4, $0x78007800
-GLOBL all78007800AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all78007800AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all66ffffffAVX512<>+0(SB)/4, $0x66ffffff
-DATA all66ffffffAVX512<>+4(SB)/4, $0x66ffffff
-DATA all66ffffffAVX512<>+8(SB)/4, $0x66ffffff
-DATA all66ffffffAVX512<>+12(SB)/4, $0x66ffffff
-DATA all66ffffffAVX512<>+16(SB)/4, $0x66ffffff
-DATA all66ffffffAVX512<>+20(SB)/4, $0x66ffffff
-DATA all66ffffffAVX512<>+24(SB)/4, $0x66ffffff
-DATA all66ffffffAVX512<>+28(SB)/4, $0x66ffffff
-DATA all66ffffffAVX512<>+32(SB)/4, $0x66ffffff
-DATA all66ffffffAVX512<>+36(SB)/4, $0x66ffffff
-DATA all66ffffffAVX512<>+40(SB)/4, $0x66ffffff
-DATA all66ffffffAVX512<>+44(SB)/4, $0x66ffffff
-DATA all66ffffffAVX512<>+48(SB)/4, $0x66ffffff
-DATA all66ffffffAVX512<>+52(SB)/4, $0x66ffffff
-DATA all66ffffffAVX512<>+56(SB)/4, $0x66ffffff
-DATA all66ffffffAVX512<>+60(SB)/4, $0x66ffffff
-GLOBL all66ffffffAVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all66ffffffAVX512<>(SB), RODATA|NOPTR, $4
 
 // func floatsOfBFloat12AVX512(x *float32, b *byte, units int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·floatsOfBFloat12AVX512(SB), NOSPLIT, $0-24
-	MOVQ    x+0(FP), AX
-	MOVQ    b+8(FP), CX
-	MOVQ    units+16(FP), DX
-	VMOVUPS all87ff0000AVX512<>+0(SB), Z0
-	VMOVUPS all07800780AVX512<>+0(SB), Z1
-	VMOVUPS all80078007AVX512<>+0(SB), Z2
-	VMOVUPS all5f800000AVX512<>+0(SB), Z3
-	VMOVUPS (CX), Z4
-	VMOVUPS 64(CX), Z5
-	ADDQ    $+128, CX
+	MOVQ         x+0(FP), AX
+	MOVQ         b+8(FP), CX
+	MOVQ         units+16(FP), DX
+	VBROADCASTSS all87ff0000AVX512<>+0(SB), Z0
+	VBROADCASTSS all07800780AVX512<>+0(SB), Z1
+	VBROADCASTSS all80078007AVX512<>+0(SB), Z2
+	VBROADCASTSS all5f800000AVX512<>+0(SB), Z3
+	VMOVUPS      (CX), Z4
+	VMOVUPS      64(CX), Z5
+	ADDQ         $+128, CX
 
 loop:
 	VMOVUPS    (CX), Z6
@@ -19172,22 +18800,7 @@ loop:
 	RET
 
 DATA all5f800000AVX512<>+0(SB)/4, $0x5f800000
-DATA all5f800000AVX512<>+4(SB)/4, $0x5f800000
-DATA all5f800000AVX512<>+8(SB)/4, $0x5f800000
-DATA all5f800000AVX512<>+12(SB)/4, $0x5f800000
-DATA all5f800000AVX512<>+16(SB)/4, $0x5f800000
-DATA all5f800000AVX512<>+20(SB)/4, $0x5f800000
-DATA all5f800000AVX512<>+24(SB)/4, $0x5f800000
-DATA all5f800000AVX512<>+28(SB)/4, $0x5f800000
-DATA all5f800000AVX512<>+32(SB)/4, $0x5f800000
-DATA all5f800000AVX512<>+36(SB)/4, $0x5f800000
-DATA all5f800000AVX512<>+40(SB)/4, $0x5f800000
-DATA all5f800000AVX512<>+44(SB)/4, $0x5f800000
-DATA all5f800000AVX512<>+48(SB)/4, $0x5f800000
-DATA all5f800000AVX512<>+52(SB)/4, $0x5f800000
-DATA all5f800000AVX512<>+56(SB)/4, $0x5f800000
-DATA all5f800000AVX512<>+60(SB)/4, $0x5f800000
-GLOBL all5f800000AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all5f800000AVX512<>(SB), RODATA|NOPTR, $4
 
 // func addAVX512(dst *float32, a *float32, b *float32, n int)
 // Requires: AVX, AVX512BW, AVX512F, BMI2
@@ -19522,44 +19135,63 @@ skip38:
 	VMOVUPS Z0, (BX)(DI*4)
 
 skip39:
-	VANDPS       all7fffffffAVX512<>+0(SB), Z0, Z1
-	VMOVUPS      all41700000AVX512<>+0(SB), Z2
+	VBROADCASTSS all7fffffffAVX512<>+0(SB), Z1
+	VANDPS       Z1, Z0, Z1
+	VBROADCASTSS all41700000AVX512<>+0(SB), Z2
 	VMINPS       Z1, Z2, Z1
-	VMOVUPS      allbf000000AVX512<>+0(SB), Z4
+	VBROADCASTSS allbf000000AVX512<>+0(SB), Z4
 	VMULPS       Z1, Z1, Z2
 	VMOVAPS      Z2, Z3
 	VFMSUB231PS  Z1, Z1, Z3
 	VMULPS       Z4, Z2, Z2
-	VMOVUPS      allc2d00000AVX512<>+0(SB), Z5
+	VBROADCASTSS allc2d00000AVX512<>+0(SB), Z5
 	VMAXPS       Z2, Z5, Z5
-	VMOVUPS      all42b20000AVX512<>+0(SB), Z2
+	VBROADCASTSS all42b20000AVX512<>+0(SB), Z2
 	VMINPS       Z5, Z2, Z5
-	VMULPS       all3fb8aa3bAVX512<>+0(SB), Z5, Z2
+	VBROADCASTSS all3fb8aa3bAVX512<>+0(SB), Z2
+	VMULPS       Z2, Z5, Z2
 	VRNDSCALEPS  $0x00, Z2, Z2
-	VFNMADD231PS all3f318000AVX512<>+0(SB), Z2, Z5
-	VFNMADD231PS allb95e8083AVX512<>+0(SB), Z2, Z5
+	VBROADCASTSS all3f318000AVX512<>+0(SB), Z6
+	VFNMADD231PS Z6, Z2, Z5
+	VBROADCASTSS allb95e8083AVX512<>+0(SB), Z6
+	VFNMADD231PS Z6, Z2, Z5
 	VFMADD231PS  Z4, Z3, Z5
-	VMOVUPS      all3ab52375AVX512<>+0(SB), Z3
-	VFMADD213PS  all3c09206fAVX512<>+0(SB), Z5, Z3
-	VFMADD213PS  all3d2aac76AVX512<>+0(SB), Z5, Z3
-	VFMADD213PS  all3e2aaa44AVX512<>+0(SB), Z5, Z3
-	VFMADD213PS  all3efffffeAVX512<>+0(SB), Z5, Z3
-	VFMADD213PS  all3f800000AVX512<>+0(SB), Z5, Z3
-	VFMADD213PS  all3f800000AVX512<>+0(SB), Z5, Z3
+	VBROADCASTSS all3ab52375AVX512<>+0(SB), Z3
+	VBROADCASTSS all3c09206fAVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z5, Z3
+	VBROADCASTSS all3d2aac76AVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z5, Z3
+	VBROADCASTSS all3e2aaa44AVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z5, Z3
+	VBROADCASTSS all3efffffeAVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z5, Z3
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z5, Z3
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z5, Z3
 	VSCALEFPS    Z2, Z3, Z3
-	VMOVUPS      all3f800000AVX512<>+0(SB), Z2
-	VFMADD231PS  all3eb33333AVX512<>+0(SB), Z1, Z2
-	VMOVUPS      all3f800000AVX512<>+0(SB), Z1
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z2
+	VBROADCASTSS all3eb33333AVX512<>+0(SB), Z4
+	VFMADD231PS  Z4, Z1, Z2
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z1
 	VDIVPS       Z2, Z1, Z2
-	VMOVUPS      allbceee8ebAVX512<>+0(SB), Z4
-	VFMADD213PS  all3e138484AVX512<>+0(SB), Z2, Z4
-	VFMADD213PS  allbe830569AVX512<>+0(SB), Z2, Z4
-	VFMADD213PS  all3e23378cAVX512<>+0(SB), Z2, Z4
-	VFMADD213PS  allbcbe91f9AVX512<>+0(SB), Z2, Z4
-	VFMADD213PS  all3dd8376bAVX512<>+0(SB), Z2, Z4
-	VFMADD213PS  all3df561dfAVX512<>+0(SB), Z2, Z4
-	VFMADD213PS  all3e0f3898AVX512<>+0(SB), Z2, Z4
-	VFMADD213PS  all3e0ef8e0AVX512<>+0(SB), Z2, Z4
+	VBROADCASTSS allbceee8ebAVX512<>+0(SB), Z4
+	VBROADCASTSS all3e138484AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z2, Z4
+	VBROADCASTSS allbe830569AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z2, Z4
+	VBROADCASTSS all3e23378cAVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z2, Z4
+	VBROADCASTSS allbcbe91f9AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z2, Z4
+	VBROADCASTSS all3dd8376bAVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z2, Z4
+	VBROADCASTSS all3df561dfAVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z2, Z4
+	VBROADCASTSS all3e0f3898AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z2, Z4
+	VBROADCASTSS all3e0ef8e0AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z2, Z4
 	VMULPS       Z2, Z4, Z4
 	VMULPS       Z3, Z4, Z4
 	VSUBPS       Z4, Z1, Z1
@@ -19589,44 +19221,63 @@ skip41:
 	VMOVUPS Z0, K1, (BX)(DI*4)
 
 skip42:
-	VANDPS       all7fffffffAVX512<>+0(SB), Z0, Z1
-	VMOVUPS      all41700000AVX512<>+0(SB), Z2
+	VBROADCASTSS all7fffffffAVX512<>+0(SB), Z1
+	VANDPS       Z1, Z0, Z1
+	VBROADCASTSS all41700000AVX512<>+0(SB), Z2
 	VMINPS       Z1, Z2, Z1
-	VMOVUPS      allbf000000AVX512<>+0(SB), Z4
+	VBROADCASTSS allbf000000AVX512<>+0(SB), Z4
 	VMULPS       Z1, Z1, Z2
 	VMOVAPS      Z2, Z3
 	VFMSUB231PS  Z1, Z1, Z3
 	VMULPS       Z4, Z2, Z2
-	VMOVUPS      allc2d00000AVX512<>+0(SB), Z5
+	VBROADCASTSS allc2d00000AVX512<>+0(SB), Z5
 	VMAXPS       Z2, Z5, Z5
-	VMOVUPS      all42b20000AVX512<>+0(SB), Z2
+	VBROADCASTSS all42b20000AVX512<>+0(SB), Z2
 	VMINPS       Z5, Z2, Z5
-	VMULPS       all3fb8aa3bAVX512<>+0(SB), Z5, Z2
+	VBROADCASTSS all3fb8aa3bAVX512<>+0(SB), Z2
+	VMULPS       Z2, Z5, Z2
 	VRNDSCALEPS  $0x00, Z2, Z2
-	VFNMADD231PS all3f318000AVX512<>+0(SB), Z2, Z5
-	VFNMADD231PS allb95e8083AVX512<>+0(SB), Z2, Z5
+	VBROADCASTSS all3f318000AVX512<>+0(SB), Z6
+	VFNMADD231PS Z6, Z2, Z5
+	VBROADCASTSS allb95e8083AVX512<>+0(SB), Z6
+	VFNMADD231PS Z6, Z2, Z5
 	VFMADD231PS  Z4, Z3, Z5
-	VMOVUPS      all3ab52375AVX512<>+0(SB), Z3
-	VFMADD213PS  all3c09206fAVX512<>+0(SB), Z5, Z3
-	VFMADD213PS  all3d2aac76AVX512<>+0(SB), Z5, Z3
-	VFMADD213PS  all3e2aaa44AVX512<>+0(SB), Z5, Z3
-	VFMADD213PS  all3efffffeAVX512<>+0(SB), Z5, Z3
-	VFMADD213PS  all3f800000AVX512<>+0(SB), Z5, Z3
-	VFMADD213PS  all3f800000AVX512<>+0(SB), Z5, Z3
+	VBROADCASTSS all3ab52375AVX512<>+0(SB), Z3
+	VBROADCASTSS all3c09206fAVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z5, Z3
+	VBROADCASTSS all3d2aac76AVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z5, Z3
+	VBROADCASTSS all3e2aaa44AVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z5, Z3
+	VBROADCASTSS all3efffffeAVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z5, Z3
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z5, Z3
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z5, Z3
 	VSCALEFPS    Z2, Z3, Z3
-	VMOVUPS      all3f800000AVX512<>+0(SB), Z2
-	VFMADD231PS  all3eb33333AVX512<>+0(SB), Z1, Z2
-	VMOVUPS      all3f800000AVX512<>+0(SB), Z1
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z2
+	VBROADCASTSS all3eb33333AVX512<>+0(SB), Z4
+	VFMADD231PS  Z4, Z1, Z2
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z1
 	VDIVPS       Z2, Z1, Z2
-	VMOVUPS      allbceee8ebAVX512<>+0(SB), Z4
-	VFMADD213PS  all3e138484AVX512<>+0(SB), Z2, Z4
-	VFMADD213PS  allbe830569AVX512<>+0(SB), Z2, Z4
-	VFMADD213PS  all3e23378cAVX512<>+0(SB), Z2, Z4
-	VFMADD213PS  allbcbe91f9AVX512<>+0(SB), Z2, Z4
-	VFMADD213PS  all3dd8376bAVX512<>+0(SB), Z2, Z4
-	VFMADD213PS  all3df561dfAVX512<>+0(SB), Z2, Z4
-	VFMADD213PS  all3e0f3898AVX512<>+0(SB), Z2, Z4
-	VFMADD213PS  all3e0ef8e0AVX512<>+0(SB), Z2, Z4
+	VBROADCASTSS allbceee8ebAVX512<>+0(SB), Z4
+	VBROADCASTSS all3e138484AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z2, Z4
+	VBROADCASTSS allbe830569AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z2, Z4
+	VBROADCASTSS all3e23378cAVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z2, Z4
+	VBROADCASTSS allbcbe91f9AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z2, Z4
+	VBROADCASTSS all3dd8376bAVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z2, Z4
+	VBROADCASTSS all3df561dfAVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z2, Z4
+	VBROADCASTSS all3e0f3898AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z2, Z4
+	VBROADCASTSS all3e0ef8e0AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z2, Z4
 	VMULPS       Z2, Z4, Z4
 	VMULPS       Z3, Z4, Z4
 	VSUBPS       Z4, Z1, Z1
@@ -19640,418 +19291,73 @@ done40:
 	RET
 
 DATA all41700000AVX512<>+0(SB)/4, $0x41700000
-DATA all41700000AVX512<>+4(SB)/4, $0x41700000
-DATA all41700000AVX512<>+8(SB)/4, $0x41700000
-DATA all41700000AVX512<>+12(SB)/4, $0x41700000
-DATA all41700000AVX512<>+16(SB)/4, $0x41700000
-DATA all41700000AVX512<>+20(SB)/4, $0x41700000
-DATA all41700000AVX512<>+24(SB)/4, $0x41700000
-DATA all41700000AVX512<>+28(SB)/4, $0x41700000
-DATA all41700000AVX512<>+32(SB)/4, $0x41700000
-DATA all41700000AVX512<>+36(SB)/4, $0x41700000
-DATA all41700000AVX512<>+40(SB)/4, $0x41700000
-DATA all41700000AVX512<>+44(SB)/4, $0x41700000
-DATA all41700000AVX512<>+48(SB)/4, $0x41700000
-DATA all41700000AVX512<>+52(SB)/4, $0x41700000
-DATA all41700000AVX512<>+56(SB)/4, $0x41700000
-DATA all41700000AVX512<>+60(SB)/4, $0x41700000
-GLOBL all41700000AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all41700000AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA allbf000000AVX512<>+0(SB)/4, $0xbf000000
-DATA allbf000000AVX512<>+4(SB)/4, $0xbf000000
-DATA allbf000000AVX512<>+8(SB)/4, $0xbf000000
-DATA allbf000000AVX512<>+12(SB)/4, $0xbf000000
-DATA allbf000000AVX512<>+16(SB)/4, $0xbf000000
-DATA allbf000000AVX512<>+20(SB)/4, $0xbf000000
-DATA allbf000000AVX512<>+24(SB)/4, $0xbf000000
-DATA allbf000000AVX512<>+28(SB)/4, $0xbf000000
-DATA allbf000000AVX512<>+32(SB)/4, $0xbf000000
-DATA allbf000000AVX512<>+36(SB)/4, $0xbf000000
-DATA allbf000000AVX512<>+40(SB)/4, $0xbf000000
-DATA allbf000000AVX512<>+44(SB)/4, $0xbf000000
-DATA allbf000000AVX512<>+48(SB)/4, $0xbf000000
-DATA allbf000000AVX512<>+52(SB)/4, $0xbf000000
-DATA allbf000000AVX512<>+56(SB)/4, $0xbf000000
-DATA allbf000000AVX512<>+60(SB)/4, $0xbf000000
-GLOBL allbf000000AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL allbf000000AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA allc2d00000AVX512<>+0(SB)/4, $0xc2d00000
-DATA allc2d00000AVX512<>+4(SB)/4, $0xc2d00000
-DATA allc2d00000AVX512<>+8(SB)/4, $0xc2d00000
-DATA allc2d00000AVX512<>+12(SB)/4, $0xc2d00000
-DATA allc2d00000AVX512<>+16(SB)/4, $0xc2d00000
-DATA allc2d00000AVX512<>+20(SB)/4, $0xc2d00000
-DATA allc2d00000AVX512<>+24(SB)/4, $0xc2d00000
-DATA allc2d00000AVX512<>+28(SB)/4, $0xc2d00000
-DATA allc2d00000AVX512<>+32(SB)/4, $0xc2d00000
-DATA allc2d00000AVX512<>+36(SB)/4, $0xc2d00000
-DATA allc2d00000AVX512<>+40(SB)/4, $0xc2d00000
-DATA allc2d00000AVX512<>+44(SB)/4, $0xc2d00000
-DATA allc2d00000AVX512<>+48(SB)/4, $0xc2d00000
-DATA allc2d00000AVX512<>+52(SB)/4, $0xc2d00000
-DATA allc2d00000AVX512<>+56(SB)/4, $0xc2d00000
-DATA allc2d00000AVX512<>+60(SB)/4, $0xc2d00000
-GLOBL allc2d00000AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL allc2d00000AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all42b20000AVX512<>+0(SB)/4, $0x42b20000
-DATA all42b20000AVX512<>+4(SB)/4, $0x42b20000
-DATA all42b20000AVX512<>+8(SB)/4, $0x42b20000
-DATA all42b20000AVX512<>+12(SB)/4, $0x42b20000
-DATA all42b20000AVX512<>+16(SB)/4, $0x42b20000
-DATA all42b20000AVX512<>+20(SB)/4, $0x42b20000
-DATA all42b20000AVX512<>+24(SB)/4, $0x42b20000
-DATA all42b20000AVX512<>+28(SB)/4, $0x42b20000
-DATA all42b20000AVX512<>+32(SB)/4, $0x42b20000
-DATA all42b20000AVX512<>+36(SB)/4, $0x42b20000
-DATA all42b20000AVX512<>+40(SB)/4, $0x42b20000
-DATA all42b20000AVX512<>+44(SB)/4, $0x42b20000
-DATA all42b20000AVX512<>+48(SB)/4, $0x42b20000
-DATA all42b20000AVX512<>+52(SB)/4, $0x42b20000
-DATA all42b20000AVX512<>+56(SB)/4, $0x42b20000
-DATA all42b20000AVX512<>+60(SB)/4, $0x42b20000
-GLOBL all42b20000AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all42b20000AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all3fb8aa3bAVX512<>+0(SB)/4, $0x3fb8aa3b
-DATA all3fb8aa3bAVX512<>+4(SB)/4, $0x3fb8aa3b
-DATA all3fb8aa3bAVX512<>+8(SB)/4, $0x3fb8aa3b
-DATA all3fb8aa3bAVX512<>+12(SB)/4, $0x3fb8aa3b
-DATA all3fb8aa3bAVX512<>+16(SB)/4, $0x3fb8aa3b
-DATA all3fb8aa3bAVX512<>+20(SB)/4, $0x3fb8aa3b
-DATA all3fb8aa3bAVX512<>+24(SB)/4, $0x3fb8aa3b
-DATA all3fb8aa3bAVX512<>+28(SB)/4, $0x3fb8aa3b
-DATA all3fb8aa3bAVX512<>+32(SB)/4, $0x3fb8aa3b
-DATA all3fb8aa3bAVX512<>+36(SB)/4, $0x3fb8aa3b
-DATA all3fb8aa3bAVX512<>+40(SB)/4, $0x3fb8aa3b
-DATA all3fb8aa3bAVX512<>+44(SB)/4, $0x3fb8aa3b
-DATA all3fb8aa3bAVX512<>+48(SB)/4, $0x3fb8aa3b
-DATA all3fb8aa3bAVX512<>+52(SB)/4, $0x3fb8aa3b
-DATA all3fb8aa3bAVX512<>+56(SB)/4, $0x3fb8aa3b
-DATA all3fb8aa3bAVX512<>+60(SB)/4, $0x3fb8aa3b
-GLOBL all3fb8aa3bAVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all3fb8aa3bAVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all3f318000AVX512<>+0(SB)/4, $0x3f318000
-DATA all3f318000AVX512<>+4(SB)/4, $0x3f318000
-DATA all3f318000AVX512<>+8(SB)/4, $0x3f318000
-DATA all3f318000AVX512<>+12(SB)/4, $0x3f318000
-DATA all3f318000AVX512<>+16(SB)/4, $0x3f318000
-DATA all3f318000AVX512<>+20(SB)/4, $0x3f318000
-DATA all3f318000AVX512<>+24(SB)/4, $0x3f318000
-DATA all3f318000AVX512<>+28(SB)/4, $0x3f318000
-DATA all3f318000AVX512<>+32(SB)/4, $0x3f318000
-DATA all3f318000AVX512<>+36(SB)/4, $0x3f318000
-DATA all3f318000AVX512<>+40(SB)/4, $0x3f318000
-DATA all3f318000AVX512<>+44(SB)/4, $0x3f318000
-DATA all3f318000AVX512<>+48(SB)/4, $0x3f318000
-DATA all3f318000AVX512<>+52(SB)/4, $0x3f318000
-DATA all3f318000AVX512<>+56(SB)/4, $0x3f318000
-DATA all3f318000AVX512<>+60(SB)/4, $0x3f318000
-GLOBL all3f318000AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all3f318000AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA allb95e8083AVX512<>+0(SB)/4, $0xb95e8083
-DATA allb95e8083AVX512<>+4(SB)/4, $0xb95e8083
-DATA allb95e8083AVX512<>+8(SB)/4, $0xb95e8083
-DATA allb95e8083AVX512<>+12(SB)/4, $0xb95e8083
-DATA allb95e8083AVX512<>+16(SB)/4, $0xb95e8083
-DATA allb95e8083AVX512<>+20(SB)/4, $0xb95e8083
-DATA allb95e8083AVX512<>+24(SB)/4, $0xb95e8083
-DATA allb95e8083AVX512<>+28(SB)/4, $0xb95e8083
-DATA allb95e8083AVX512<>+32(SB)/4, $0xb95e8083
-DATA allb95e8083AVX512<>+36(SB)/4, $0xb95e8083
-DATA allb95e8083AVX512<>+40(SB)/4, $0xb95e8083
-DATA allb95e8083AVX512<>+44(SB)/4, $0xb95e8083
-DATA allb95e8083AVX512<>+48(SB)/4, $0xb95e8083
-DATA allb95e8083AVX512<>+52(SB)/4, $0xb95e8083
-DATA allb95e8083AVX512<>+56(SB)/4, $0xb95e8083
-DATA allb95e8083AVX512<>+60(SB)/4, $0xb95e8083
-GLOBL allb95e8083AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL allb95e8083AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all3ab52375AVX512<>+0(SB)/4, $0x3ab52375
-DATA all3ab52375AVX512<>+4(SB)/4, $0x3ab52375
-DATA all3ab52375AVX512<>+8(SB)/4, $0x3ab52375
-DATA all3ab52375AVX512<>+12(SB)/4, $0x3ab52375
-DATA all3ab52375AVX512<>+16(SB)/4, $0x3ab52375
-DATA all3ab52375AVX512<>+20(SB)/4, $0x3ab52375
-DATA all3ab52375AVX512<>+24(SB)/4, $0x3ab52375
-DATA all3ab52375AVX512<>+28(SB)/4, $0x3ab52375
-DATA all3ab52375AVX512<>+32(SB)/4, $0x3ab52375
-DATA all3ab52375AVX512<>+36(SB)/4, $0x3ab52375
-DATA all3ab52375AVX512<>+40(SB)/4, $0x3ab52375
-DATA all3ab52375AVX512<>+44(SB)/4, $0x3ab52375
-DATA all3ab52375AVX512<>+48(SB)/4, $0x3ab52375
-DATA all3ab52375AVX512<>+52(SB)/4, $0x3ab52375
-DATA all3ab52375AVX512<>+56(SB)/4, $0x3ab52375
-DATA all3ab52375AVX512<>+60(SB)/4, $0x3ab52375
-GLOBL all3ab52375AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all3ab52375AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all3c09206fAVX512<>+0(SB)/4, $0x3c09206f
-DATA all3c09206fAVX512<>+4(SB)/4, $0x3c09206f
-DATA all3c09206fAVX512<>+8(SB)/4, $0x3c09206f
-DATA all3c09206fAVX512<>+12(SB)/4, $0x3c09206f
-DATA all3c09206fAVX512<>+16(SB)/4, $0x3c09206f
-DATA all3c09206fAVX512<>+20(SB)/4, $0x3c09206f
-DATA all3c09206fAVX512<>+24(SB)/4, $0x3c09206f
-DATA all3c09206fAVX512<>+28(SB)/4, $0x3c09206f
-DATA all3c09206fAVX512<>+32(SB)/4, $0x3c09206f
-DATA all3c09206fAVX512<>+36(SB)/4, $0x3c09206f
-DATA all3c09206fAVX512<>+40(SB)/4, $0x3c09206f
-DATA all3c09206fAVX512<>+44(SB)/4, $0x3c09206f
-DATA all3c09206fAVX512<>+48(SB)/4, $0x3c09206f
-DATA all3c09206fAVX512<>+52(SB)/4, $0x3c09206f
-DATA all3c09206fAVX512<>+56(SB)/4, $0x3c09206f
-DATA all3c09206fAVX512<>+60(SB)/4, $0x3c09206f
-GLOBL all3c09206fAVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all3c09206fAVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all3d2aac76AVX512<>+0(SB)/4, $0x3d2aac76
-DATA all3d2aac76AVX512<>+4(SB)/4, $0x3d2aac76
-DATA all3d2aac76AVX512<>+8(SB)/4, $0x3d2aac76
-DATA all3d2aac76AVX512<>+12(SB)/4, $0x3d2aac76
-DATA all3d2aac76AVX512<>+16(SB)/4, $0x3d2aac76
-DATA all3d2aac76AVX512<>+20(SB)/4, $0x3d2aac76
-DATA all3d2aac76AVX512<>+24(SB)/4, $0x3d2aac76
-DATA all3d2aac76AVX512<>+28(SB)/4, $0x3d2aac76
-DATA all3d2aac76AVX512<>+32(SB)/4, $0x3d2aac76
-DATA all3d2aac76AVX512<>+36(SB)/4, $0x3d2aac76
-DATA all3d2aac76AVX512<>+40(SB)/4, $0x3d2aac76
-DATA all3d2aac76AVX512<>+44(SB)/4, $0x3d2aac76
-DATA all3d2aac76AVX512<>+48(SB)/4, $0x3d2aac76
-DATA all3d2aac76AVX512<>+52(SB)/4, $0x3d2aac76
-DATA all3d2aac76AVX512<>+56(SB)/4, $0x3d2aac76
-DATA all3d2aac76AVX512<>+60(SB)/4, $0x3d2aac76
-GLOBL all3d2aac76AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all3d2aac76AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all3e2aaa44AVX512<>+0(SB)/4, $0x3e2aaa44
-DATA all3e2aaa44AVX512<>+4(SB)/4, $0x3e2aaa44
-DATA all3e2aaa44AVX512<>+8(SB)/4, $0x3e2aaa44
-DATA all3e2aaa44AVX512<>+12(SB)/4, $0x3e2aaa44
-DATA all3e2aaa44AVX512<>+16(SB)/4, $0x3e2aaa44
-DATA all3e2aaa44AVX512<>+20(SB)/4, $0x3e2aaa44
-DATA all3e2aaa44AVX512<>+24(SB)/4, $0x3e2aaa44
-DATA all3e2aaa44AVX512<>+28(SB)/4, $0x3e2aaa44
-DATA all3e2aaa44AVX512<>+32(SB)/4, $0x3e2aaa44
-DATA all3e2aaa44AVX512<>+36(SB)/4, $0x3e2aaa44
-DATA all3e2aaa44AVX512<>+40(SB)/4, $0x3e2aaa44
-DATA all3e2aaa44AVX512<>+44(SB)/4, $0x3e2aaa44
-DATA all3e2aaa44AVX512<>+48(SB)/4, $0x3e2aaa44
-DATA all3e2aaa44AVX512<>+52(SB)/4, $0x3e2aaa44
-DATA all3e2aaa44AVX512<>+56(SB)/4, $0x3e2aaa44
-DATA all3e2aaa44AVX512<>+60(SB)/4, $0x3e2aaa44
-GLOBL all3e2aaa44AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all3e2aaa44AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all3efffffeAVX512<>+0(SB)/4, $0x3efffffe
-DATA all3efffffeAVX512<>+4(SB)/4, $0x3efffffe
-DATA all3efffffeAVX512<>+8(SB)/4, $0x3efffffe
-DATA all3efffffeAVX512<>+12(SB)/4, $0x3efffffe
-DATA all3efffffeAVX512<>+16(SB)/4, $0x3efffffe
-DATA all3efffffeAVX512<>+20(SB)/4, $0x3efffffe
-DATA all3efffffeAVX512<>+24(SB)/4, $0x3efffffe
-DATA all3efffffeAVX512<>+28(SB)/4, $0x3efffffe
-DATA all3efffffeAVX512<>+32(SB)/4, $0x3efffffe
-DATA all3efffffeAVX512<>+36(SB)/4, $0x3efffffe
-DATA all3efffffeAVX512<>+40(SB)/4, $0x3efffffe
-DATA all3efffffeAVX512<>+44(SB)/4, $0x3efffffe
-DATA all3efffffeAVX512<>+48(SB)/4, $0x3efffffe
-DATA all3efffffeAVX512<>+52(SB)/4, $0x3efffffe
-DATA all3efffffeAVX512<>+56(SB)/4, $0x3efffffe
-DATA all3efffffeAVX512<>+60(SB)/4, $0x3efffffe
-GLOBL all3efffffeAVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all3efffffeAVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all3f800000AVX512<>+0(SB)/4, $0x3f800000
-DATA all3f800000AVX512<>+4(SB)/4, $0x3f800000
-DATA all3f800000AVX512<>+8(SB)/4, $0x3f800000
-DATA all3f800000AVX512<>+12(SB)/4, $0x3f800000
-DATA all3f800000AVX512<>+16(SB)/4, $0x3f800000
-DATA all3f800000AVX512<>+20(SB)/4, $0x3f800000
-DATA all3f800000AVX512<>+24(SB)/4, $0x3f800000
-DATA all3f800000AVX512<>+28(SB)/4, $0x3f800000
-DATA all3f800000AVX512<>+32(SB)/4, $0x3f800000
-DATA all3f800000AVX512<>+36(SB)/4, $0x3f800000
-DATA all3f800000AVX512<>+40(SB)/4, $0x3f800000
-DATA all3f800000AVX512<>+44(SB)/4, $0x3f800000
-DATA all3f800000AVX512<>+48(SB)/4, $0x3f800000
-DATA all3f800000AVX512<>+52(SB)/4, $0x3f800000
-DATA all3f800000AVX512<>+56(SB)/4, $0x3f800000
-DATA all3f800000AVX512<>+60(SB)/4, $0x3f800000
-GLOBL all3f800000AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all3f800000AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all3eb33333AVX512<>+0(SB)/4, $0x3eb33333
-DATA all3eb33333AVX512<>+4(SB)/4, $0x3eb33333
-DATA all3eb33333AVX512<>+8(SB)/4, $0x3eb33333
-DATA all3eb33333AVX512<>+12(SB)/4, $0x3eb33333
-DATA all3eb33333AVX512<>+16(SB)/4, $0x3eb33333
-DATA all3eb33333AVX512<>+20(SB)/4, $0x3eb33333
-DATA all3eb33333AVX512<>+24(SB)/4, $0x3eb33333
-DATA all3eb33333AVX512<>+28(SB)/4, $0x3eb33333
-DATA all3eb33333AVX512<>+32(SB)/4, $0x3eb33333
-DATA all3eb33333AVX512<>+36(SB)/4, $0x3eb33333
-DATA all3eb33333AVX512<>+40(SB)/4, $0x3eb33333
-DATA all3eb33333AVX512<>+44(SB)/4, $0x3eb33333
-DATA all3eb33333AVX512<>+48(SB)/4, $0x3eb33333
-DATA all3eb33333AVX512<>+52(SB)/4, $0x3eb33333
-DATA all3eb33333AVX512<>+56(SB)/4, $0x3eb33333
-DATA all3eb33333AVX512<>+60(SB)/4, $0x3eb33333
-GLOBL all3eb33333AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all3eb33333AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA allbceee8ebAVX512<>+0(SB)/4, $0xbceee8eb
-DATA allbceee8ebAVX512<>+4(SB)/4, $0xbceee8eb
-DATA allbceee8ebAVX512<>+8(SB)/4, $0xbceee8eb
-DATA allbceee8ebAVX512<>+12(SB)/4, $0xbceee8eb
-DATA allbceee8ebAVX512<>+16(SB)/4, $0xbceee8eb
-DATA allbceee8ebAVX512<>+20(SB)/4, $0xbceee8eb
-DATA allbceee8ebAVX512<>+24(SB)/4, $0xbceee8eb
-DATA allbceee8ebAVX512<>+28(SB)/4, $0xbceee8eb
-DATA allbceee8ebAVX512<>+32(SB)/4, $0xbceee8eb
-DATA allbceee8ebAVX512<>+36(SB)/4, $0xbceee8eb
-DATA allbceee8ebAVX512<>+40(SB)/4, $0xbceee8eb
-DATA allbceee8ebAVX512<>+44(SB)/4, $0xbceee8eb
-DATA allbceee8ebAVX512<>+48(SB)/4, $0xbceee8eb
-DATA allbceee8ebAVX512<>+52(SB)/4, $0xbceee8eb
-DATA allbceee8ebAVX512<>+56(SB)/4, $0xbceee8eb
-DATA allbceee8ebAVX512<>+60(SB)/4, $0xbceee8eb
-GLOBL allbceee8ebAVX512<>(SB), RODATA|NOPTR, $64
+GLOBL allbceee8ebAVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all3e138484AVX512<>+0(SB)/4, $0x3e138484
-DATA all3e138484AVX512<>+4(SB)/4, $0x3e138484
-DATA all3e138484AVX512<>+8(SB)/4, $0x3e138484
-DATA all3e138484AVX512<>+12(SB)/4, $0x3e138484
-DATA all3e138484AVX512<>+16(SB)/4, $0x3e138484
-DATA all3e138484AVX512<>+20(SB)/4, $0x3e138484
-DATA all3e138484AVX512<>+24(SB)/4, $0x3e138484
-DATA all3e138484AVX512<>+28(SB)/4, $0x3e138484
-DATA all3e138484AVX512<>+32(SB)/4, $0x3e138484
-DATA all3e138484AVX512<>+36(SB)/4, $0x3e138484
-DATA all3e138484AVX512<>+40(SB)/4, $0x3e138484
-DATA all3e138484AVX512<>+44(SB)/4, $0x3e138484
-DATA all3e138484AVX512<>+48(SB)/4, $0x3e138484
-DATA all3e138484AVX512<>+52(SB)/4, $0x3e138484
-DATA all3e138484AVX512<>+56(SB)/4, $0x3e138484
-DATA all3e138484AVX512<>+60(SB)/4, $0x3e138484
-GLOBL all3e138484AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all3e138484AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA allbe830569AVX512<>+0(SB)/4, $0xbe830569
-DATA allbe830569AVX512<>+4(SB)/4, $0xbe830569
-DATA allbe830569AVX512<>+8(SB)/4, $0xbe830569
-DATA allbe830569AVX512<>+12(SB)/4, $0xbe830569
-DATA allbe830569AVX512<>+16(SB)/4, $0xbe830569
-DATA allbe830569AVX512<>+20(SB)/4, $0xbe830569
-DATA allbe830569AVX512<>+24(SB)/4, $0xbe830569
-DATA allbe830569AVX512<>+28(SB)/4, $0xbe830569
-DATA allbe830569AVX512<>+32(SB)/4, $0xbe830569
-DATA allbe830569AVX512<>+36(SB)/4, $0xbe830569
-DATA allbe830569AVX512<>+40(SB)/4, $0xbe830569
-DATA allbe830569AVX512<>+44(SB)/4, $0xbe830569
-DATA allbe830569AVX512<>+48(SB)/4, $0xbe830569
-DATA allbe830569AVX512<>+52(SB)/4, $0xbe830569
-DATA allbe830569AVX512<>+56(SB)/4, $0xbe830569
-DATA allbe830569AVX512<>+60(SB)/4, $0xbe830569
-GLOBL allbe830569AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL allbe830569AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all3e23378cAVX512<>+0(SB)/4, $0x3e23378c
-DATA all3e23378cAVX512<>+4(SB)/4, $0x3e23378c
-DATA all3e23378cAVX512<>+8(SB)/4, $0x3e23378c
-DATA all3e23378cAVX512<>+12(SB)/4, $0x3e23378c
-DATA all3e23378cAVX512<>+16(SB)/4, $0x3e23378c
-DATA all3e23378cAVX512<>+20(SB)/4, $0x3e23378c
-DATA all3e23378cAVX512<>+24(SB)/4, $0x3e23378c
-DATA all3e23378cAVX512<>+28(SB)/4, $0x3e23378c
-DATA all3e23378cAVX512<>+32(SB)/4, $0x3e23378c
-DATA all3e23378cAVX512<>+36(SB)/4, $0x3e23378c
-DATA all3e23378cAVX512<>+40(SB)/4, $0x3e23378c
-DATA all3e23378cAVX512<>+44(SB)/4, $0x3e23378c
-DATA all3e23378cAVX512<>+48(SB)/4, $0x3e23378c
-DATA all3e23378cAVX512<>+52(SB)/4, $0x3e23378c
-DATA all3e23378cAVX512<>+56(SB)/4, $0x3e23378c
-DATA all3e23378cAVX512<>+60(SB)/4, $0x3e23378c
-GLOBL all3e23378cAVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all3e23378cAVX512<>(SB), RODATA|NOPTR, $4
 
 DATA allbcbe91f9AVX512<>+0(SB)/4, $0xbcbe91f9
-DATA allbcbe91f9AVX512<>+4(SB)/4, $0xbcbe91f9
-DATA allbcbe91f9AVX512<>+8(SB)/4, $0xbcbe91f9
-DATA allbcbe91f9AVX512<>+12(SB)/4, $0xbcbe91f9
-DATA allbcbe91f9AVX512<>+16(SB)/4, $0xbcbe91f9
-DATA allbcbe91f9AVX512<>+20(SB)/4, $0xbcbe91f9
-DATA allbcbe91f9AVX512<>+24(SB)/4, $0xbcbe91f9
-DATA allbcbe91f9AVX512<>+28(SB)/4, $0xbcbe91f9
-DATA allbcbe91f9AVX512<>+32(SB)/4, $0xbcbe91f9
-DATA allbcbe91f9AVX512<>+36(SB)/4, $0xbcbe91f9
-DATA allbcbe91f9AVX512<>+40(SB)/4, $0xbcbe91f9
-DATA allbcbe91f9AVX512<>+44(SB)/4, $0xbcbe91f9
-DATA allbcbe91f9AVX512<>+48(SB)/4, $0xbcbe91f9
-DATA allbcbe91f9AVX512<>+52(SB)/4, $0xbcbe91f9
-DATA allbcbe91f9AVX512<>+56(SB)/4, $0xbcbe91f9
-DATA allbcbe91f9AVX512<>+60(SB)/4, $0xbcbe91f9
-GLOBL allbcbe91f9AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL allbcbe91f9AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all3dd8376bAVX512<>+0(SB)/4, $0x3dd8376b
-DATA all3dd8376bAVX512<>+4(SB)/4, $0x3dd8376b
-DATA all3dd8376bAVX512<>+8(SB)/4, $0x3dd8376b
-DATA all3dd8376bAVX512<>+12(SB)/4, $0x3dd8376b
-DATA all3dd8376bAVX512<>+16(SB)/4, $0x3dd8376b
-DATA all3dd8376bAVX512<>+20(SB)/4, $0x3dd8376b
-DATA all3dd8376bAVX512<>+24(SB)/4, $0x3dd8376b
-DATA all3dd8376bAVX512<>+28(SB)/4, $0x3dd8376b
-DATA all3dd8376bAVX512<>+32(SB)/4, $0x3dd8376b
-DATA all3dd8376bAVX512<>+36(SB)/4, $0x3dd8376b
-DATA all3dd8376bAVX512<>+40(SB)/4, $0x3dd8376b
-DATA all3dd8376bAVX512<>+44(SB)/4, $0x3dd8376b
-DATA all3dd8376bAVX512<>+48(SB)/4, $0x3dd8376b
-DATA all3dd8376bAVX512<>+52(SB)/4, $0x3dd8376b
-DATA all3dd8376bAVX512<>+56(SB)/4, $0x3dd8376b
-DATA all3dd8376bAVX512<>+60(SB)/4, $0x3dd8376b
-GLOBL all3dd8376bAVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all3dd8376bAVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all3df561dfAVX512<>+0(SB)/4, $0x3df561df
-DATA all3df561dfAVX512<>+4(SB)/4, $0x3df561df
-DATA all3df561dfAVX512<>+8(SB)/4, $0x3df561df
-DATA all3df561dfAVX512<>+12(SB)/4, $0x3df561df
-DATA all3df561dfAVX512<>+16(SB)/4, $0x3df561df
-DATA all3df561dfAVX512<>+20(SB)/4, $0x3df561df
-DATA all3df561dfAVX512<>+24(SB)/4, $0x3df561df
-DATA all3df561dfAVX512<>+28(SB)/4, $0x3df561df
-DATA all3df561dfAVX512<>+32(SB)/4, $0x3df561df
-DATA all3df561dfAVX512<>+36(SB)/4, $0x3df561df
-DATA all3df561dfAVX512<>+40(SB)/4, $0x3df561df
-DATA all3df561dfAVX512<>+44(SB)/4, $0x3df561df
-DATA all3df561dfAVX512<>+48(SB)/4, $0x3df561df
-DATA all3df561dfAVX512<>+52(SB)/4, $0x3df561df
-DATA all3df561dfAVX512<>+56(SB)/4, $0x3df561df
-DATA all3df561dfAVX512<>+60(SB)/4, $0x3df561df
-GLOBL all3df561dfAVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all3df561dfAVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all3e0f3898AVX512<>+0(SB)/4, $0x3e0f3898
-DATA all3e0f3898AVX512<>+4(SB)/4, $0x3e0f3898
-DATA all3e0f3898AVX512<>+8(SB)/4, $0x3e0f3898
-DATA all3e0f3898AVX512<>+12(SB)/4, $0x3e0f3898
-DATA all3e0f3898AVX512<>+16(SB)/4, $0x3e0f3898
-DATA all3e0f3898AVX512<>+20(SB)/4, $0x3e0f3898
-DATA all3e0f3898AVX512<>+24(SB)/4, $0x3e0f3898
-DATA all3e0f3898AVX512<>+28(SB)/4, $0x3e0f3898
-DATA all3e0f3898AVX512<>+32(SB)/4, $0x3e0f3898
-DATA all3e0f3898AVX512<>+36(SB)/4, $0x3e0f3898
-DATA all3e0f3898AVX512<>+40(SB)/4, $0x3e0f3898
-DATA all3e0f3898AVX512<>+44(SB)/4, $0x3e0f3898
-DATA all3e0f3898AVX512<>+48(SB)/4, $0x3e0f3898
-DATA all3e0f3898AVX512<>+52(SB)/4, $0x3e0f3898
-DATA all3e0f3898AVX512<>+56(SB)/4, $0x3e0f3898
-DATA all3e0f3898AVX512<>+60(SB)/4, $0x3e0f3898
-GLOBL all3e0f3898AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all3e0f3898AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all3e0ef8e0AVX512<>+0(SB)/4, $0x3e0ef8e0
-DATA all3e0ef8e0AVX512<>+4(SB)/4, $0x3e0ef8e0
-DATA all3e0ef8e0AVX512<>+8(SB)/4, $0x3e0ef8e0
-DATA all3e0ef8e0AVX512<>+12(SB)/4, $0x3e0ef8e0
-DATA all3e0ef8e0AVX512<>+16(SB)/4, $0x3e0ef8e0
-DATA all3e0ef8e0AVX512<>+20(SB)/4, $0x3e0ef8e0
-DATA all3e0ef8e0AVX512<>+24(SB)/4, $0x3e0ef8e0
-DATA all3e0ef8e0AVX512<>+28(SB)/4, $0x3e0ef8e0
-DATA all3e0ef8e0AVX512<>+32(SB)/4, $0x3e0ef8e0
-DATA all3e0ef8e0AVX512<>+36(SB)/4, $0x3e0ef8e0
-DATA all3e0ef8e0AVX512<>+40(SB)/4, $0x3e0ef8e0
-DATA all3e0ef8e0AVX512<>+44(SB)/4, $0x3e0ef8e0
-DATA all3e0ef8e0AVX512<>+48(SB)/4, $0x3e0ef8e0
-DATA all3e0ef8e0AVX512<>+52(SB)/4, $0x3e0ef8e0
-DATA all3e0ef8e0AVX512<>+56(SB)/4, $0x3e0ef8e0
-DATA all3e0ef8e0AVX512<>+60(SB)/4, $0x3e0ef8e0
-GLOBL all3e0ef8e0AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all3e0ef8e0AVX512<>(SB), RODATA|NOPTR, $4
 
 // func geluTanhAVX512(dst *float32, x *float32, bias *float32, pre *float32, n int)
 // Requires: AVX, AVX512BW, AVX512F, BMI2
@@ -20078,27 +19384,37 @@ skip45:
 	VMOVUPS Z0, (BX)(DI*4)
 
 skip46:
-	VMOVUPS      allbd922279AVX512<>+0(SB), Z2
+	VBROADCASTSS allbd922279AVX512<>+0(SB), Z2
 	VMULPS       Z0, Z0, Z1
-	VFMADD213PS  allbfcc422aAVX512<>+0(SB), Z1, Z2
+	VBROADCASTSS allbfcc422aAVX512<>+0(SB), Z3
+	VFMADD213PS  Z3, Z1, Z2
 	VMULPS       Z0, Z2, Z2
-	VMOVUPS      allc2d00000AVX512<>+0(SB), Z1
+	VBROADCASTSS allc2d00000AVX512<>+0(SB), Z1
 	VMAXPS       Z2, Z1, Z1
-	VMOVUPS      all42b20000AVX512<>+0(SB), Z2
+	VBROADCASTSS all42b20000AVX512<>+0(SB), Z2
 	VMINPS       Z1, Z2, Z1
-	VMULPS       all3fb8aa3bAVX512<>+0(SB), Z1, Z2
+	VBROADCASTSS all3fb8aa3bAVX512<>+0(SB), Z2
+	VMULPS       Z2, Z1, Z2
 	VRNDSCALEPS  $0x00, Z2, Z2
-	VFNMADD231PS all3f318000AVX512<>+0(SB), Z2, Z1
-	VFNMADD231PS allb95e8083AVX512<>+0(SB), Z2, Z1
-	VMOVUPS      all3ab52375AVX512<>+0(SB), Z3
-	VFMADD213PS  all3c09206fAVX512<>+0(SB), Z1, Z3
-	VFMADD213PS  all3d2aac76AVX512<>+0(SB), Z1, Z3
-	VFMADD213PS  all3e2aaa44AVX512<>+0(SB), Z1, Z3
-	VFMADD213PS  all3efffffeAVX512<>+0(SB), Z1, Z3
-	VFMADD213PS  all3f800000AVX512<>+0(SB), Z1, Z3
-	VFMADD213PS  all3f800000AVX512<>+0(SB), Z1, Z3
+	VBROADCASTSS all3f318000AVX512<>+0(SB), Z3
+	VFNMADD231PS Z3, Z2, Z1
+	VBROADCASTSS allb95e8083AVX512<>+0(SB), Z3
+	VFNMADD231PS Z3, Z2, Z1
+	VBROADCASTSS all3ab52375AVX512<>+0(SB), Z3
+	VBROADCASTSS all3c09206fAVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z1, Z3
+	VBROADCASTSS all3d2aac76AVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z1, Z3
+	VBROADCASTSS all3e2aaa44AVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z1, Z3
+	VBROADCASTSS all3efffffeAVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z1, Z3
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z1, Z3
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z1, Z3
 	VSCALEFPS    Z2, Z3, Z3
-	VMOVUPS      all3f800000AVX512<>+0(SB), Z1
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z1
 	VADDPS       Z1, Z3, Z3
 	VDIVPS       Z3, Z1, Z1
 	VMULPS       Z0, Z1, Z1
@@ -20125,27 +19441,37 @@ skip48:
 	VMOVUPS Z0, K1, (BX)(DI*4)
 
 skip49:
-	VMOVUPS      allbd922279AVX512<>+0(SB), Z2
+	VBROADCASTSS allbd922279AVX512<>+0(SB), Z2
 	VMULPS       Z0, Z0, Z1
-	VFMADD213PS  allbfcc422aAVX512<>+0(SB), Z1, Z2
+	VBROADCASTSS allbfcc422aAVX512<>+0(SB), Z3
+	VFMADD213PS  Z3, Z1, Z2
 	VMULPS       Z0, Z2, Z2
-	VMOVUPS      allc2d00000AVX512<>+0(SB), Z1
+	VBROADCASTSS allc2d00000AVX512<>+0(SB), Z1
 	VMAXPS       Z2, Z1, Z1
-	VMOVUPS      all42b20000AVX512<>+0(SB), Z2
+	VBROADCASTSS all42b20000AVX512<>+0(SB), Z2
 	VMINPS       Z1, Z2, Z1
-	VMULPS       all3fb8aa3bAVX512<>+0(SB), Z1, Z2
+	VBROADCASTSS all3fb8aa3bAVX512<>+0(SB), Z2
+	VMULPS       Z2, Z1, Z2
 	VRNDSCALEPS  $0x00, Z2, Z2
-	VFNMADD231PS all3f318000AVX512<>+0(SB), Z2, Z1
-	VFNMADD231PS allb95e8083AVX512<>+0(SB), Z2, Z1
-	VMOVUPS      all3ab52375AVX512<>+0(SB), Z3
-	VFMADD213PS  all3c09206fAVX512<>+0(SB), Z1, Z3
-	VFMADD213PS  all3d2aac76AVX512<>+0(SB), Z1, Z3
-	VFMADD213PS  all3e2aaa44AVX512<>+0(SB), Z1, Z3
-	VFMADD213PS  all3efffffeAVX512<>+0(SB), Z1, Z3
-	VFMADD213PS  all3f800000AVX512<>+0(SB), Z1, Z3
-	VFMADD213PS  all3f800000AVX512<>+0(SB), Z1, Z3
+	VBROADCASTSS all3f318000AVX512<>+0(SB), Z3
+	VFNMADD231PS Z3, Z2, Z1
+	VBROADCASTSS allb95e8083AVX512<>+0(SB), Z3
+	VFNMADD231PS Z3, Z2, Z1
+	VBROADCASTSS all3ab52375AVX512<>+0(SB), Z3
+	VBROADCASTSS all3c09206fAVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z1, Z3
+	VBROADCASTSS all3d2aac76AVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z1, Z3
+	VBROADCASTSS all3e2aaa44AVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z1, Z3
+	VBROADCASTSS all3efffffeAVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z1, Z3
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z1, Z3
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z1, Z3
 	VSCALEFPS    Z2, Z3, Z3
-	VMOVUPS      all3f800000AVX512<>+0(SB), Z1
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z1
 	VADDPS       Z1, Z3, Z3
 	VDIVPS       Z3, Z1, Z1
 	VMULPS       Z0, Z1, Z1
@@ -20156,40 +19482,10 @@ done47:
 	RET
 
 DATA allbd922279AVX512<>+0(SB)/4, $0xbd922279
-DATA allbd922279AVX512<>+4(SB)/4, $0xbd922279
-DATA allbd922279AVX512<>+8(SB)/4, $0xbd922279
-DATA allbd922279AVX512<>+12(SB)/4, $0xbd922279
-DATA allbd922279AVX512<>+16(SB)/4, $0xbd922279
-DATA allbd922279AVX512<>+20(SB)/4, $0xbd922279
-DATA allbd922279AVX512<>+24(SB)/4, $0xbd922279
-DATA allbd922279AVX512<>+28(SB)/4, $0xbd922279
-DATA allbd922279AVX512<>+32(SB)/4, $0xbd922279
-DATA allbd922279AVX512<>+36(SB)/4, $0xbd922279
-DATA allbd922279AVX512<>+40(SB)/4, $0xbd922279
-DATA allbd922279AVX512<>+44(SB)/4, $0xbd922279
-DATA allbd922279AVX512<>+48(SB)/4, $0xbd922279
-DATA allbd922279AVX512<>+52(SB)/4, $0xbd922279
-DATA allbd922279AVX512<>+56(SB)/4, $0xbd922279
-DATA allbd922279AVX512<>+60(SB)/4, $0xbd922279
-GLOBL allbd922279AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL allbd922279AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA allbfcc422aAVX512<>+0(SB)/4, $0xbfcc422a
-DATA allbfcc422aAVX512<>+4(SB)/4, $0xbfcc422a
-DATA allbfcc422aAVX512<>+8(SB)/4, $0xbfcc422a
-DATA allbfcc422aAVX512<>+12(SB)/4, $0xbfcc422a
-DATA allbfcc422aAVX512<>+16(SB)/4, $0xbfcc422a
-DATA allbfcc422aAVX512<>+20(SB)/4, $0xbfcc422a
-DATA allbfcc422aAVX512<>+24(SB)/4, $0xbfcc422a
-DATA allbfcc422aAVX512<>+28(SB)/4, $0xbfcc422a
-DATA allbfcc422aAVX512<>+32(SB)/4, $0xbfcc422a
-DATA allbfcc422aAVX512<>+36(SB)/4, $0xbfcc422a
-DATA allbfcc422aAVX512<>+40(SB)/4, $0xbfcc422a
-DATA allbfcc422aAVX512<>+44(SB)/4, $0xbfcc422a
-DATA allbfcc422aAVX512<>+48(SB)/4, $0xbfcc422a
-DATA allbfcc422aAVX512<>+52(SB)/4, $0xbfcc422a
-DATA allbfcc422aAVX512<>+56(SB)/4, $0xbfcc422a
-DATA allbfcc422aAVX512<>+60(SB)/4, $0xbfcc422a
-GLOBL allbfcc422aAVX512<>(SB), RODATA|NOPTR, $64
+GLOBL allbfcc422aAVX512<>(SB), RODATA|NOPTR, $4
 
 // func tanhAVX512(dst *float32, x *float32, bias *float32, pre *float32, n int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2
@@ -20216,33 +19512,43 @@ skip52:
 	VMOVUPS Z0, (BX)(DI*4)
 
 skip53:
-	VANDPS       all7fffffffAVX512<>+0(SB), Z0, Z1
-	VMOVUPS      allc0000000AVX512<>+0(SB), Z2
+	VBROADCASTSS all7fffffffAVX512<>+0(SB), Z1
+	VANDPS       Z1, Z0, Z1
+	VBROADCASTSS allc0000000AVX512<>+0(SB), Z2
 	VMULPS       Z2, Z1, Z1
-	VMOVUPS      allc2d00000AVX512<>+0(SB), Z2
+	VBROADCASTSS allc2d00000AVX512<>+0(SB), Z2
 	VMAXPS       Z1, Z2, Z2
-	VMOVUPS      all42b20000AVX512<>+0(SB), Z1
+	VBROADCASTSS all42b20000AVX512<>+0(SB), Z1
 	VMINPS       Z2, Z1, Z2
-	VMULPS       all3fb8aa3bAVX512<>+0(SB), Z2, Z1
+	VBROADCASTSS all3fb8aa3bAVX512<>+0(SB), Z1
+	VMULPS       Z1, Z2, Z1
 	VRNDSCALEPS  $0x00, Z1, Z1
-	VFNMADD231PS all3f318000AVX512<>+0(SB), Z1, Z2
-	VFNMADD231PS allb95e8083AVX512<>+0(SB), Z1, Z2
-	VMOVUPS      all3ab52375AVX512<>+0(SB), Z3
-	VFMADD213PS  all3c09206fAVX512<>+0(SB), Z2, Z3
-	VFMADD213PS  all3d2aac76AVX512<>+0(SB), Z2, Z3
-	VFMADD213PS  all3e2aaa44AVX512<>+0(SB), Z2, Z3
-	VFMADD213PS  all3efffffeAVX512<>+0(SB), Z2, Z3
+	VBROADCASTSS all3f318000AVX512<>+0(SB), Z3
+	VFNMADD231PS Z3, Z1, Z2
+	VBROADCASTSS allb95e8083AVX512<>+0(SB), Z3
+	VFNMADD231PS Z3, Z1, Z2
+	VBROADCASTSS all3ab52375AVX512<>+0(SB), Z3
+	VBROADCASTSS all3c09206fAVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z2, Z3
+	VBROADCASTSS all3d2aac76AVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z2, Z3
+	VBROADCASTSS all3e2aaa44AVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z2, Z3
+	VBROADCASTSS all3efffffeAVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z2, Z3
 	VMULPS       Z2, Z2, Z4
 	VFMADD213PS  Z2, Z4, Z3
-	VMOVUPS      all3f800000AVX512<>+0(SB), Z2
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z2
 	VSCALEFPS    Z1, Z2, Z2
 	VMULPS       Z2, Z3, Z3
-	VSUBPS       all3f800000AVX512<>+0(SB), Z2, Z2
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z1
+	VSUBPS       Z1, Z2, Z2
 	VADDPS       Z2, Z3, Z3
-	VMOVUPS      allc0000000AVX512<>+0(SB), Z1
+	VBROADCASTSS allc0000000AVX512<>+0(SB), Z1
 	VSUBPS       Z3, Z1, Z1
 	VDIVPS       Z1, Z3, Z1
-	VANDPS       all80000000AVX512<>+0(SB), Z0, Z0
+	VBROADCASTSS all80000000AVX512<>+0(SB), Z2
+	VANDPS       Z2, Z0, Z0
 	VORPS        Z0, Z1, Z1
 	VMOVUPS      Z1, (AX)(DI*4)
 	ADDQ         $0x10, DI
@@ -20267,33 +19573,43 @@ skip55:
 	VMOVUPS Z0, K1, (BX)(DI*4)
 
 skip56:
-	VANDPS       all7fffffffAVX512<>+0(SB), Z0, Z1
-	VMOVUPS      allc0000000AVX512<>+0(SB), Z2
+	VBROADCASTSS all7fffffffAVX512<>+0(SB), Z1
+	VANDPS       Z1, Z0, Z1
+	VBROADCASTSS allc0000000AVX512<>+0(SB), Z2
 	VMULPS       Z2, Z1, Z1
-	VMOVUPS      allc2d00000AVX512<>+0(SB), Z2
+	VBROADCASTSS allc2d00000AVX512<>+0(SB), Z2
 	VMAXPS       Z1, Z2, Z2
-	VMOVUPS      all42b20000AVX512<>+0(SB), Z1
+	VBROADCASTSS all42b20000AVX512<>+0(SB), Z1
 	VMINPS       Z2, Z1, Z2
-	VMULPS       all3fb8aa3bAVX512<>+0(SB), Z2, Z1
+	VBROADCASTSS all3fb8aa3bAVX512<>+0(SB), Z1
+	VMULPS       Z1, Z2, Z1
 	VRNDSCALEPS  $0x00, Z1, Z1
-	VFNMADD231PS all3f318000AVX512<>+0(SB), Z1, Z2
-	VFNMADD231PS allb95e8083AVX512<>+0(SB), Z1, Z2
-	VMOVUPS      all3ab52375AVX512<>+0(SB), Z3
-	VFMADD213PS  all3c09206fAVX512<>+0(SB), Z2, Z3
-	VFMADD213PS  all3d2aac76AVX512<>+0(SB), Z2, Z3
-	VFMADD213PS  all3e2aaa44AVX512<>+0(SB), Z2, Z3
-	VFMADD213PS  all3efffffeAVX512<>+0(SB), Z2, Z3
+	VBROADCASTSS all3f318000AVX512<>+0(SB), Z3
+	VFNMADD231PS Z3, Z1, Z2
+	VBROADCASTSS allb95e8083AVX512<>+0(SB), Z3
+	VFNMADD231PS Z3, Z1, Z2
+	VBROADCASTSS all3ab52375AVX512<>+0(SB), Z3
+	VBROADCASTSS all3c09206fAVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z2, Z3
+	VBROADCASTSS all3d2aac76AVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z2, Z3
+	VBROADCASTSS all3e2aaa44AVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z2, Z3
+	VBROADCASTSS all3efffffeAVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z2, Z3
 	VMULPS       Z2, Z2, Z4
 	VFMADD213PS  Z2, Z4, Z3
-	VMOVUPS      all3f800000AVX512<>+0(SB), Z2
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z2
 	VSCALEFPS    Z1, Z2, Z2
 	VMULPS       Z2, Z3, Z3
-	VSUBPS       all3f800000AVX512<>+0(SB), Z2, Z2
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z1
+	VSUBPS       Z1, Z2, Z2
 	VADDPS       Z2, Z3, Z3
-	VMOVUPS      allc0000000AVX512<>+0(SB), Z1
+	VBROADCASTSS allc0000000AVX512<>+0(SB), Z1
 	VSUBPS       Z3, Z1, Z1
 	VDIVPS       Z1, Z3, Z1
-	VANDPS       all80000000AVX512<>+0(SB), Z0, Z0
+	VBROADCASTSS all80000000AVX512<>+0(SB), Z2
+	VANDPS       Z2, Z0, Z0
 	VORPS        Z0, Z1, Z1
 	VMOVUPS      Z1, K1, (AX)(DI*4)
 
@@ -20302,22 +19618,7 @@ done54:
 	RET
 
 DATA allc0000000AVX512<>+0(SB)/4, $0xc0000000
-DATA allc0000000AVX512<>+4(SB)/4, $0xc0000000
-DATA allc0000000AVX512<>+8(SB)/4, $0xc0000000
-DATA allc0000000AVX512<>+12(SB)/4, $0xc0000000
-DATA allc0000000AVX512<>+16(SB)/4, $0xc0000000
-DATA allc0000000AVX512<>+20(SB)/4, $0xc0000000
-DATA allc0000000AVX512<>+24(SB)/4, $0xc0000000
-DATA allc0000000AVX512<>+28(SB)/4, $0xc0000000
-DATA allc0000000AVX512<>+32(SB)/4, $0xc0000000
-DATA allc0000000AVX512<>+36(SB)/4, $0xc0000000
-DATA allc0000000AVX512<>+40(SB)/4, $0xc0000000
-DATA allc0000000AVX512<>+44(SB)/4, $0xc0000000
-DATA allc0000000AVX512<>+48(SB)/4, $0xc0000000
-DATA allc0000000AVX512<>+52(SB)/4, $0xc0000000
-DATA allc0000000AVX512<>+56(SB)/4, $0xc0000000
-DATA allc0000000AVX512<>+60(SB)/4, $0xc0000000
-GLOBL allc0000000AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL allc0000000AVX512<>(SB), RODATA|NOPTR, $4
 
 // func sigmoidLinearAVX512(dst *float32, x *float32, bias *float32, pre *float32, n int, negative float32)
 // Requires: AVX, AVX512BW, AVX512F, BMI2, SSE
@@ -20347,23 +19648,32 @@ skip59:
 
 skip60:
 	VMULPS       Z0, Z1, Z2
-	VMOVUPS      allc2d00000AVX512<>+0(SB), Z3
+	VBROADCASTSS allc2d00000AVX512<>+0(SB), Z3
 	VMAXPS       Z2, Z3, Z3
-	VMOVUPS      all42b20000AVX512<>+0(SB), Z2
+	VBROADCASTSS all42b20000AVX512<>+0(SB), Z2
 	VMINPS       Z3, Z2, Z3
-	VMULPS       all3fb8aa3bAVX512<>+0(SB), Z3, Z2
+	VBROADCASTSS all3fb8aa3bAVX512<>+0(SB), Z2
+	VMULPS       Z2, Z3, Z2
 	VRNDSCALEPS  $0x00, Z2, Z2
-	VFNMADD231PS all3f318000AVX512<>+0(SB), Z2, Z3
-	VFNMADD231PS allb95e8083AVX512<>+0(SB), Z2, Z3
-	VMOVUPS      all3ab52375AVX512<>+0(SB), Z4
-	VFMADD213PS  all3c09206fAVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  all3d2aac76AVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  all3e2aaa44AVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  all3efffffeAVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  all3f800000AVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  all3f800000AVX512<>+0(SB), Z3, Z4
+	VBROADCASTSS all3f318000AVX512<>+0(SB), Z4
+	VFNMADD231PS Z4, Z2, Z3
+	VBROADCASTSS allb95e8083AVX512<>+0(SB), Z4
+	VFNMADD231PS Z4, Z2, Z3
+	VBROADCASTSS all3ab52375AVX512<>+0(SB), Z4
+	VBROADCASTSS all3c09206fAVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z3, Z4
+	VBROADCASTSS all3d2aac76AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z3, Z4
+	VBROADCASTSS all3e2aaa44AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z3, Z4
+	VBROADCASTSS all3efffffeAVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z3, Z4
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z3, Z4
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z3, Z4
 	VSCALEFPS    Z2, Z4, Z4
-	VMOVUPS      all3f800000AVX512<>+0(SB), Z2
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z2
 	VADDPS       Z2, Z4, Z4
 	VDIVPS       Z4, Z2, Z2
 	VMULPS       Z1, Z2, Z2
@@ -20391,23 +19701,32 @@ skip62:
 
 skip63:
 	VMULPS       Z0, Z1, Z0
-	VMOVUPS      allc2d00000AVX512<>+0(SB), Z2
+	VBROADCASTSS allc2d00000AVX512<>+0(SB), Z2
 	VMAXPS       Z0, Z2, Z2
-	VMOVUPS      all42b20000AVX512<>+0(SB), Z0
+	VBROADCASTSS all42b20000AVX512<>+0(SB), Z0
 	VMINPS       Z2, Z0, Z2
-	VMULPS       all3fb8aa3bAVX512<>+0(SB), Z2, Z0
+	VBROADCASTSS all3fb8aa3bAVX512<>+0(SB), Z0
+	VMULPS       Z0, Z2, Z0
 	VRNDSCALEPS  $0x00, Z0, Z0
-	VFNMADD231PS all3f318000AVX512<>+0(SB), Z0, Z2
-	VFNMADD231PS allb95e8083AVX512<>+0(SB), Z0, Z2
-	VMOVUPS      all3ab52375AVX512<>+0(SB), Z3
-	VFMADD213PS  all3c09206fAVX512<>+0(SB), Z2, Z3
-	VFMADD213PS  all3d2aac76AVX512<>+0(SB), Z2, Z3
-	VFMADD213PS  all3e2aaa44AVX512<>+0(SB), Z2, Z3
-	VFMADD213PS  all3efffffeAVX512<>+0(SB), Z2, Z3
-	VFMADD213PS  all3f800000AVX512<>+0(SB), Z2, Z3
-	VFMADD213PS  all3f800000AVX512<>+0(SB), Z2, Z3
+	VBROADCASTSS all3f318000AVX512<>+0(SB), Z3
+	VFNMADD231PS Z3, Z0, Z2
+	VBROADCASTSS allb95e8083AVX512<>+0(SB), Z3
+	VFNMADD231PS Z3, Z0, Z2
+	VBROADCASTSS all3ab52375AVX512<>+0(SB), Z3
+	VBROADCASTSS all3c09206fAVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z2, Z3
+	VBROADCASTSS all3d2aac76AVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z2, Z3
+	VBROADCASTSS all3e2aaa44AVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z2, Z3
+	VBROADCASTSS all3efffffeAVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z2, Z3
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z2, Z3
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z2, Z3
 	VSCALEFPS    Z0, Z3, Z3
-	VMOVUPS      all3f800000AVX512<>+0(SB), Z0
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z0
 	VADDPS       Z0, Z3, Z3
 	VDIVPS       Z3, Z0, Z0
 	VMULPS       Z1, Z0, Z0
@@ -20470,50 +19789,70 @@ TEXT ·geluGradAVX512(SB), NOSPLIT, $0-32
 loop67:
 	VMOVUPS      (CX)(SI*4), Z0
 	VMOVUPS      (DX)(SI*4), Z1
-	VANDPS       all7fffffffAVX512<>+0(SB), Z0, Z2
-	VMOVUPS      all41700000AVX512<>+0(SB), Z3
+	VBROADCASTSS all7fffffffAVX512<>+0(SB), Z2
+	VANDPS       Z2, Z0, Z2
+	VBROADCASTSS all41700000AVX512<>+0(SB), Z3
 	VMINPS       Z2, Z3, Z2
-	VMOVUPS      allbf000000AVX512<>+0(SB), Z5
+	VBROADCASTSS allbf000000AVX512<>+0(SB), Z5
 	VMULPS       Z2, Z2, Z3
 	VMOVAPS      Z3, Z4
 	VFMSUB231PS  Z2, Z2, Z4
 	VMULPS       Z5, Z3, Z3
-	VMOVUPS      allc2d00000AVX512<>+0(SB), Z6
+	VBROADCASTSS allc2d00000AVX512<>+0(SB), Z6
 	VMAXPS       Z3, Z6, Z6
-	VMOVUPS      all42b20000AVX512<>+0(SB), Z3
+	VBROADCASTSS all42b20000AVX512<>+0(SB), Z3
 	VMINPS       Z6, Z3, Z6
-	VMULPS       all3fb8aa3bAVX512<>+0(SB), Z6, Z3
+	VBROADCASTSS all3fb8aa3bAVX512<>+0(SB), Z3
+	VMULPS       Z3, Z6, Z3
 	VRNDSCALEPS  $0x00, Z3, Z3
-	VFNMADD231PS all3f318000AVX512<>+0(SB), Z3, Z6
-	VFNMADD231PS allb95e8083AVX512<>+0(SB), Z3, Z6
+	VBROADCASTSS all3f318000AVX512<>+0(SB), Z7
+	VFNMADD231PS Z7, Z3, Z6
+	VBROADCASTSS allb95e8083AVX512<>+0(SB), Z7
+	VFNMADD231PS Z7, Z3, Z6
 	VFMADD231PS  Z5, Z4, Z6
-	VMOVUPS      all3ab52375AVX512<>+0(SB), Z4
-	VFMADD213PS  all3c09206fAVX512<>+0(SB), Z6, Z4
-	VFMADD213PS  all3d2aac76AVX512<>+0(SB), Z6, Z4
-	VFMADD213PS  all3e2aaa44AVX512<>+0(SB), Z6, Z4
-	VFMADD213PS  all3efffffeAVX512<>+0(SB), Z6, Z4
-	VFMADD213PS  all3f800000AVX512<>+0(SB), Z6, Z4
-	VFMADD213PS  all3f800000AVX512<>+0(SB), Z6, Z4
+	VBROADCASTSS all3ab52375AVX512<>+0(SB), Z4
+	VBROADCASTSS all3c09206fAVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z6, Z4
+	VBROADCASTSS all3d2aac76AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z6, Z4
+	VBROADCASTSS all3e2aaa44AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z6, Z4
+	VBROADCASTSS all3efffffeAVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z6, Z4
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z6, Z4
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z6, Z4
 	VSCALEFPS    Z3, Z4, Z4
-	VMOVUPS      all3f800000AVX512<>+0(SB), Z3
-	VFMADD231PS  all3eb33333AVX512<>+0(SB), Z2, Z3
-	VMOVUPS      all3f800000AVX512<>+0(SB), Z2
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z3
+	VBROADCASTSS all3eb33333AVX512<>+0(SB), Z5
+	VFMADD231PS  Z5, Z2, Z3
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z2
 	VDIVPS       Z3, Z2, Z3
-	VMOVUPS      allbceee8ebAVX512<>+0(SB), Z5
-	VFMADD213PS  all3e138484AVX512<>+0(SB), Z3, Z5
-	VFMADD213PS  allbe830569AVX512<>+0(SB), Z3, Z5
-	VFMADD213PS  all3e23378cAVX512<>+0(SB), Z3, Z5
-	VFMADD213PS  allbcbe91f9AVX512<>+0(SB), Z3, Z5
-	VFMADD213PS  all3dd8376bAVX512<>+0(SB), Z3, Z5
-	VFMADD213PS  all3df561dfAVX512<>+0(SB), Z3, Z5
-	VFMADD213PS  all3e0f3898AVX512<>+0(SB), Z3, Z5
-	VFMADD213PS  all3e0ef8e0AVX512<>+0(SB), Z3, Z5
+	VBROADCASTSS allbceee8ebAVX512<>+0(SB), Z5
+	VBROADCASTSS all3e138484AVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VBROADCASTSS allbe830569AVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VBROADCASTSS all3e23378cAVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VBROADCASTSS allbcbe91f9AVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VBROADCASTSS all3dd8376bAVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VBROADCASTSS all3df561dfAVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VBROADCASTSS all3e0f3898AVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VBROADCASTSS all3e0ef8e0AVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
 	VMULPS       Z3, Z5, Z5
 	VMULPS       Z4, Z5, Z5
 	VSUBPS       Z5, Z2, Z2
 	VPMOVD2M     Z0, K1
 	VMOVAPS      Z5, K1, Z2
-	VMULPS       all3ecc422aAVX512<>+0(SB), Z4, Z4
+	VBROADCASTSS all3ecc422aAVX512<>+0(SB), Z3
+	VMULPS       Z3, Z4, Z4
 	VFMADD231PS  Z0, Z4, Z2
 	VMULPS       Z2, Z1, Z1
 	VMOVUPS      Z1, (AX)(SI*4)
@@ -20529,50 +19868,70 @@ after68:
 	KMOVD        DI, K1
 	VMOVUPS.Z    (CX)(SI*4), K1, Z0
 	VMOVUPS.Z    (DX)(SI*4), K1, Z1
-	VANDPS       all7fffffffAVX512<>+0(SB), Z0, Z2
-	VMOVUPS      all41700000AVX512<>+0(SB), Z3
+	VBROADCASTSS all7fffffffAVX512<>+0(SB), Z2
+	VANDPS       Z2, Z0, Z2
+	VBROADCASTSS all41700000AVX512<>+0(SB), Z3
 	VMINPS       Z2, Z3, Z2
-	VMOVUPS      allbf000000AVX512<>+0(SB), Z5
+	VBROADCASTSS allbf000000AVX512<>+0(SB), Z5
 	VMULPS       Z2, Z2, Z3
 	VMOVAPS      Z3, Z4
 	VFMSUB231PS  Z2, Z2, Z4
 	VMULPS       Z5, Z3, Z3
-	VMOVUPS      allc2d00000AVX512<>+0(SB), Z6
+	VBROADCASTSS allc2d00000AVX512<>+0(SB), Z6
 	VMAXPS       Z3, Z6, Z6
-	VMOVUPS      all42b20000AVX512<>+0(SB), Z3
+	VBROADCASTSS all42b20000AVX512<>+0(SB), Z3
 	VMINPS       Z6, Z3, Z6
-	VMULPS       all3fb8aa3bAVX512<>+0(SB), Z6, Z3
+	VBROADCASTSS all3fb8aa3bAVX512<>+0(SB), Z3
+	VMULPS       Z3, Z6, Z3
 	VRNDSCALEPS  $0x00, Z3, Z3
-	VFNMADD231PS all3f318000AVX512<>+0(SB), Z3, Z6
-	VFNMADD231PS allb95e8083AVX512<>+0(SB), Z3, Z6
+	VBROADCASTSS all3f318000AVX512<>+0(SB), Z7
+	VFNMADD231PS Z7, Z3, Z6
+	VBROADCASTSS allb95e8083AVX512<>+0(SB), Z7
+	VFNMADD231PS Z7, Z3, Z6
 	VFMADD231PS  Z5, Z4, Z6
-	VMOVUPS      all3ab52375AVX512<>+0(SB), Z4
-	VFMADD213PS  all3c09206fAVX512<>+0(SB), Z6, Z4
-	VFMADD213PS  all3d2aac76AVX512<>+0(SB), Z6, Z4
-	VFMADD213PS  all3e2aaa44AVX512<>+0(SB), Z6, Z4
-	VFMADD213PS  all3efffffeAVX512<>+0(SB), Z6, Z4
-	VFMADD213PS  all3f800000AVX512<>+0(SB), Z6, Z4
-	VFMADD213PS  all3f800000AVX512<>+0(SB), Z6, Z4
+	VBROADCASTSS all3ab52375AVX512<>+0(SB), Z4
+	VBROADCASTSS all3c09206fAVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z6, Z4
+	VBROADCASTSS all3d2aac76AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z6, Z4
+	VBROADCASTSS all3e2aaa44AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z6, Z4
+	VBROADCASTSS all3efffffeAVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z6, Z4
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z6, Z4
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z6, Z4
 	VSCALEFPS    Z3, Z4, Z4
-	VMOVUPS      all3f800000AVX512<>+0(SB), Z3
-	VFMADD231PS  all3eb33333AVX512<>+0(SB), Z2, Z3
-	VMOVUPS      all3f800000AVX512<>+0(SB), Z2
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z3
+	VBROADCASTSS all3eb33333AVX512<>+0(SB), Z5
+	VFMADD231PS  Z5, Z2, Z3
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z2
 	VDIVPS       Z3, Z2, Z3
-	VMOVUPS      allbceee8ebAVX512<>+0(SB), Z5
-	VFMADD213PS  all3e138484AVX512<>+0(SB), Z3, Z5
-	VFMADD213PS  allbe830569AVX512<>+0(SB), Z3, Z5
-	VFMADD213PS  all3e23378cAVX512<>+0(SB), Z3, Z5
-	VFMADD213PS  allbcbe91f9AVX512<>+0(SB), Z3, Z5
-	VFMADD213PS  all3dd8376bAVX512<>+0(SB), Z3, Z5
-	VFMADD213PS  all3df561dfAVX512<>+0(SB), Z3, Z5
-	VFMADD213PS  all3e0f3898AVX512<>+0(SB), Z3, Z5
-	VFMADD213PS  all3e0ef8e0AVX512<>+0(SB), Z3, Z5
+	VBROADCASTSS allbceee8ebAVX512<>+0(SB), Z5
+	VBROADCASTSS all3e138484AVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VBROADCASTSS allbe830569AVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VBROADCASTSS all3e23378cAVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VBROADCASTSS allbcbe91f9AVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VBROADCASTSS all3dd8376bAVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VBROADCASTSS all3df561dfAVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VBROADCASTSS all3e0f3898AVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VBROADCASTSS all3e0ef8e0AVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
 	VMULPS       Z3, Z5, Z5
 	VMULPS       Z4, Z5, Z5
 	VSUBPS       Z5, Z2, Z2
 	VPMOVD2M     Z0, K2
 	VMOVAPS      Z5, K2, Z2
-	VMULPS       all3ecc422aAVX512<>+0(SB), Z4, Z4
+	VBROADCASTSS all3ecc422aAVX512<>+0(SB), Z3
+	VMULPS       Z3, Z4, Z4
 	VFMADD231PS  Z0, Z4, Z2
 	VMULPS       Z2, Z1, Z1
 	VMOVUPS      Z1, K1, (AX)(SI*4)
@@ -20582,22 +19941,7 @@ done69:
 	RET
 
 DATA all3ecc422aAVX512<>+0(SB)/4, $0x3ecc422a
-DATA all3ecc422aAVX512<>+4(SB)/4, $0x3ecc422a
-DATA all3ecc422aAVX512<>+8(SB)/4, $0x3ecc422a
-DATA all3ecc422aAVX512<>+12(SB)/4, $0x3ecc422a
-DATA all3ecc422aAVX512<>+16(SB)/4, $0x3ecc422a
-DATA all3ecc422aAVX512<>+20(SB)/4, $0x3ecc422a
-DATA all3ecc422aAVX512<>+24(SB)/4, $0x3ecc422a
-DATA all3ecc422aAVX512<>+28(SB)/4, $0x3ecc422a
-DATA all3ecc422aAVX512<>+32(SB)/4, $0x3ecc422a
-DATA all3ecc422aAVX512<>+36(SB)/4, $0x3ecc422a
-DATA all3ecc422aAVX512<>+40(SB)/4, $0x3ecc422a
-DATA all3ecc422aAVX512<>+44(SB)/4, $0x3ecc422a
-DATA all3ecc422aAVX512<>+48(SB)/4, $0x3ecc422a
-DATA all3ecc422aAVX512<>+52(SB)/4, $0x3ecc422a
-DATA all3ecc422aAVX512<>+56(SB)/4, $0x3ecc422a
-DATA all3ecc422aAVX512<>+60(SB)/4, $0x3ecc422a
-GLOBL all3ecc422aAVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all3ecc422aAVX512<>(SB), RODATA|NOPTR, $4
 
 // func geluTanhGradAVX512(dst *float32, x *float32, dy *float32, n int)
 // Requires: AVX, AVX512BW, AVX512F, BMI2
@@ -20613,39 +19957,50 @@ TEXT ·geluTanhGradAVX512(SB), NOSPLIT, $0-32
 loop70:
 	VMOVUPS      (CX)(SI*4), Z0
 	VMOVUPS      (DX)(SI*4), Z1
-	VMOVUPS      allbd922279AVX512<>+0(SB), Z3
+	VBROADCASTSS allbd922279AVX512<>+0(SB), Z3
 	VMULPS       Z0, Z0, Z2
-	VFMADD213PS  allbfcc422aAVX512<>+0(SB), Z2, Z3
+	VBROADCASTSS allbfcc422aAVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z2, Z3
 	VMULPS       Z0, Z3, Z3
-	VMOVUPS      all42ae0000AVX512<>+0(SB), Z2
+	VBROADCASTSS all42ae0000AVX512<>+0(SB), Z2
 	VMINPS       Z3, Z2, Z2
-	VMOVUPS      allc2d00000AVX512<>+0(SB), Z3
+	VBROADCASTSS allc2d00000AVX512<>+0(SB), Z3
 	VMAXPS       Z2, Z3, Z3
-	VMOVUPS      all42b20000AVX512<>+0(SB), Z2
+	VBROADCASTSS all42b20000AVX512<>+0(SB), Z2
 	VMINPS       Z3, Z2, Z3
-	VMULPS       all3fb8aa3bAVX512<>+0(SB), Z3, Z2
+	VBROADCASTSS all3fb8aa3bAVX512<>+0(SB), Z2
+	VMULPS       Z2, Z3, Z2
 	VRNDSCALEPS  $0x00, Z2, Z2
-	VFNMADD231PS all3f318000AVX512<>+0(SB), Z2, Z3
-	VFNMADD231PS allb95e8083AVX512<>+0(SB), Z2, Z3
-	VMOVUPS      all3ab52375AVX512<>+0(SB), Z4
-	VFMADD213PS  all3c09206fAVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  all3d2aac76AVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  all3e2aaa44AVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  all3efffffeAVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  all3f800000AVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  all3f800000AVX512<>+0(SB), Z3, Z4
+	VBROADCASTSS all3f318000AVX512<>+0(SB), Z4
+	VFNMADD231PS Z4, Z2, Z3
+	VBROADCASTSS allb95e8083AVX512<>+0(SB), Z4
+	VFNMADD231PS Z4, Z2, Z3
+	VBROADCASTSS all3ab52375AVX512<>+0(SB), Z4
+	VBROADCASTSS all3c09206fAVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z3, Z4
+	VBROADCASTSS all3d2aac76AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z3, Z4
+	VBROADCASTSS all3e2aaa44AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z3, Z4
+	VBROADCASTSS all3efffffeAVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z3, Z4
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z3, Z4
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z3, Z4
 	VSCALEFPS    Z2, Z4, Z4
-	VMOVUPS      all3f800000AVX512<>+0(SB), Z2
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z2
 	VADDPS       Z2, Z4, Z3
 	VDIVPS       Z3, Z2, Z2
 	VMULPS       Z2, Z4, Z4
-	VMOVUPS      allc61c4000AVX512<>+0(SB), Z3
-	VMOVUPS      all461c4000AVX512<>+0(SB), Z5
+	VBROADCASTSS allc61c4000AVX512<>+0(SB), Z3
+	VBROADCASTSS all461c4000AVX512<>+0(SB), Z5
 	VMAXPS       Z0, Z3, Z3
 	VMINPS       Z3, Z5, Z3
 	VMULPS       Z3, Z3, Z0
-	VMOVUPS      all3e5b33b6AVX512<>+0(SB), Z5
-	VFMADD213PS  all3fcc422aAVX512<>+0(SB), Z0, Z5
+	VBROADCASTSS all3e5b33b6AVX512<>+0(SB), Z5
+	VBROADCASTSS all3fcc422aAVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z0, Z5
 	VMULPS       Z3, Z5, Z5
 	VMULPS       Z4, Z5, Z5
 	VFMADD213PS  Z2, Z5, Z2
@@ -20663,39 +20018,50 @@ after71:
 	KMOVD        DI, K1
 	VMOVUPS.Z    (CX)(SI*4), K1, Z0
 	VMOVUPS.Z    (DX)(SI*4), K1, Z1
-	VMOVUPS      allbd922279AVX512<>+0(SB), Z3
+	VBROADCASTSS allbd922279AVX512<>+0(SB), Z3
 	VMULPS       Z0, Z0, Z2
-	VFMADD213PS  allbfcc422aAVX512<>+0(SB), Z2, Z3
+	VBROADCASTSS allbfcc422aAVX512<>+0(SB), Z4
+	VFMADD213PS  Z4, Z2, Z3
 	VMULPS       Z0, Z3, Z3
-	VMOVUPS      all42ae0000AVX512<>+0(SB), Z2
+	VBROADCASTSS all42ae0000AVX512<>+0(SB), Z2
 	VMINPS       Z3, Z2, Z2
-	VMOVUPS      allc2d00000AVX512<>+0(SB), Z3
+	VBROADCASTSS allc2d00000AVX512<>+0(SB), Z3
 	VMAXPS       Z2, Z3, Z3
-	VMOVUPS      all42b20000AVX512<>+0(SB), Z2
+	VBROADCASTSS all42b20000AVX512<>+0(SB), Z2
 	VMINPS       Z3, Z2, Z3
-	VMULPS       all3fb8aa3bAVX512<>+0(SB), Z3, Z2
+	VBROADCASTSS all3fb8aa3bAVX512<>+0(SB), Z2
+	VMULPS       Z2, Z3, Z2
 	VRNDSCALEPS  $0x00, Z2, Z2
-	VFNMADD231PS all3f318000AVX512<>+0(SB), Z2, Z3
-	VFNMADD231PS allb95e8083AVX512<>+0(SB), Z2, Z3
-	VMOVUPS      all3ab52375AVX512<>+0(SB), Z4
-	VFMADD213PS  all3c09206fAVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  all3d2aac76AVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  all3e2aaa44AVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  all3efffffeAVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  all3f800000AVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  all3f800000AVX512<>+0(SB), Z3, Z4
+	VBROADCASTSS all3f318000AVX512<>+0(SB), Z4
+	VFNMADD231PS Z4, Z2, Z3
+	VBROADCASTSS allb95e8083AVX512<>+0(SB), Z4
+	VFNMADD231PS Z4, Z2, Z3
+	VBROADCASTSS all3ab52375AVX512<>+0(SB), Z4
+	VBROADCASTSS all3c09206fAVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z3, Z4
+	VBROADCASTSS all3d2aac76AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z3, Z4
+	VBROADCASTSS all3e2aaa44AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z3, Z4
+	VBROADCASTSS all3efffffeAVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z3, Z4
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z3, Z4
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z3, Z4
 	VSCALEFPS    Z2, Z4, Z4
-	VMOVUPS      all3f800000AVX512<>+0(SB), Z2
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z2
 	VADDPS       Z2, Z4, Z3
 	VDIVPS       Z3, Z2, Z2
 	VMULPS       Z2, Z4, Z4
-	VMOVUPS      allc61c4000AVX512<>+0(SB), Z3
-	VMOVUPS      all461c4000AVX512<>+0(SB), Z5
+	VBROADCASTSS allc61c4000AVX512<>+0(SB), Z3
+	VBROADCASTSS all461c4000AVX512<>+0(SB), Z5
 	VMAXPS       Z0, Z3, Z3
 	VMINPS       Z3, Z5, Z3
 	VMULPS       Z3, Z3, Z0
-	VMOVUPS      all3e5b33b6AVX512<>+0(SB), Z5
-	VFMADD213PS  all3fcc422aAVX512<>+0(SB), Z0, Z5
+	VBROADCASTSS all3e5b33b6AVX512<>+0(SB), Z5
+	VBROADCASTSS all3fcc422aAVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z0, Z5
 	VMULPS       Z3, Z5, Z5
 	VMULPS       Z4, Z5, Z5
 	VFMADD213PS  Z2, Z5, Z2
@@ -20707,94 +20073,19 @@ done72:
 	RET
 
 DATA all42ae0000AVX512<>+0(SB)/4, $0x42ae0000
-DATA all42ae0000AVX512<>+4(SB)/4, $0x42ae0000
-DATA all42ae0000AVX512<>+8(SB)/4, $0x42ae0000
-DATA all42ae0000AVX512<>+12(SB)/4, $0x42ae0000
-DATA all42ae0000AVX512<>+16(SB)/4, $0x42ae0000
-DATA all42ae0000AVX512<>+20(SB)/4, $0x42ae0000
-DATA all42ae0000AVX512<>+24(SB)/4, $0x42ae0000
-DATA all42ae0000AVX512<>+28(SB)/4, $0x42ae0000
-DATA all42ae0000AVX512<>+32(SB)/4, $0x42ae0000
-DATA all42ae0000AVX512<>+36(SB)/4, $0x42ae0000
-DATA all42ae0000AVX512<>+40(SB)/4, $0x42ae0000
-DATA all42ae0000AVX512<>+44(SB)/4, $0x42ae0000
-DATA all42ae0000AVX512<>+48(SB)/4, $0x42ae0000
-DATA all42ae0000AVX512<>+52(SB)/4, $0x42ae0000
-DATA all42ae0000AVX512<>+56(SB)/4, $0x42ae0000
-DATA all42ae0000AVX512<>+60(SB)/4, $0x42ae0000
-GLOBL all42ae0000AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all42ae0000AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA allc61c4000AVX512<>+0(SB)/4, $0xc61c4000
-DATA allc61c4000AVX512<>+4(SB)/4, $0xc61c4000
-DATA allc61c4000AVX512<>+8(SB)/4, $0xc61c4000
-DATA allc61c4000AVX512<>+12(SB)/4, $0xc61c4000
-DATA allc61c4000AVX512<>+16(SB)/4, $0xc61c4000
-DATA allc61c4000AVX512<>+20(SB)/4, $0xc61c4000
-DATA allc61c4000AVX512<>+24(SB)/4, $0xc61c4000
-DATA allc61c4000AVX512<>+28(SB)/4, $0xc61c4000
-DATA allc61c4000AVX512<>+32(SB)/4, $0xc61c4000
-DATA allc61c4000AVX512<>+36(SB)/4, $0xc61c4000
-DATA allc61c4000AVX512<>+40(SB)/4, $0xc61c4000
-DATA allc61c4000AVX512<>+44(SB)/4, $0xc61c4000
-DATA allc61c4000AVX512<>+48(SB)/4, $0xc61c4000
-DATA allc61c4000AVX512<>+52(SB)/4, $0xc61c4000
-DATA allc61c4000AVX512<>+56(SB)/4, $0xc61c4000
-DATA allc61c4000AVX512<>+60(SB)/4, $0xc61c4000
-GLOBL allc61c4000AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL allc61c4000AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all461c4000AVX512<>+0(SB)/4, $0x461c4000
-DATA all461c4000AVX512<>+4(SB)/4, $0x461c4000
-DATA all461c4000AVX512<>+8(SB)/4, $0x461c4000
-DATA all461c4000AVX512<>+12(SB)/4, $0x461c4000
-DATA all461c4000AVX512<>+16(SB)/4, $0x461c4000
-DATA all461c4000AVX512<>+20(SB)/4, $0x461c4000
-DATA all461c4000AVX512<>+24(SB)/4, $0x461c4000
-DATA all461c4000AVX512<>+28(SB)/4, $0x461c4000
-DATA all461c4000AVX512<>+32(SB)/4, $0x461c4000
-DATA all461c4000AVX512<>+36(SB)/4, $0x461c4000
-DATA all461c4000AVX512<>+40(SB)/4, $0x461c4000
-DATA all461c4000AVX512<>+44(SB)/4, $0x461c4000
-DATA all461c4000AVX512<>+48(SB)/4, $0x461c4000
-DATA all461c4000AVX512<>+52(SB)/4, $0x461c4000
-DATA all461c4000AVX512<>+56(SB)/4, $0x461c4000
-DATA all461c4000AVX512<>+60(SB)/4, $0x461c4000
-GLOBL all461c4000AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all461c4000AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all3e5b33b6AVX512<>+0(SB)/4, $0x3e5b33b6
-DATA all3e5b33b6AVX512<>+4(SB)/4, $0x3e5b33b6
-DATA all3e5b33b6AVX512<>+8(SB)/4, $0x3e5b33b6
-DATA all3e5b33b6AVX512<>+12(SB)/4, $0x3e5b33b6
-DATA all3e5b33b6AVX512<>+16(SB)/4, $0x3e5b33b6
-DATA all3e5b33b6AVX512<>+20(SB)/4, $0x3e5b33b6
-DATA all3e5b33b6AVX512<>+24(SB)/4, $0x3e5b33b6
-DATA all3e5b33b6AVX512<>+28(SB)/4, $0x3e5b33b6
-DATA all3e5b33b6AVX512<>+32(SB)/4, $0x3e5b33b6
-DATA all3e5b33b6AVX512<>+36(SB)/4, $0x3e5b33b6
-DATA all3e5b33b6AVX512<>+40(SB)/4, $0x3e5b33b6
-DATA all3e5b33b6AVX512<>+44(SB)/4, $0x3e5b33b6
-DATA all3e5b33b6AVX512<>+48(SB)/4, $0x3e5b33b6
-DATA all3e5b33b6AVX512<>+52(SB)/4, $0x3e5b33b6
-DATA all3e5b33b6AVX512<>+56(SB)/4, $0x3e5b33b6
-DATA all3e5b33b6AVX512<>+60(SB)/4, $0x3e5b33b6
-GLOBL all3e5b33b6AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all3e5b33b6AVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all3fcc422aAVX512<>+0(SB)/4, $0x3fcc422a
-DATA all3fcc422aAVX512<>+4(SB)/4, $0x3fcc422a
-DATA all3fcc422aAVX512<>+8(SB)/4, $0x3fcc422a
-DATA all3fcc422aAVX512<>+12(SB)/4, $0x3fcc422a
-DATA all3fcc422aAVX512<>+16(SB)/4, $0x3fcc422a
-DATA all3fcc422aAVX512<>+20(SB)/4, $0x3fcc422a
-DATA all3fcc422aAVX512<>+24(SB)/4, $0x3fcc422a
-DATA all3fcc422aAVX512<>+28(SB)/4, $0x3fcc422a
-DATA all3fcc422aAVX512<>+32(SB)/4, $0x3fcc422a
-DATA all3fcc422aAVX512<>+36(SB)/4, $0x3fcc422a
-DATA all3fcc422aAVX512<>+40(SB)/4, $0x3fcc422a
-DATA all3fcc422aAVX512<>+44(SB)/4, $0x3fcc422a
-DATA all3fcc422aAVX512<>+48(SB)/4, $0x3fcc422a
-DATA all3fcc422aAVX512<>+52(SB)/4, $0x3fcc422a
-DATA all3fcc422aAVX512<>+56(SB)/4, $0x3fcc422a
-DATA all3fcc422aAVX512<>+60(SB)/4, $0x3fcc422a
-GLOBL all3fcc422aAVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all3fcc422aAVX512<>(SB), RODATA|NOPTR, $4
 
 // func tanhGradAVX512(dst *float32, x *float32, dy *float32, n int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2
@@ -20810,35 +20101,45 @@ TEXT ·tanhGradAVX512(SB), NOSPLIT, $0-32
 loop73:
 	VMOVUPS      (CX)(SI*4), Z0
 	VMOVUPS      (DX)(SI*4), Z1
-	VANDPS       all7fffffffAVX512<>+0(SB), Z0, Z2
-	VMOVUPS      allc0000000AVX512<>+0(SB), Z3
+	VBROADCASTSS all7fffffffAVX512<>+0(SB), Z2
+	VANDPS       Z2, Z0, Z2
+	VBROADCASTSS allc0000000AVX512<>+0(SB), Z3
 	VMULPS       Z3, Z2, Z2
-	VMOVUPS      allc2d00000AVX512<>+0(SB), Z3
+	VBROADCASTSS allc2d00000AVX512<>+0(SB), Z3
 	VMAXPS       Z2, Z3, Z3
-	VMOVUPS      all42b20000AVX512<>+0(SB), Z2
+	VBROADCASTSS all42b20000AVX512<>+0(SB), Z2
 	VMINPS       Z3, Z2, Z3
-	VMULPS       all3fb8aa3bAVX512<>+0(SB), Z3, Z2
+	VBROADCASTSS all3fb8aa3bAVX512<>+0(SB), Z2
+	VMULPS       Z2, Z3, Z2
 	VRNDSCALEPS  $0x00, Z2, Z2
-	VFNMADD231PS all3f318000AVX512<>+0(SB), Z2, Z3
-	VFNMADD231PS allb95e8083AVX512<>+0(SB), Z2, Z3
-	VMOVUPS      all3ab52375AVX512<>+0(SB), Z4
-	VFMADD213PS  all3c09206fAVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  all3d2aac76AVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  all3e2aaa44AVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  all3efffffeAVX512<>+0(SB), Z3, Z4
+	VBROADCASTSS all3f318000AVX512<>+0(SB), Z4
+	VFNMADD231PS Z4, Z2, Z3
+	VBROADCASTSS allb95e8083AVX512<>+0(SB), Z4
+	VFNMADD231PS Z4, Z2, Z3
+	VBROADCASTSS all3ab52375AVX512<>+0(SB), Z4
+	VBROADCASTSS all3c09206fAVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z3, Z4
+	VBROADCASTSS all3d2aac76AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z3, Z4
+	VBROADCASTSS all3e2aaa44AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z3, Z4
+	VBROADCASTSS all3efffffeAVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z3, Z4
 	VMULPS       Z3, Z3, Z5
 	VFMADD213PS  Z3, Z5, Z4
-	VMOVUPS      all3f800000AVX512<>+0(SB), Z3
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z3
 	VSCALEFPS    Z2, Z3, Z3
 	VMULPS       Z3, Z4, Z4
-	VSUBPS       all3f800000AVX512<>+0(SB), Z3, Z3
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z2
+	VSUBPS       Z2, Z3, Z3
 	VADDPS       Z3, Z4, Z4
-	VMOVUPS      allc0000000AVX512<>+0(SB), Z2
+	VBROADCASTSS allc0000000AVX512<>+0(SB), Z2
 	VSUBPS       Z4, Z2, Z2
 	VDIVPS       Z2, Z4, Z2
-	VANDPS       all80000000AVX512<>+0(SB), Z0, Z0
+	VBROADCASTSS all80000000AVX512<>+0(SB), Z3
+	VANDPS       Z3, Z0, Z0
 	VORPS        Z0, Z2, Z2
-	VMOVUPS      all3f800000AVX512<>+0(SB), Z0
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z0
 	VFNMADD231PS Z2, Z2, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS      Z1, (AX)(SI*4)
@@ -20854,35 +20155,45 @@ after74:
 	KMOVD        DI, K1
 	VMOVUPS.Z    (CX)(SI*4), K1, Z0
 	VMOVUPS.Z    (DX)(SI*4), K1, Z1
-	VANDPS       all7fffffffAVX512<>+0(SB), Z0, Z2
-	VMOVUPS      allc0000000AVX512<>+0(SB), Z3
+	VBROADCASTSS all7fffffffAVX512<>+0(SB), Z2
+	VANDPS       Z2, Z0, Z2
+	VBROADCASTSS allc0000000AVX512<>+0(SB), Z3
 	VMULPS       Z3, Z2, Z2
-	VMOVUPS      allc2d00000AVX512<>+0(SB), Z3
+	VBROADCASTSS allc2d00000AVX512<>+0(SB), Z3
 	VMAXPS       Z2, Z3, Z3
-	VMOVUPS      all42b20000AVX512<>+0(SB), Z2
+	VBROADCASTSS all42b20000AVX512<>+0(SB), Z2
 	VMINPS       Z3, Z2, Z3
-	VMULPS       all3fb8aa3bAVX512<>+0(SB), Z3, Z2
+	VBROADCASTSS all3fb8aa3bAVX512<>+0(SB), Z2
+	VMULPS       Z2, Z3, Z2
 	VRNDSCALEPS  $0x00, Z2, Z2
-	VFNMADD231PS all3f318000AVX512<>+0(SB), Z2, Z3
-	VFNMADD231PS allb95e8083AVX512<>+0(SB), Z2, Z3
-	VMOVUPS      all3ab52375AVX512<>+0(SB), Z4
-	VFMADD213PS  all3c09206fAVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  all3d2aac76AVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  all3e2aaa44AVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  all3efffffeAVX512<>+0(SB), Z3, Z4
+	VBROADCASTSS all3f318000AVX512<>+0(SB), Z4
+	VFNMADD231PS Z4, Z2, Z3
+	VBROADCASTSS allb95e8083AVX512<>+0(SB), Z4
+	VFNMADD231PS Z4, Z2, Z3
+	VBROADCASTSS all3ab52375AVX512<>+0(SB), Z4
+	VBROADCASTSS all3c09206fAVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z3, Z4
+	VBROADCASTSS all3d2aac76AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z3, Z4
+	VBROADCASTSS all3e2aaa44AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z3, Z4
+	VBROADCASTSS all3efffffeAVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z3, Z4
 	VMULPS       Z3, Z3, Z5
 	VFMADD213PS  Z3, Z5, Z4
-	VMOVUPS      all3f800000AVX512<>+0(SB), Z3
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z3
 	VSCALEFPS    Z2, Z3, Z3
 	VMULPS       Z3, Z4, Z4
-	VSUBPS       all3f800000AVX512<>+0(SB), Z3, Z3
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z2
+	VSUBPS       Z2, Z3, Z3
 	VADDPS       Z3, Z4, Z4
-	VMOVUPS      allc0000000AVX512<>+0(SB), Z2
+	VBROADCASTSS allc0000000AVX512<>+0(SB), Z2
 	VSUBPS       Z4, Z2, Z2
 	VDIVPS       Z2, Z4, Z2
-	VANDPS       all80000000AVX512<>+0(SB), Z0, Z0
+	VBROADCASTSS all80000000AVX512<>+0(SB), Z3
+	VANDPS       Z3, Z0, Z0
 	VORPS        Z0, Z2, Z2
-	VMOVUPS      all3f800000AVX512<>+0(SB), Z0
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z0
 	VFNMADD231PS Z2, Z2, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS      Z1, K1, (AX)(SI*4)
@@ -20908,34 +20219,44 @@ loop76:
 	VMOVUPS      (CX)(SI*4), Z1
 	VMOVUPS      (DX)(SI*4), Z2
 	VMULPS       Z0, Z1, Z3
-	VMOVUPS      all42ae0000AVX512<>+0(SB), Z4
+	VBROADCASTSS all42ae0000AVX512<>+0(SB), Z4
 	VMINPS       Z3, Z4, Z4
-	VMOVUPS      allc2d00000AVX512<>+0(SB), Z3
+	VBROADCASTSS allc2d00000AVX512<>+0(SB), Z3
 	VMAXPS       Z4, Z3, Z3
-	VMOVUPS      all42b20000AVX512<>+0(SB), Z4
+	VBROADCASTSS all42b20000AVX512<>+0(SB), Z4
 	VMINPS       Z3, Z4, Z3
-	VMULPS       all3fb8aa3bAVX512<>+0(SB), Z3, Z4
+	VBROADCASTSS all3fb8aa3bAVX512<>+0(SB), Z4
+	VMULPS       Z4, Z3, Z4
 	VRNDSCALEPS  $0x00, Z4, Z4
-	VFNMADD231PS all3f318000AVX512<>+0(SB), Z4, Z3
-	VFNMADD231PS allb95e8083AVX512<>+0(SB), Z4, Z3
-	VMOVUPS      all3ab52375AVX512<>+0(SB), Z5
-	VFMADD213PS  all3c09206fAVX512<>+0(SB), Z3, Z5
-	VFMADD213PS  all3d2aac76AVX512<>+0(SB), Z3, Z5
-	VFMADD213PS  all3e2aaa44AVX512<>+0(SB), Z3, Z5
-	VFMADD213PS  all3efffffeAVX512<>+0(SB), Z3, Z5
-	VFMADD213PS  all3f800000AVX512<>+0(SB), Z3, Z5
-	VFMADD213PS  all3f800000AVX512<>+0(SB), Z3, Z5
+	VBROADCASTSS all3f318000AVX512<>+0(SB), Z5
+	VFNMADD231PS Z5, Z4, Z3
+	VBROADCASTSS allb95e8083AVX512<>+0(SB), Z5
+	VFNMADD231PS Z5, Z4, Z3
+	VBROADCASTSS all3ab52375AVX512<>+0(SB), Z5
+	VBROADCASTSS all3c09206fAVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VBROADCASTSS all3d2aac76AVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VBROADCASTSS all3e2aaa44AVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VBROADCASTSS all3efffffeAVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
 	VSCALEFPS    Z4, Z5, Z5
-	VMOVUPS      all3f800000AVX512<>+0(SB), Z3
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z3
 	VADDPS       Z3, Z5, Z4
 	VDIVPS       Z4, Z3, Z3
 	VMULPS       Z3, Z5, Z5
-	VMOVUPS      allc61c4000AVX512<>+0(SB), Z4
-	VMOVUPS      all461c4000AVX512<>+0(SB), Z6
+	VBROADCASTSS allc61c4000AVX512<>+0(SB), Z4
+	VBROADCASTSS all461c4000AVX512<>+0(SB), Z6
 	VMAXPS       Z1, Z4, Z4
 	VMINPS       Z4, Z6, Z4
 	VMULPS       Z0, Z4, Z4
-	VXORPS       all80000000AVX512<>+0(SB), Z4, Z4
+	VBROADCASTSS all80000000AVX512<>+0(SB), Z1
+	VXORPS       Z1, Z4, Z4
 	VMULPS       Z5, Z4, Z4
 	VFMADD213PS  Z3, Z4, Z3
 	VMULPS       Z3, Z2, Z2
@@ -20953,34 +20274,44 @@ after77:
 	VMOVUPS.Z    (CX)(SI*4), K1, Z1
 	VMOVUPS.Z    (DX)(SI*4), K1, Z2
 	VMULPS       Z0, Z1, Z3
-	VMOVUPS      all42ae0000AVX512<>+0(SB), Z4
+	VBROADCASTSS all42ae0000AVX512<>+0(SB), Z4
 	VMINPS       Z3, Z4, Z4
-	VMOVUPS      allc2d00000AVX512<>+0(SB), Z3
+	VBROADCASTSS allc2d00000AVX512<>+0(SB), Z3
 	VMAXPS       Z4, Z3, Z3
-	VMOVUPS      all42b20000AVX512<>+0(SB), Z4
+	VBROADCASTSS all42b20000AVX512<>+0(SB), Z4
 	VMINPS       Z3, Z4, Z3
-	VMULPS       all3fb8aa3bAVX512<>+0(SB), Z3, Z4
+	VBROADCASTSS all3fb8aa3bAVX512<>+0(SB), Z4
+	VMULPS       Z4, Z3, Z4
 	VRNDSCALEPS  $0x00, Z4, Z4
-	VFNMADD231PS all3f318000AVX512<>+0(SB), Z4, Z3
-	VFNMADD231PS allb95e8083AVX512<>+0(SB), Z4, Z3
-	VMOVUPS      all3ab52375AVX512<>+0(SB), Z5
-	VFMADD213PS  all3c09206fAVX512<>+0(SB), Z3, Z5
-	VFMADD213PS  all3d2aac76AVX512<>+0(SB), Z3, Z5
-	VFMADD213PS  all3e2aaa44AVX512<>+0(SB), Z3, Z5
-	VFMADD213PS  all3efffffeAVX512<>+0(SB), Z3, Z5
-	VFMADD213PS  all3f800000AVX512<>+0(SB), Z3, Z5
-	VFMADD213PS  all3f800000AVX512<>+0(SB), Z3, Z5
+	VBROADCASTSS all3f318000AVX512<>+0(SB), Z5
+	VFNMADD231PS Z5, Z4, Z3
+	VBROADCASTSS allb95e8083AVX512<>+0(SB), Z5
+	VFNMADD231PS Z5, Z4, Z3
+	VBROADCASTSS all3ab52375AVX512<>+0(SB), Z5
+	VBROADCASTSS all3c09206fAVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VBROADCASTSS all3d2aac76AVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VBROADCASTSS all3e2aaa44AVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VBROADCASTSS all3efffffeAVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
 	VSCALEFPS    Z4, Z5, Z5
-	VMOVUPS      all3f800000AVX512<>+0(SB), Z3
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z3
 	VADDPS       Z3, Z5, Z4
 	VDIVPS       Z4, Z3, Z3
 	VMULPS       Z3, Z5, Z5
-	VMOVUPS      allc61c4000AVX512<>+0(SB), Z4
-	VMOVUPS      all461c4000AVX512<>+0(SB), Z6
+	VBROADCASTSS allc61c4000AVX512<>+0(SB), Z4
+	VBROADCASTSS all461c4000AVX512<>+0(SB), Z6
 	VMAXPS       Z1, Z4, Z4
 	VMINPS       Z4, Z6, Z4
 	VMULPS       Z0, Z4, Z4
-	VXORPS       all80000000AVX512<>+0(SB), Z4, Z4
+	VBROADCASTSS all80000000AVX512<>+0(SB), Z0
+	VXORPS       Z0, Z4, Z4
 	VMULPS       Z5, Z4, Z4
 	VFMADD213PS  Z3, Z4, Z3
 	VMULPS       Z3, Z2, Z2
@@ -20993,12 +20324,12 @@ done78:
 // func maximumAVX512(x *float32, n int) float32
 // Requires: AVX, AVX512BW, AVX512F, BMI2, SSE
 TEXT ·maximumAVX512(SB), NOSPLIT, $0-20
-	MOVQ    x+0(FP), AX
-	MOVQ    n+8(FP), CX
-	VMOVUPS allff800000AVX512<>+0(SB), Z0
-	XORQ    DX, DX
-	SUBQ    $0x10, CX
-	JL      after80
+	MOVQ         x+0(FP), AX
+	MOVQ         n+8(FP), CX
+	VBROADCASTSS allff800000AVX512<>+0(SB), Z0
+	XORQ         DX, DX
+	SUBQ         $0x10, CX
+	JL           after80
 
 loop79:
 	VMOVUPS (AX)(DX*4), Z1
@@ -21030,22 +20361,7 @@ done81:
 	RET
 
 DATA allff800000AVX512<>+0(SB)/4, $0xff800000
-DATA allff800000AVX512<>+4(SB)/4, $0xff800000
-DATA allff800000AVX512<>+8(SB)/4, $0xff800000
-DATA allff800000AVX512<>+12(SB)/4, $0xff800000
-DATA allff800000AVX512<>+16(SB)/4, $0xff800000
-DATA allff800000AVX512<>+20(SB)/4, $0xff800000
-DATA allff800000AVX512<>+24(SB)/4, $0xff800000
-DATA allff800000AVX512<>+28(SB)/4, $0xff800000
-DATA allff800000AVX512<>+32(SB)/4, $0xff800000
-DATA allff800000AVX512<>+36(SB)/4, $0xff800000
-DATA allff800000AVX512<>+40(SB)/4, $0xff800000
-DATA allff800000AVX512<>+44(SB)/4, $0xff800000
-DATA allff800000AVX512<>+48(SB)/4, $0xff800000
-DATA allff800000AVX512<>+52(SB)/4, $0xff800000
-DATA allff800000AVX512<>+56(SB)/4, $0xff800000
-DATA allff800000AVX512<>+60(SB)/4, $0xff800000
-GLOBL allff800000AVX512<>(SB), RODATA|NOPTR, $64
+GLOBL allff800000AVX512<>(SB), RODATA|NOPTR, $4
 
 // func expSumAVX512(dst *float32, x *float32, n int, shift float32) float64
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, SSE, SSE2
@@ -21064,21 +20380,30 @@ TEXT ·expSumAVX512(SB), NOSPLIT, $0-40
 loop82:
 	VMOVUPS      (CX)(BX*4), Z3
 	VSUBPS       Z0, Z3, Z3
-	VMOVUPS      allc2d00000AVX512<>+0(SB), Z4
+	VBROADCASTSS allc2d00000AVX512<>+0(SB), Z4
 	VMAXPS       Z3, Z4, Z4
-	VMOVUPS      all42b20000AVX512<>+0(SB), Z3
+	VBROADCASTSS all42b20000AVX512<>+0(SB), Z3
 	VMINPS       Z4, Z3, Z4
-	VMULPS       all3fb8aa3bAVX512<>+0(SB), Z4, Z3
+	VBROADCASTSS all3fb8aa3bAVX512<>+0(SB), Z3
+	VMULPS       Z3, Z4, Z3
 	VRNDSCALEPS  $0x00, Z3, Z3
-	VFNMADD231PS all3f318000AVX512<>+0(SB), Z3, Z4
-	VFNMADD231PS allb95e8083AVX512<>+0(SB), Z3, Z4
-	VMOVUPS      all3ab52375AVX512<>+0(SB), Z5
-	VFMADD213PS  all3c09206fAVX512<>+0(SB), Z4, Z5
-	VFMADD213PS  all3d2aac76AVX512<>+0(SB), Z4, Z5
-	VFMADD213PS  all3e2aaa44AVX512<>+0(SB), Z4, Z5
-	VFMADD213PS  all3efffffeAVX512<>+0(SB), Z4, Z5
-	VFMADD213PS  all3f800000AVX512<>+0(SB), Z4, Z5
-	VFMADD213PS  all3f800000AVX512<>+0(SB), Z4, Z5
+	VBROADCASTSS all3f318000AVX512<>+0(SB), Z5
+	VFNMADD231PS Z5, Z3, Z4
+	VBROADCASTSS allb95e8083AVX512<>+0(SB), Z5
+	VFNMADD231PS Z5, Z3, Z4
+	VBROADCASTSS all3ab52375AVX512<>+0(SB), Z5
+	VBROADCASTSS all3c09206fAVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z4, Z5
+	VBROADCASTSS all3d2aac76AVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z4, Z5
+	VBROADCASTSS all3e2aaa44AVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z4, Z5
+	VBROADCASTSS all3efffffeAVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z4, Z5
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z4, Z5
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z6
+	VFMADD213PS  Z6, Z4, Z5
 	VSCALEFPS    Z3, Z5, Z5
 	TESTQ        AX, AX
 	JE           skip84
@@ -21102,21 +20427,30 @@ after83:
 	KMOVD        SI, K1
 	VMOVUPS.Z    (CX)(BX*4), K1, Z3
 	VSUBPS       Z0, Z3, Z3
-	VMOVUPS      allc2d00000AVX512<>+0(SB), Z0
+	VBROADCASTSS allc2d00000AVX512<>+0(SB), Z0
 	VMAXPS       Z3, Z0, Z0
-	VMOVUPS      all42b20000AVX512<>+0(SB), Z3
+	VBROADCASTSS all42b20000AVX512<>+0(SB), Z3
 	VMINPS       Z0, Z3, Z0
-	VMULPS       all3fb8aa3bAVX512<>+0(SB), Z0, Z3
+	VBROADCASTSS all3fb8aa3bAVX512<>+0(SB), Z3
+	VMULPS       Z3, Z0, Z3
 	VRNDSCALEPS  $0x00, Z3, Z3
-	VFNMADD231PS all3f318000AVX512<>+0(SB), Z3, Z0
-	VFNMADD231PS allb95e8083AVX512<>+0(SB), Z3, Z0
-	VMOVUPS      all3ab52375AVX512<>+0(SB), Z4
-	VFMADD213PS  all3c09206fAVX512<>+0(SB), Z0, Z4
-	VFMADD213PS  all3d2aac76AVX512<>+0(SB), Z0, Z4
-	VFMADD213PS  all3e2aaa44AVX512<>+0(SB), Z0, Z4
-	VFMADD213PS  all3efffffeAVX512<>+0(SB), Z0, Z4
-	VFMADD213PS  all3f800000AVX512<>+0(SB), Z0, Z4
-	VFMADD213PS  all3f800000AVX512<>+0(SB), Z0, Z4
+	VBROADCASTSS all3f318000AVX512<>+0(SB), Z4
+	VFNMADD231PS Z4, Z3, Z0
+	VBROADCASTSS allb95e8083AVX512<>+0(SB), Z4
+	VFNMADD231PS Z4, Z3, Z0
+	VBROADCASTSS all3ab52375AVX512<>+0(SB), Z4
+	VBROADCASTSS all3c09206fAVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z0, Z4
+	VBROADCASTSS all3d2aac76AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z0, Z4
+	VBROADCASTSS all3e2aaa44AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z0, Z4
+	VBROADCASTSS all3efffffeAVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z0, Z4
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z0, Z4
+	VBROADCASTSS all3f800000AVX512<>+0(SB), Z5
+	VFMADD213PS  Z5, Z0, Z4
 	VSCALEFPS    Z3, Z4, Z4
 	TESTQ        AX, AX
 	JE           skip86
@@ -21252,46 +20586,52 @@ TEXT ·dropAVX512(SB), NOSPLIT, $0-32
 	JL           after94
 
 loop93:
-	VPMULLD   Z2, Z1, Z4
-	VPSRLD    $0x10, Z4, Z5
-	VPXORD    Z5, Z4, Z4
-	VPMULLD   all7feb352dAVX512<>+0(SB), Z4, Z4
-	VPSRLD    $0x0f, Z4, Z5
-	VPXORD    Z5, Z4, Z4
-	VPMULLD   all846ca68bAVX512<>+0(SB), Z4, Z4
-	VPSRLD    $0x10, Z4, Z5
-	VPXORD    Z5, Z4, Z4
-	VMOVUPS   (AX)(DX*4), Z5
-	VMULPS    Z0, Z5, Z5
-	VPCMPUD   $0x05, Z3, Z4, K1
-	VMOVAPS.Z Z5, K1, Z5
-	VMOVUPS   Z5, (AX)(DX*4)
-	VPADDD    all00000010AVX512<>+0(SB), Z1, Z1
-	ADDQ      $0x10, DX
-	SUBQ      $0x10, CX
-	JGE       loop93
+	VPMULLD      Z2, Z1, Z4
+	VPSRLD       $0x10, Z4, Z5
+	VPXORD       Z5, Z4, Z4
+	VBROADCASTSS all7feb352dAVX512<>+0(SB), Z5
+	VPMULLD      Z5, Z4, Z4
+	VPSRLD       $0x0f, Z4, Z5
+	VPXORD       Z5, Z4, Z4
+	VBROADCASTSS all846ca68bAVX512<>+0(SB), Z5
+	VPMULLD      Z5, Z4, Z4
+	VPSRLD       $0x10, Z4, Z5
+	VPXORD       Z5, Z4, Z4
+	VMOVUPS      (AX)(DX*4), Z5
+	VMULPS       Z0, Z5, Z5
+	VPCMPUD      $0x05, Z3, Z4, K1
+	VMOVAPS.Z    Z5, K1, Z5
+	VMOVUPS      Z5, (AX)(DX*4)
+	VBROADCASTSS all00000010AVX512<>+0(SB), Z4
+	VPADDD       Z4, Z1, Z1
+	ADDQ         $0x10, DX
+	SUBQ         $0x10, CX
+	JGE          loop93
 
 after94:
-	ADDQ      $0x10, CX
-	JE        done95
-	MOVQ      $0xffffffffffffffff, BX
-	BZHIQ     CX, BX, BX
-	KMOVD     BX, K1
-	VPMULLD   Z2, Z1, Z2
-	VPSRLD    $0x10, Z2, Z4
-	VPXORD    Z4, Z2, Z2
-	VPMULLD   all7feb352dAVX512<>+0(SB), Z2, Z2
-	VPSRLD    $0x0f, Z2, Z4
-	VPXORD    Z4, Z2, Z2
-	VPMULLD   all846ca68bAVX512<>+0(SB), Z2, Z2
-	VPSRLD    $0x10, Z2, Z4
-	VPXORD    Z4, Z2, Z2
-	VMOVUPS.Z (AX)(DX*4), K1, Z4
-	VMULPS    Z0, Z4, Z4
-	VPCMPUD   $0x05, Z3, Z2, K2
-	VMOVAPS.Z Z4, K2, Z4
-	VMOVUPS   Z4, K1, (AX)(DX*4)
-	VPADDD    all00000010AVX512<>+0(SB), Z1, Z1
+	ADDQ         $0x10, CX
+	JE           done95
+	MOVQ         $0xffffffffffffffff, BX
+	BZHIQ        CX, BX, BX
+	KMOVD        BX, K1
+	VPMULLD      Z2, Z1, Z2
+	VPSRLD       $0x10, Z2, Z4
+	VPXORD       Z4, Z2, Z2
+	VBROADCASTSS all7feb352dAVX512<>+0(SB), Z4
+	VPMULLD      Z4, Z2, Z2
+	VPSRLD       $0x0f, Z2, Z4
+	VPXORD       Z4, Z2, Z2
+	VBROADCASTSS all846ca68bAVX512<>+0(SB), Z4
+	VPMULLD      Z4, Z2, Z2
+	VPSRLD       $0x10, Z2, Z4
+	VPXORD       Z4, Z2, Z2
+	VMOVUPS.Z    (AX)(DX*4), K1, Z4
+	VMULPS       Z0, Z4, Z4
+	VPCMPUD      $0x05, Z3, Z2, K2
+	VMOVAPS.Z    Z4, K2, Z4
+	VMOVUPS      Z4, K1, (AX)(DX*4)
+	VBROADCASTSS all00000010AVX512<>+0(SB), Z0
+	VPADDD       Z0, Z1, Z1
 
 done95:
 	VZEROUPPER
@@ -21316,40 +20656,10 @@ DATA indicesAVX512<>+60(SB)/4, $0x0000000f
 GLOBL indicesAVX512<>(SB), RODATA|NOPTR, $64
 
 DATA all7feb352dAVX512<>+0(SB)/4, $0x7feb352d
-DATA all7feb352dAVX512<>+4(SB)/4, $0x7feb352d
-DATA all7feb352dAVX512<>+8(SB)/4, $0x7feb352d
-DATA all7feb352dAVX512<>+12(SB)/4, $0x7feb352d
-DATA all7feb352dAVX512<>+16(SB)/4, $0x7feb352d
-DATA all7feb352dAVX512<>+20(SB)/4, $0x7feb352d
-DATA all7feb352dAVX512<>+24(SB)/4, $0x7feb352d
-DATA all7feb352dAVX512<>+28(SB)/4, $0x7feb352d
-DATA all7feb352dAVX512<>+32(SB)/4, $0x7feb352d
-DATA all7feb352dAVX512<>+36(SB)/4, $0x7feb352d
-DATA all7feb352dAVX512<>+40(SB)/4, $0x7feb352d
-DATA all7feb352dAVX512<>+44(SB)/4, $0x7feb352d
-DATA all7feb352dAVX512<>+48(SB)/4, $0x7feb352d
-DATA all7feb352dAVX512<>+52(SB)/4, $0x7feb352d
-DATA all7feb352dAVX512<>+56(SB)/4, $0x7feb352d
-DATA all7feb352dAVX512<>+60(SB)/4, $0x7feb352d
-GLOBL all7feb352dAVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all7feb352dAVX512<>(SB), RODATA|NOPTR, $4
 
 DATA all846ca68bAVX512<>+0(SB)/4, $0x846ca68b
-DATA all846ca68bAVX512<>+4(SB)/4, $0x846ca68b
-DATA all846ca68bAVX512<>+8(SB)/4, $0x846ca68b
-DATA all846ca68bAVX512<>+12(SB)/4, $0x846ca68b
-DATA all846ca68bAVX512<>+16(SB)/4, $0x846ca68b
-DATA all846ca68bAVX512<>+20(SB)/4, $0x846ca68b
-DATA all846ca68bAVX512<>+24(SB)/4, $0x846ca68b
-DATA all846ca68bAVX512<>+28(SB)/4, $0x846ca68b
-DATA all846ca68bAVX512<>+32(SB)/4, $0x846ca68b
-DATA all846ca68bAVX512<>+36(SB)/4, $0x846ca68b
-DATA all846ca68bAVX512<>+40(SB)/4, $0x846ca68b
-DATA all846ca68bAVX512<>+44(SB)/4, $0x846ca68b
-DATA all846ca68bAVX512<>+48(SB)/4, $0x846ca68b
-DATA all846ca68bAVX512<>+52(SB)/4, $0x846ca68b
-DATA all846ca68bAVX512<>+56(SB)/4, $0x846ca68b
-DATA all846ca68bAVX512<>+60(SB)/4, $0x846ca68b
-GLOBL all846ca68bAVX512<>(SB), RODATA|NOPTR, $64
+GLOBL all846ca68bAVX512<>(SB), RODATA|NOPTR, $4
 
 // func layerNormAVX512(y *float32, x *float32, gamma *float32, beta *float32, n int, eps float32, stats *[2]float32)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, MMX+, SSE

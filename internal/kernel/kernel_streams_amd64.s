@@ -1488,21 +1488,21 @@ store:
 // func heldBFloat161Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat161Streams(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VMOVUPS allffff0000Streams<>+0(SB), Z2
-	IMUL3Q  $+16, AX, DX
-	ADDQ    BX, SI
-	LEAQ    (SI)(DX*2), DI
-	ADDQ    DX, DI
-	SUBQ    $0x04, AX
-	JL      rest
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VBROADCASTSS allffff0000Streams<>+0(SB), Z2
+	IMUL3Q       $+16, AX, DX
+	ADDQ         BX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	SUBQ         $0x04, AX
+	JL           rest
 
 loop:
 	PREFETCHT1   (SI)
@@ -1593,43 +1593,28 @@ store:
 	RET
 
 DATA allffff0000Streams<>+0(SB)/4, $0xffff0000
-DATA allffff0000Streams<>+4(SB)/4, $0xffff0000
-DATA allffff0000Streams<>+8(SB)/4, $0xffff0000
-DATA allffff0000Streams<>+12(SB)/4, $0xffff0000
-DATA allffff0000Streams<>+16(SB)/4, $0xffff0000
-DATA allffff0000Streams<>+20(SB)/4, $0xffff0000
-DATA allffff0000Streams<>+24(SB)/4, $0xffff0000
-DATA allffff0000Streams<>+28(SB)/4, $0xffff0000
-DATA allffff0000Streams<>+32(SB)/4, $0xffff0000
-DATA allffff0000Streams<>+36(SB)/4, $0xffff0000
-DATA allffff0000Streams<>+40(SB)/4, $0xffff0000
-DATA allffff0000Streams<>+44(SB)/4, $0xffff0000
-DATA allffff0000Streams<>+48(SB)/4, $0xffff0000
-DATA allffff0000Streams<>+52(SB)/4, $0xffff0000
-DATA allffff0000Streams<>+56(SB)/4, $0xffff0000
-DATA allffff0000Streams<>+60(SB)/4, $0xffff0000
-GLOBL allffff0000Streams<>(SB), RODATA|NOPTR, $64
+GLOBL allffff0000Streams<>(SB), RODATA|NOPTR, $4
 
 // func heldBFloat162Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat162Streams(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VMOVUPS allffff0000Streams<>+0(SB), Z4
-	IMUL3Q  $+16, AX, DI
-	ADDQ    BX, SI
-	LEAQ    (SI)(DI*2), R8
-	ADDQ    DI, R8
-	SUBQ    $0x04, AX
-	JL      rest
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VBROADCASTSS allffff0000Streams<>+0(SB), Z4
+	IMUL3Q       $+16, AX, DI
+	ADDQ         BX, SI
+	LEAQ         (SI)(DI*2), R8
+	ADDQ         DI, R8
+	SUBQ         $0x04, AX
+	JL           rest
 
 loop:
 	PREFETCHT1   (SI)
@@ -1740,25 +1725,25 @@ store:
 // func heldBFloat163Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat163Streams(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VMOVUPS allffff0000Streams<>+0(SB), Z6
-	IMUL3Q  $+16, AX, DI
-	ADDQ    BX, SI
-	LEAQ    (SI)(DI*2), R8
-	ADDQ    DI, R8
-	SUBQ    $0x04, AX
-	JL      rest
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VBROADCASTSS allffff0000Streams<>+0(SB), Z6
+	IMUL3Q       $+16, AX, DI
+	ADDQ         BX, SI
+	LEAQ         (SI)(DI*2), R8
+	ADDQ         DI, R8
+	SUBQ         $0x04, AX
+	JL           rest
 
 loop:
 	PREFETCHT1   (SI)
@@ -1888,29 +1873,29 @@ store:
 // func heldBFloat164Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat164Streams(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	LEAQ    (CX)(DX*2), DI
-	ADDQ    DX, DI
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	VMOVUPS allffff0000Streams<>+0(SB), Z8
-	IMUL3Q  $+16, AX, R8
-	ADDQ    BX, SI
-	LEAQ    (SI)(R8*2), R9
-	ADDQ    R8, R9
-	SUBQ    $0x04, AX
-	JL      rest
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	LEAQ         (CX)(DX*2), DI
+	ADDQ         DX, DI
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	VBROADCASTSS allffff0000Streams<>+0(SB), Z8
+	IMUL3Q       $+16, AX, R8
+	ADDQ         BX, SI
+	LEAQ         (SI)(R8*2), R9
+	ADDQ         R8, R9
+	SUBQ         $0x04, AX
+	JL           rest
 
 loop:
 	PREFETCHT1   (SI)
@@ -2061,31 +2046,31 @@ store:
 // func heldBFloat165Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat165Streams(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	LEAQ    (CX)(DX*2), DI
-	ADDQ    DX, DI
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	VXORPS  Z8, Z8, Z8
-	VXORPS  Z9, Z9, Z9
-	VMOVUPS allffff0000Streams<>+0(SB), Z10
-	IMUL3Q  $+16, AX, R8
-	ADDQ    BX, SI
-	LEAQ    (SI)(R8*2), R9
-	ADDQ    R8, R9
-	SUBQ    $0x04, AX
-	JL      rest
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	LEAQ         (CX)(DX*2), DI
+	ADDQ         DX, DI
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	VXORPS       Z8, Z8, Z8
+	VXORPS       Z9, Z9, Z9
+	VBROADCASTSS allffff0000Streams<>+0(SB), Z10
+	IMUL3Q       $+16, AX, R8
+	ADDQ         BX, SI
+	LEAQ         (SI)(R8*2), R9
+	ADDQ         R8, R9
+	SUBQ         $0x04, AX
+	JL           rest
 
 loop:
 	PREFETCHT1   (SI)
@@ -2255,33 +2240,33 @@ store:
 // func heldBFloat166Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat166Streams(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	LEAQ    (CX)(DX*2), DI
-	ADDQ    DX, DI
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	VXORPS  Z8, Z8, Z8
-	VXORPS  Z9, Z9, Z9
-	VXORPS  Z10, Z10, Z10
-	VXORPS  Z11, Z11, Z11
-	VMOVUPS allffff0000Streams<>+0(SB), Z12
-	IMUL3Q  $+16, AX, R8
-	ADDQ    BX, SI
-	LEAQ    (SI)(R8*2), R9
-	ADDQ    R8, R9
-	SUBQ    $0x04, AX
-	JL      rest
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	LEAQ         (CX)(DX*2), DI
+	ADDQ         DX, DI
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	VXORPS       Z8, Z8, Z8
+	VXORPS       Z9, Z9, Z9
+	VXORPS       Z10, Z10, Z10
+	VXORPS       Z11, Z11, Z11
+	VBROADCASTSS allffff0000Streams<>+0(SB), Z12
+	IMUL3Q       $+16, AX, R8
+	ADDQ         BX, SI
+	LEAQ         (SI)(R8*2), R9
+	ADDQ         R8, R9
+	SUBQ         $0x04, AX
+	JL           rest
 
 loop:
 	PREFETCHT1   (SI)
@@ -2470,37 +2455,37 @@ store:
 // func heldBFloat167Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat167Streams(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	LEAQ    (CX)(DX*2), DI
-	ADDQ    DX, DI
-	LEAQ    (DI)(DX*2), R8
-	ADDQ    DX, R8
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	VXORPS  Z8, Z8, Z8
-	VXORPS  Z9, Z9, Z9
-	VXORPS  Z10, Z10, Z10
-	VXORPS  Z11, Z11, Z11
-	VXORPS  Z12, Z12, Z12
-	VXORPS  Z13, Z13, Z13
-	VMOVUPS allffff0000Streams<>+0(SB), Z14
-	IMUL3Q  $+16, AX, R9
-	ADDQ    BX, SI
-	LEAQ    (SI)(R9*2), R10
-	ADDQ    R9, R10
-	SUBQ    $0x04, AX
-	JL      rest
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	LEAQ         (CX)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	VXORPS       Z8, Z8, Z8
+	VXORPS       Z9, Z9, Z9
+	VXORPS       Z10, Z10, Z10
+	VXORPS       Z11, Z11, Z11
+	VXORPS       Z12, Z12, Z12
+	VXORPS       Z13, Z13, Z13
+	VBROADCASTSS allffff0000Streams<>+0(SB), Z14
+	IMUL3Q       $+16, AX, R9
+	ADDQ         BX, SI
+	LEAQ         (SI)(R9*2), R10
+	ADDQ         R9, R10
+	SUBQ         $0x04, AX
+	JL           rest
 
 loop:
 	PREFETCHT1   (SI)
@@ -2710,39 +2695,39 @@ store:
 // func heldBFloat168Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat168Streams(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	LEAQ    (CX)(DX*2), DI
-	ADDQ    DX, DI
-	LEAQ    (DI)(DX*2), R8
-	ADDQ    DX, R8
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	VXORPS  Z8, Z8, Z8
-	VXORPS  Z9, Z9, Z9
-	VXORPS  Z10, Z10, Z10
-	VXORPS  Z11, Z11, Z11
-	VXORPS  Z12, Z12, Z12
-	VXORPS  Z13, Z13, Z13
-	VXORPS  Z14, Z14, Z14
-	VXORPS  Z15, Z15, Z15
-	VMOVUPS allffff0000Streams<>+0(SB), Z16
-	IMUL3Q  $+16, AX, R9
-	ADDQ    BX, SI
-	LEAQ    (SI)(R9*2), R10
-	ADDQ    R9, R10
-	SUBQ    $0x04, AX
-	JL      rest
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	LEAQ         (CX)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	VXORPS       Z8, Z8, Z8
+	VXORPS       Z9, Z9, Z9
+	VXORPS       Z10, Z10, Z10
+	VXORPS       Z11, Z11, Z11
+	VXORPS       Z12, Z12, Z12
+	VXORPS       Z13, Z13, Z13
+	VXORPS       Z14, Z14, Z14
+	VXORPS       Z15, Z15, Z15
+	VBROADCASTSS allffff0000Streams<>+0(SB), Z16
+	IMUL3Q       $+16, AX, R9
+	ADDQ         BX, SI
+	LEAQ         (SI)(R9*2), R10
+	ADDQ         R9, R10
+	SUBQ         $0x04, AX
+	JL           rest
 
 loop:
 	PREFETCHT1   (SI)
@@ -2971,50 +2956,50 @@ store:
 // func heldInt241Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldInt241Streams(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	MOVQ    c+32(FP), DX
-	MOVQ    ldc+40(FP), DI
-	MOVQ    cols+48(FP), R8
-	SHLQ    $0x02, DI
-	MOVQ    R8, DI
-	MOVQ    $0x00000010, R9
-	CMPQ    DI, R9
-	CMOVQGT R9, DI
-	XORQ    R9, R9
-	TESTQ   DI, DI
-	CMOVQLT R9, DI
-	MOVQ    $0xffffffffffffffff, R9
-	BZHIQ   DI, R9, R9
-	KMOVD   R9, K1
-	MOVQ    DX, DI
-	VMOVUPS Z0, K1, (DI)
-	MOVQ    R8, DI
-	SUBQ    $0x10, DI
-	MOVQ    $0x00000010, R8
-	CMPQ    DI, R8
-	CMOVQGT R8, DI
-	XORQ    R8, R8
-	TESTQ   DI, DI
-	CMOVQLT R8, DI
-	MOVQ    $0xffffffffffffffff, R8
-	BZHIQ   DI, R8, R8
-	KMOVD   R8, K1
-	VMOVUPS Z1, K1, 64(DX)
-	IMUL3Q  $+49, AX, DX
-	SHRQ    $0x01, DX
-	ADDQ    BX, SI
-	LEAQ    (SI)(DX*2), DI
-	ADDQ    DX, DI
-	VMOVUPS allffffff00Streams<>+0(SB), Z2
-	VMOVUPS allff000000Streams<>+0(SB), Z3
-	VMOVUPS allffff0000Streams<>+0(SB), Z4
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	MOVQ         c+32(FP), DX
+	MOVQ         ldc+40(FP), DI
+	MOVQ         cols+48(FP), R8
+	SHLQ         $0x02, DI
+	MOVQ         R8, DI
+	MOVQ         $0x00000010, R9
+	CMPQ         DI, R9
+	CMOVQGT      R9, DI
+	XORQ         R9, R9
+	TESTQ        DI, DI
+	CMOVQLT      R9, DI
+	MOVQ         $0xffffffffffffffff, R9
+	BZHIQ        DI, R9, R9
+	KMOVD        R9, K1
+	MOVQ         DX, DI
+	VMOVUPS      Z0, K1, (DI)
+	MOVQ         R8, DI
+	SUBQ         $0x10, DI
+	MOVQ         $0x00000010, R8
+	CMPQ         DI, R8
+	CMOVQGT      R8, DI
+	XORQ         R8, R8
+	TESTQ        DI, DI
+	CMOVQLT      R8, DI
+	MOVQ         $0xffffffffffffffff, R8
+	BZHIQ        DI, R8, R8
+	KMOVD        R8, K1
+	VMOVUPS      Z1, K1, 64(DX)
+	IMUL3Q       $+49, AX, DX
+	SHRQ         $0x01, DX
+	ADDQ         BX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	VBROADCASTSS allffffff00Streams<>+0(SB), Z2
+	VBROADCASTSS allff000000Streams<>+0(SB), Z3
+	VBROADCASTSS allffff0000Streams<>+0(SB), Z4
 
 group:
 	MOVQ       $0x00000040, R8
@@ -3217,93 +3202,63 @@ add:
 	RET
 
 DATA allffffff00Streams<>+0(SB)/4, $0xffffff00
-DATA allffffff00Streams<>+4(SB)/4, $0xffffff00
-DATA allffffff00Streams<>+8(SB)/4, $0xffffff00
-DATA allffffff00Streams<>+12(SB)/4, $0xffffff00
-DATA allffffff00Streams<>+16(SB)/4, $0xffffff00
-DATA allffffff00Streams<>+20(SB)/4, $0xffffff00
-DATA allffffff00Streams<>+24(SB)/4, $0xffffff00
-DATA allffffff00Streams<>+28(SB)/4, $0xffffff00
-DATA allffffff00Streams<>+32(SB)/4, $0xffffff00
-DATA allffffff00Streams<>+36(SB)/4, $0xffffff00
-DATA allffffff00Streams<>+40(SB)/4, $0xffffff00
-DATA allffffff00Streams<>+44(SB)/4, $0xffffff00
-DATA allffffff00Streams<>+48(SB)/4, $0xffffff00
-DATA allffffff00Streams<>+52(SB)/4, $0xffffff00
-DATA allffffff00Streams<>+56(SB)/4, $0xffffff00
-DATA allffffff00Streams<>+60(SB)/4, $0xffffff00
-GLOBL allffffff00Streams<>(SB), RODATA|NOPTR, $64
+GLOBL allffffff00Streams<>(SB), RODATA|NOPTR, $4
 
 DATA allff000000Streams<>+0(SB)/4, $0xff000000
-DATA allff000000Streams<>+4(SB)/4, $0xff000000
-DATA allff000000Streams<>+8(SB)/4, $0xff000000
-DATA allff000000Streams<>+12(SB)/4, $0xff000000
-DATA allff000000Streams<>+16(SB)/4, $0xff000000
-DATA allff000000Streams<>+20(SB)/4, $0xff000000
-DATA allff000000Streams<>+24(SB)/4, $0xff000000
-DATA allff000000Streams<>+28(SB)/4, $0xff000000
-DATA allff000000Streams<>+32(SB)/4, $0xff000000
-DATA allff000000Streams<>+36(SB)/4, $0xff000000
-DATA allff000000Streams<>+40(SB)/4, $0xff000000
-DATA allff000000Streams<>+44(SB)/4, $0xff000000
-DATA allff000000Streams<>+48(SB)/4, $0xff000000
-DATA allff000000Streams<>+52(SB)/4, $0xff000000
-DATA allff000000Streams<>+56(SB)/4, $0xff000000
-DATA allff000000Streams<>+60(SB)/4, $0xff000000
-GLOBL allff000000Streams<>(SB), RODATA|NOPTR, $64
+GLOBL allff000000Streams<>(SB), RODATA|NOPTR, $4
 
 // func heldInt242Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldInt242Streams(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	MOVQ    c+32(FP), DI
-	MOVQ    ldc+40(FP), R8
-	MOVQ    cols+48(FP), R9
-	SHLQ    $0x02, R8
-	MOVQ    R9, R10
-	MOVQ    $0x00000010, R11
-	CMPQ    R10, R11
-	CMOVQGT R11, R10
-	XORQ    R11, R11
-	TESTQ   R10, R10
-	CMOVQLT R11, R10
-	MOVQ    $0xffffffffffffffff, R11
-	BZHIQ   R10, R11, R11
-	KMOVD   R11, K1
-	MOVQ    DI, R10
-	VMOVUPS Z0, K1, (R10)
-	ADDQ    R8, R10
-	VMOVUPS Z2, K1, (R10)
-	SUBQ    $0x10, R9
-	MOVQ    $0x00000010, R10
-	CMPQ    R9, R10
-	CMOVQGT R10, R9
-	XORQ    R10, R10
-	TESTQ   R9, R9
-	CMOVQLT R10, R9
-	MOVQ    $0xffffffffffffffff, R10
-	BZHIQ   R9, R10, R10
-	KMOVD   R10, K1
-	VMOVUPS Z1, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z3, K1, 64(DI)
-	IMUL3Q  $+49, AX, DI
-	SHRQ    $0x01, DI
-	ADDQ    BX, SI
-	LEAQ    (SI)(DI*2), R8
-	ADDQ    DI, R8
-	VMOVUPS allffffff00Streams<>+0(SB), Z4
-	VMOVUPS allff000000Streams<>+0(SB), Z5
-	VMOVUPS allffff0000Streams<>+0(SB), Z6
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	MOVQ         c+32(FP), DI
+	MOVQ         ldc+40(FP), R8
+	MOVQ         cols+48(FP), R9
+	SHLQ         $0x02, R8
+	MOVQ         R9, R10
+	MOVQ         $0x00000010, R11
+	CMPQ         R10, R11
+	CMOVQGT      R11, R10
+	XORQ         R11, R11
+	TESTQ        R10, R10
+	CMOVQLT      R11, R10
+	MOVQ         $0xffffffffffffffff, R11
+	BZHIQ        R10, R11, R11
+	KMOVD        R11, K1
+	MOVQ         DI, R10
+	VMOVUPS      Z0, K1, (R10)
+	ADDQ         R8, R10
+	VMOVUPS      Z2, K1, (R10)
+	SUBQ         $0x10, R9
+	MOVQ         $0x00000010, R10
+	CMPQ         R9, R10
+	CMOVQGT      R10, R9
+	XORQ         R10, R10
+	TESTQ        R9, R9
+	CMOVQLT      R10, R9
+	MOVQ         $0xffffffffffffffff, R10
+	BZHIQ        R9, R10, R10
+	KMOVD        R10, K1
+	VMOVUPS      Z1, K1, 64(DI)
+	ADDQ         R8, DI
+	VMOVUPS      Z3, K1, 64(DI)
+	IMUL3Q       $+49, AX, DI
+	SHRQ         $0x01, DI
+	ADDQ         BX, SI
+	LEAQ         (SI)(DI*2), R8
+	ADDQ         DI, R8
+	VBROADCASTSS allffffff00Streams<>+0(SB), Z4
+	VBROADCASTSS allff000000Streams<>+0(SB), Z5
+	VBROADCASTSS allffff0000Streams<>+0(SB), Z6
 
 group:
 	MOVQ       $0x00000040, R9
@@ -3547,61 +3502,61 @@ add:
 // func heldInt243Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldInt243Streams(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	MOVQ    c+32(FP), DI
-	MOVQ    ldc+40(FP), R8
-	MOVQ    cols+48(FP), R9
-	SHLQ    $0x02, R8
-	MOVQ    R9, R10
-	MOVQ    $0x00000010, R11
-	CMPQ    R10, R11
-	CMOVQGT R11, R10
-	XORQ    R11, R11
-	TESTQ   R10, R10
-	CMOVQLT R11, R10
-	MOVQ    $0xffffffffffffffff, R11
-	BZHIQ   R10, R11, R11
-	KMOVD   R11, K1
-	MOVQ    DI, R10
-	VMOVUPS Z0, K1, (R10)
-	ADDQ    R8, R10
-	VMOVUPS Z2, K1, (R10)
-	ADDQ    R8, R10
-	VMOVUPS Z4, K1, (R10)
-	SUBQ    $0x10, R9
-	MOVQ    $0x00000010, R10
-	CMPQ    R9, R10
-	CMOVQGT R10, R9
-	XORQ    R10, R10
-	TESTQ   R9, R9
-	CMOVQLT R10, R9
-	MOVQ    $0xffffffffffffffff, R10
-	BZHIQ   R9, R10, R10
-	KMOVD   R10, K1
-	VMOVUPS Z1, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z3, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z5, K1, 64(DI)
-	IMUL3Q  $+49, AX, DI
-	SHRQ    $0x01, DI
-	ADDQ    BX, SI
-	LEAQ    (SI)(DI*2), R8
-	ADDQ    DI, R8
-	VMOVUPS allffffff00Streams<>+0(SB), Z6
-	VMOVUPS allff000000Streams<>+0(SB), Z7
-	VMOVUPS allffff0000Streams<>+0(SB), Z8
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	MOVQ         c+32(FP), DI
+	MOVQ         ldc+40(FP), R8
+	MOVQ         cols+48(FP), R9
+	SHLQ         $0x02, R8
+	MOVQ         R9, R10
+	MOVQ         $0x00000010, R11
+	CMPQ         R10, R11
+	CMOVQGT      R11, R10
+	XORQ         R11, R11
+	TESTQ        R10, R10
+	CMOVQLT      R11, R10
+	MOVQ         $0xffffffffffffffff, R11
+	BZHIQ        R10, R11, R11
+	KMOVD        R11, K1
+	MOVQ         DI, R10
+	VMOVUPS      Z0, K1, (R10)
+	ADDQ         R8, R10
+	VMOVUPS      Z2, K1, (R10)
+	ADDQ         R8, R10
+	VMOVUPS      Z4, K1, (R10)
+	SUBQ         $0x10, R9
+	MOVQ         $0x00000010, R10
+	CMPQ         R9, R10
+	CMOVQGT      R10, R9
+	XORQ         R10, R10
+	TESTQ        R9, R9
+	CMOVQLT      R10, R9
+	MOVQ         $0xffffffffffffffff, R10
+	BZHIQ        R9, R10, R10
+	KMOVD        R10, K1
+	VMOVUPS      Z1, K1, 64(DI)
+	ADDQ         R8, DI
+	VMOVUPS      Z3, K1, 64(DI)
+	ADDQ         R8, DI
+	VMOVUPS      Z5, K1, 64(DI)
+	IMUL3Q       $+49, AX, DI
+	SHRQ         $0x01, DI
+	ADDQ         BX, SI
+	LEAQ         (SI)(DI*2), R8
+	ADDQ         DI, R8
+	VBROADCASTSS allffffff00Streams<>+0(SB), Z6
+	VBROADCASTSS allff000000Streams<>+0(SB), Z7
+	VBROADCASTSS allffff0000Streams<>+0(SB), Z8
 
 group:
 	MOVQ       $0x00000040, R9
@@ -3885,69 +3840,69 @@ add:
 // func heldInt244Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldInt244Streams(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	LEAQ    (CX)(DX*2), DI
-	ADDQ    DX, DI
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	MOVQ    c+32(FP), R8
-	MOVQ    ldc+40(FP), R9
-	MOVQ    cols+48(FP), R10
-	SHLQ    $0x02, R9
-	MOVQ    R10, R11
-	MOVQ    $0x00000010, R12
-	CMPQ    R11, R12
-	CMOVQGT R12, R11
-	XORQ    R12, R12
-	TESTQ   R11, R11
-	CMOVQLT R12, R11
-	MOVQ    $0xffffffffffffffff, R12
-	BZHIQ   R11, R12, R12
-	KMOVD   R12, K1
-	MOVQ    R8, R11
-	VMOVUPS Z0, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z2, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z4, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z6, K1, (R11)
-	SUBQ    $0x10, R10
-	MOVQ    $0x00000010, R11
-	CMPQ    R10, R11
-	CMOVQGT R11, R10
-	XORQ    R11, R11
-	TESTQ   R10, R10
-	CMOVQLT R11, R10
-	MOVQ    $0xffffffffffffffff, R11
-	BZHIQ   R10, R11, R11
-	KMOVD   R11, K1
-	VMOVUPS Z1, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z3, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z5, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z7, K1, 64(R8)
-	IMUL3Q  $+49, AX, R8
-	SHRQ    $0x01, R8
-	ADDQ    BX, SI
-	LEAQ    (SI)(R8*2), R9
-	ADDQ    R8, R9
-	VMOVUPS allffffff00Streams<>+0(SB), Z8
-	VMOVUPS allff000000Streams<>+0(SB), Z9
-	VMOVUPS allffff0000Streams<>+0(SB), Z10
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	LEAQ         (CX)(DX*2), DI
+	ADDQ         DX, DI
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	MOVQ         c+32(FP), R8
+	MOVQ         ldc+40(FP), R9
+	MOVQ         cols+48(FP), R10
+	SHLQ         $0x02, R9
+	MOVQ         R10, R11
+	MOVQ         $0x00000010, R12
+	CMPQ         R11, R12
+	CMOVQGT      R12, R11
+	XORQ         R12, R12
+	TESTQ        R11, R11
+	CMOVQLT      R12, R11
+	MOVQ         $0xffffffffffffffff, R12
+	BZHIQ        R11, R12, R12
+	KMOVD        R12, K1
+	MOVQ         R8, R11
+	VMOVUPS      Z0, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z2, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z4, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z6, K1, (R11)
+	SUBQ         $0x10, R10
+	MOVQ         $0x00000010, R11
+	CMPQ         R10, R11
+	CMOVQGT      R11, R10
+	XORQ         R11, R11
+	TESTQ        R10, R10
+	CMOVQLT      R11, R10
+	MOVQ         $0xffffffffffffffff, R11
+	BZHIQ        R10, R11, R11
+	KMOVD        R11, K1
+	VMOVUPS      Z1, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z3, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z5, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z7, K1, 64(R8)
+	IMUL3Q       $+49, AX, R8
+	SHRQ         $0x01, R8
+	ADDQ         BX, SI
+	LEAQ         (SI)(R8*2), R9
+	ADDQ         R8, R9
+	VBROADCASTSS allffffff00Streams<>+0(SB), Z8
+	VBROADCASTSS allff000000Streams<>+0(SB), Z9
+	VBROADCASTSS allffff0000Streams<>+0(SB), Z10
 
 group:
 	MOVQ       $0x00000040, R10
@@ -4273,75 +4228,75 @@ add:
 // func heldInt245Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldInt245Streams(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	LEAQ    (CX)(DX*2), DI
-	ADDQ    DX, DI
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	VXORPS  Z8, Z8, Z8
-	VXORPS  Z9, Z9, Z9
-	MOVQ    c+32(FP), R8
-	MOVQ    ldc+40(FP), R9
-	MOVQ    cols+48(FP), R10
-	SHLQ    $0x02, R9
-	MOVQ    R10, R11
-	MOVQ    $0x00000010, R12
-	CMPQ    R11, R12
-	CMOVQGT R12, R11
-	XORQ    R12, R12
-	TESTQ   R11, R11
-	CMOVQLT R12, R11
-	MOVQ    $0xffffffffffffffff, R12
-	BZHIQ   R11, R12, R12
-	KMOVD   R12, K1
-	MOVQ    R8, R11
-	VMOVUPS Z0, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z2, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z4, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z6, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z8, K1, (R11)
-	SUBQ    $0x10, R10
-	MOVQ    $0x00000010, R11
-	CMPQ    R10, R11
-	CMOVQGT R11, R10
-	XORQ    R11, R11
-	TESTQ   R10, R10
-	CMOVQLT R11, R10
-	MOVQ    $0xffffffffffffffff, R11
-	BZHIQ   R10, R11, R11
-	KMOVD   R11, K1
-	VMOVUPS Z1, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z3, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z5, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z7, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z9, K1, 64(R8)
-	IMUL3Q  $+49, AX, R8
-	SHRQ    $0x01, R8
-	ADDQ    BX, SI
-	LEAQ    (SI)(R8*2), R9
-	ADDQ    R8, R9
-	VMOVUPS allffffff00Streams<>+0(SB), Z10
-	VMOVUPS allff000000Streams<>+0(SB), Z11
-	VMOVUPS allffff0000Streams<>+0(SB), Z12
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	LEAQ         (CX)(DX*2), DI
+	ADDQ         DX, DI
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	VXORPS       Z8, Z8, Z8
+	VXORPS       Z9, Z9, Z9
+	MOVQ         c+32(FP), R8
+	MOVQ         ldc+40(FP), R9
+	MOVQ         cols+48(FP), R10
+	SHLQ         $0x02, R9
+	MOVQ         R10, R11
+	MOVQ         $0x00000010, R12
+	CMPQ         R11, R12
+	CMOVQGT      R12, R11
+	XORQ         R12, R12
+	TESTQ        R11, R11
+	CMOVQLT      R12, R11
+	MOVQ         $0xffffffffffffffff, R12
+	BZHIQ        R11, R12, R12
+	KMOVD        R12, K1
+	MOVQ         R8, R11
+	VMOVUPS      Z0, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z2, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z4, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z6, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z8, K1, (R11)
+	SUBQ         $0x10, R10
+	MOVQ         $0x00000010, R11
+	CMPQ         R10, R11
+	CMOVQGT      R11, R10
+	XORQ         R11, R11
+	TESTQ        R10, R10
+	CMOVQLT      R11, R10
+	MOVQ         $0xffffffffffffffff, R11
+	BZHIQ        R10, R11, R11
+	KMOVD        R11, K1
+	VMOVUPS      Z1, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z3, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z5, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z7, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z9, K1, 64(R8)
+	IMUL3Q       $+49, AX, R8
+	SHRQ         $0x01, R8
+	ADDQ         BX, SI
+	LEAQ         (SI)(R8*2), R9
+	ADDQ         R8, R9
+	VBROADCASTSS allffffff00Streams<>+0(SB), Z10
+	VBROADCASTSS allff000000Streams<>+0(SB), Z11
+	VBROADCASTSS allffff0000Streams<>+0(SB), Z12
 
 group:
 	MOVQ       $0x00000040, R10
@@ -4707,81 +4662,81 @@ add:
 // func heldInt246Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldInt246Streams(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	LEAQ    (CX)(DX*2), DI
-	ADDQ    DX, DI
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	VXORPS  Z8, Z8, Z8
-	VXORPS  Z9, Z9, Z9
-	VXORPS  Z10, Z10, Z10
-	VXORPS  Z11, Z11, Z11
-	MOVQ    c+32(FP), R8
-	MOVQ    ldc+40(FP), R9
-	MOVQ    cols+48(FP), R10
-	SHLQ    $0x02, R9
-	MOVQ    R10, R11
-	MOVQ    $0x00000010, R12
-	CMPQ    R11, R12
-	CMOVQGT R12, R11
-	XORQ    R12, R12
-	TESTQ   R11, R11
-	CMOVQLT R12, R11
-	MOVQ    $0xffffffffffffffff, R12
-	BZHIQ   R11, R12, R12
-	KMOVD   R12, K1
-	MOVQ    R8, R11
-	VMOVUPS Z0, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z2, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z4, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z6, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z8, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z10, K1, (R11)
-	SUBQ    $0x10, R10
-	MOVQ    $0x00000010, R11
-	CMPQ    R10, R11
-	CMOVQGT R11, R10
-	XORQ    R11, R11
-	TESTQ   R10, R10
-	CMOVQLT R11, R10
-	MOVQ    $0xffffffffffffffff, R11
-	BZHIQ   R10, R11, R11
-	KMOVD   R11, K1
-	VMOVUPS Z1, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z3, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z5, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z7, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z9, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z11, K1, 64(R8)
-	IMUL3Q  $+49, AX, R8
-	SHRQ    $0x01, R8
-	ADDQ    BX, SI
-	LEAQ    (SI)(R8*2), R9
-	ADDQ    R8, R9
-	VMOVUPS allffffff00Streams<>+0(SB), Z12
-	VMOVUPS allff000000Streams<>+0(SB), Z13
-	VMOVUPS allffff0000Streams<>+0(SB), Z14
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	LEAQ         (CX)(DX*2), DI
+	ADDQ         DX, DI
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	VXORPS       Z8, Z8, Z8
+	VXORPS       Z9, Z9, Z9
+	VXORPS       Z10, Z10, Z10
+	VXORPS       Z11, Z11, Z11
+	MOVQ         c+32(FP), R8
+	MOVQ         ldc+40(FP), R9
+	MOVQ         cols+48(FP), R10
+	SHLQ         $0x02, R9
+	MOVQ         R10, R11
+	MOVQ         $0x00000010, R12
+	CMPQ         R11, R12
+	CMOVQGT      R12, R11
+	XORQ         R12, R12
+	TESTQ        R11, R11
+	CMOVQLT      R12, R11
+	MOVQ         $0xffffffffffffffff, R12
+	BZHIQ        R11, R12, R12
+	KMOVD        R12, K1
+	MOVQ         R8, R11
+	VMOVUPS      Z0, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z2, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z4, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z6, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z8, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z10, K1, (R11)
+	SUBQ         $0x10, R10
+	MOVQ         $0x00000010, R11
+	CMPQ         R10, R11
+	CMOVQGT      R11, R10
+	XORQ         R11, R11
+	TESTQ        R10, R10
+	CMOVQLT      R11, R10
+	MOVQ         $0xffffffffffffffff, R11
+	BZHIQ        R10, R11, R11
+	KMOVD        R11, K1
+	VMOVUPS      Z1, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z3, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z5, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z7, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z9, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z11, K1, 64(R8)
+	IMUL3Q       $+49, AX, R8
+	SHRQ         $0x01, R8
+	ADDQ         BX, SI
+	LEAQ         (SI)(R8*2), R9
+	ADDQ         R8, R9
+	VBROADCASTSS allffffff00Streams<>+0(SB), Z12
+	VBROADCASTSS allff000000Streams<>+0(SB), Z13
+	VBROADCASTSS allffff0000Streams<>+0(SB), Z14
 
 group:
 	MOVQ       $0x00000040, R10
@@ -5187,89 +5142,89 @@ add:
 // func heldInt247Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldInt247Streams(SB), NOSPLIT, $8-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	LEAQ    (CX)(DX*2), DI
-	ADDQ    DX, DI
-	LEAQ    (DI)(DX*2), R8
-	ADDQ    DX, R8
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	VXORPS  Z8, Z8, Z8
-	VXORPS  Z9, Z9, Z9
-	VXORPS  Z10, Z10, Z10
-	VXORPS  Z11, Z11, Z11
-	VXORPS  Z12, Z12, Z12
-	VXORPS  Z13, Z13, Z13
-	MOVQ    c+32(FP), R9
-	MOVQ    ldc+40(FP), R10
-	MOVQ    cols+48(FP), R11
-	SHLQ    $0x02, R10
-	MOVQ    R11, R12
-	MOVQ    $0x00000010, R13
-	CMPQ    R12, R13
-	CMOVQGT R13, R12
-	XORQ    R13, R13
-	TESTQ   R12, R12
-	CMOVQLT R13, R12
-	MOVQ    $0xffffffffffffffff, R13
-	BZHIQ   R12, R13, R13
-	KMOVD   R13, K1
-	MOVQ    R9, R12
-	VMOVUPS Z0, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z2, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z4, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z6, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z8, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z10, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z12, K1, (R12)
-	SUBQ    $0x10, R11
-	MOVQ    $0x00000010, R12
-	CMPQ    R11, R12
-	CMOVQGT R12, R11
-	XORQ    R12, R12
-	TESTQ   R11, R11
-	CMOVQLT R12, R11
-	MOVQ    $0xffffffffffffffff, R12
-	BZHIQ   R11, R12, R12
-	KMOVD   R12, K1
-	VMOVUPS Z1, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z3, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z5, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z7, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z9, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z11, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z13, K1, 64(R9)
-	IMUL3Q  $+49, AX, R9
-	SHRQ    $0x01, R9
-	ADDQ    BX, SI
-	LEAQ    (SI)(R9*2), R10
-	ADDQ    R9, R10
-	VMOVUPS allffffff00Streams<>+0(SB), Z14
-	VMOVUPS allff000000Streams<>+0(SB), Z15
-	VMOVUPS allffff0000Streams<>+0(SB), Z16
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	LEAQ         (CX)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	VXORPS       Z8, Z8, Z8
+	VXORPS       Z9, Z9, Z9
+	VXORPS       Z10, Z10, Z10
+	VXORPS       Z11, Z11, Z11
+	VXORPS       Z12, Z12, Z12
+	VXORPS       Z13, Z13, Z13
+	MOVQ         c+32(FP), R9
+	MOVQ         ldc+40(FP), R10
+	MOVQ         cols+48(FP), R11
+	SHLQ         $0x02, R10
+	MOVQ         R11, R12
+	MOVQ         $0x00000010, R13
+	CMPQ         R12, R13
+	CMOVQGT      R13, R12
+	XORQ         R13, R13
+	TESTQ        R12, R12
+	CMOVQLT      R13, R12
+	MOVQ         $0xffffffffffffffff, R13
+	BZHIQ        R12, R13, R13
+	KMOVD        R13, K1
+	MOVQ         R9, R12
+	VMOVUPS      Z0, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z2, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z4, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z6, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z8, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z10, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z12, K1, (R12)
+	SUBQ         $0x10, R11
+	MOVQ         $0x00000010, R12
+	CMPQ         R11, R12
+	CMOVQGT      R12, R11
+	XORQ         R12, R12
+	TESTQ        R11, R11
+	CMOVQLT      R12, R11
+	MOVQ         $0xffffffffffffffff, R12
+	BZHIQ        R11, R12, R12
+	KMOVD        R12, K1
+	VMOVUPS      Z1, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z3, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z5, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z7, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z9, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z11, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z13, K1, 64(R9)
+	IMUL3Q       $+49, AX, R9
+	SHRQ         $0x01, R9
+	ADDQ         BX, SI
+	LEAQ         (SI)(R9*2), R10
+	ADDQ         R9, R10
+	VBROADCASTSS allffffff00Streams<>+0(SB), Z14
+	VBROADCASTSS allff000000Streams<>+0(SB), Z15
+	VBROADCASTSS allffff0000Streams<>+0(SB), Z16
 
 group:
 	MOVQ       $0x00000040, R11
@@ -5717,95 +5672,95 @@ add:
 // func heldInt248Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldInt248Streams(SB), NOSPLIT, $8-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	LEAQ    (CX)(DX*2), DI
-	ADDQ    DX, DI
-	LEAQ    (DI)(DX*2), R8
-	ADDQ    DX, R8
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	VXORPS  Z8, Z8, Z8
-	VXORPS  Z9, Z9, Z9
-	VXORPS  Z10, Z10, Z10
-	VXORPS  Z11, Z11, Z11
-	VXORPS  Z12, Z12, Z12
-	VXORPS  Z13, Z13, Z13
-	VXORPS  Z14, Z14, Z14
-	VXORPS  Z15, Z15, Z15
-	MOVQ    c+32(FP), R9
-	MOVQ    ldc+40(FP), R10
-	MOVQ    cols+48(FP), R11
-	SHLQ    $0x02, R10
-	MOVQ    R11, R12
-	MOVQ    $0x00000010, R13
-	CMPQ    R12, R13
-	CMOVQGT R13, R12
-	XORQ    R13, R13
-	TESTQ   R12, R12
-	CMOVQLT R13, R12
-	MOVQ    $0xffffffffffffffff, R13
-	BZHIQ   R12, R13, R13
-	KMOVD   R13, K1
-	MOVQ    R9, R12
-	VMOVUPS Z0, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z2, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z4, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z6, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z8, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z10, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z12, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z14, K1, (R12)
-	SUBQ    $0x10, R11
-	MOVQ    $0x00000010, R12
-	CMPQ    R11, R12
-	CMOVQGT R12, R11
-	XORQ    R12, R12
-	TESTQ   R11, R11
-	CMOVQLT R12, R11
-	MOVQ    $0xffffffffffffffff, R12
-	BZHIQ   R11, R12, R12
-	KMOVD   R12, K1
-	VMOVUPS Z1, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z3, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z5, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z7, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z9, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z11, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z13, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z15, K1, 64(R9)
-	IMUL3Q  $+49, AX, R9
-	SHRQ    $0x01, R9
-	ADDQ    BX, SI
-	LEAQ    (SI)(R9*2), R10
-	ADDQ    R9, R10
-	VMOVUPS allffffff00Streams<>+0(SB), Z16
-	VMOVUPS allff000000Streams<>+0(SB), Z17
-	VMOVUPS allffff0000Streams<>+0(SB), Z18
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	LEAQ         (CX)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	VXORPS       Z8, Z8, Z8
+	VXORPS       Z9, Z9, Z9
+	VXORPS       Z10, Z10, Z10
+	VXORPS       Z11, Z11, Z11
+	VXORPS       Z12, Z12, Z12
+	VXORPS       Z13, Z13, Z13
+	VXORPS       Z14, Z14, Z14
+	VXORPS       Z15, Z15, Z15
+	MOVQ         c+32(FP), R9
+	MOVQ         ldc+40(FP), R10
+	MOVQ         cols+48(FP), R11
+	SHLQ         $0x02, R10
+	MOVQ         R11, R12
+	MOVQ         $0x00000010, R13
+	CMPQ         R12, R13
+	CMOVQGT      R13, R12
+	XORQ         R13, R13
+	TESTQ        R12, R12
+	CMOVQLT      R13, R12
+	MOVQ         $0xffffffffffffffff, R13
+	BZHIQ        R12, R13, R13
+	KMOVD        R13, K1
+	MOVQ         R9, R12
+	VMOVUPS      Z0, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z2, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z4, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z6, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z8, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z10, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z12, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z14, K1, (R12)
+	SUBQ         $0x10, R11
+	MOVQ         $0x00000010, R12
+	CMPQ         R11, R12
+	CMOVQGT      R12, R11
+	XORQ         R12, R12
+	TESTQ        R11, R11
+	CMOVQLT      R12, R11
+	MOVQ         $0xffffffffffffffff, R12
+	BZHIQ        R11, R12, R12
+	KMOVD        R12, K1
+	VMOVUPS      Z1, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z3, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z5, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z7, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z9, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z11, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z13, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z15, K1, 64(R9)
+	IMUL3Q       $+49, AX, R9
+	SHRQ         $0x01, R9
+	ADDQ         BX, SI
+	LEAQ         (SI)(R9*2), R10
+	ADDQ         R9, R10
+	VBROADCASTSS allffffff00Streams<>+0(SB), Z16
+	VBROADCASTSS allff000000Streams<>+0(SB), Z17
+	VBROADCASTSS allffff0000Streams<>+0(SB), Z18
 
 group:
 	MOVQ       $0x00000040, R11
@@ -6293,50 +6248,50 @@ add:
 // func heldBFloat121Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat121Streams(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	MOVQ    c+32(FP), DX
-	MOVQ    ldc+40(FP), DI
-	MOVQ    cols+48(FP), R8
-	SHLQ    $0x02, DI
-	MOVQ    R8, DI
-	MOVQ    $0x00000010, R9
-	CMPQ    DI, R9
-	CMOVQGT R9, DI
-	XORQ    R9, R9
-	TESTQ   DI, DI
-	CMOVQLT R9, DI
-	MOVQ    $0xffffffffffffffff, R9
-	BZHIQ   DI, R9, R9
-	KMOVD   R9, K1
-	MOVQ    DX, DI
-	VMOVUPS Z0, K1, (DI)
-	MOVQ    R8, DI
-	SUBQ    $0x10, DI
-	MOVQ    $0x00000010, R8
-	CMPQ    DI, R8
-	CMOVQGT R8, DI
-	XORQ    R8, R8
-	TESTQ   DI, DI
-	CMOVQLT R8, DI
-	MOVQ    $0xffffffffffffffff, R8
-	BZHIQ   DI, R8, R8
-	KMOVD   R8, K1
-	VMOVUPS Z1, K1, 64(DX)
-	IMUL3Q  $+50, AX, DX
-	SHRQ    $0x02, DX
-	ADDQ    BX, SI
-	LEAQ    (SI)(DX*2), DI
-	ADDQ    DX, DI
-	VMOVUPS all87ff0000Streams<>+0(SB), Z2
-	VMOVUPS all07800780Streams<>+0(SB), Z3
-	VMOVUPS all80078007Streams<>+0(SB), Z4
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	MOVQ         c+32(FP), DX
+	MOVQ         ldc+40(FP), DI
+	MOVQ         cols+48(FP), R8
+	SHLQ         $0x02, DI
+	MOVQ         R8, DI
+	MOVQ         $0x00000010, R9
+	CMPQ         DI, R9
+	CMOVQGT      R9, DI
+	XORQ         R9, R9
+	TESTQ        DI, DI
+	CMOVQLT      R9, DI
+	MOVQ         $0xffffffffffffffff, R9
+	BZHIQ        DI, R9, R9
+	KMOVD        R9, K1
+	MOVQ         DX, DI
+	VMOVUPS      Z0, K1, (DI)
+	MOVQ         R8, DI
+	SUBQ         $0x10, DI
+	MOVQ         $0x00000010, R8
+	CMPQ         DI, R8
+	CMOVQGT      R8, DI
+	XORQ         R8, R8
+	TESTQ        DI, DI
+	CMOVQLT      R8, DI
+	MOVQ         $0xffffffffffffffff, R8
+	BZHIQ        DI, R8, R8
+	KMOVD        R8, K1
+	VMOVUPS      Z1, K1, 64(DX)
+	IMUL3Q       $+50, AX, DX
+	SHRQ         $0x02, DX
+	ADDQ         BX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	VBROADCASTSS all87ff0000Streams<>+0(SB), Z2
+	VBROADCASTSS all07800780Streams<>+0(SB), Z3
+	VBROADCASTSS all80078007Streams<>+0(SB), Z4
 
 group:
 	MOVQ       $0x00000040, R8
@@ -6609,111 +6564,66 @@ add:
 	RET
 
 DATA all87ff0000Streams<>+0(SB)/4, $0x87ff0000
-DATA all87ff0000Streams<>+4(SB)/4, $0x87ff0000
-DATA all87ff0000Streams<>+8(SB)/4, $0x87ff0000
-DATA all87ff0000Streams<>+12(SB)/4, $0x87ff0000
-DATA all87ff0000Streams<>+16(SB)/4, $0x87ff0000
-DATA all87ff0000Streams<>+20(SB)/4, $0x87ff0000
-DATA all87ff0000Streams<>+24(SB)/4, $0x87ff0000
-DATA all87ff0000Streams<>+28(SB)/4, $0x87ff0000
-DATA all87ff0000Streams<>+32(SB)/4, $0x87ff0000
-DATA all87ff0000Streams<>+36(SB)/4, $0x87ff0000
-DATA all87ff0000Streams<>+40(SB)/4, $0x87ff0000
-DATA all87ff0000Streams<>+44(SB)/4, $0x87ff0000
-DATA all87ff0000Streams<>+48(SB)/4, $0x87ff0000
-DATA all87ff0000Streams<>+52(SB)/4, $0x87ff0000
-DATA all87ff0000Streams<>+56(SB)/4, $0x87ff0000
-DATA all87ff0000Streams<>+60(SB)/4, $0x87ff0000
-GLOBL all87ff0000Streams<>(SB), RODATA|NOPTR, $64
+GLOBL all87ff0000Streams<>(SB), RODATA|NOPTR, $4
 
 DATA all07800780Streams<>+0(SB)/4, $0x07800780
-DATA all07800780Streams<>+4(SB)/4, $0x07800780
-DATA all07800780Streams<>+8(SB)/4, $0x07800780
-DATA all07800780Streams<>+12(SB)/4, $0x07800780
-DATA all07800780Streams<>+16(SB)/4, $0x07800780
-DATA all07800780Streams<>+20(SB)/4, $0x07800780
-DATA all07800780Streams<>+24(SB)/4, $0x07800780
-DATA all07800780Streams<>+28(SB)/4, $0x07800780
-DATA all07800780Streams<>+32(SB)/4, $0x07800780
-DATA all07800780Streams<>+36(SB)/4, $0x07800780
-DATA all07800780Streams<>+40(SB)/4, $0x07800780
-DATA all07800780Streams<>+44(SB)/4, $0x07800780
-DATA all07800780Streams<>+48(SB)/4, $0x07800780
-DATA all07800780Streams<>+52(SB)/4, $0x07800780
-DATA all07800780Streams<>+56(SB)/4, $0x07800780
-DATA all07800780Streams<>+60(SB)/4, $0x07800780
-GLOBL all07800780Streams<>(SB), RODATA|NOPTR, $64
+GLOBL all07800780Streams<>(SB), RODATA|NOPTR, $4
 
 DATA all80078007Streams<>+0(SB)/4, $0x80078007
-DATA all80078007Streams<>+4(SB)/4, $0x80078007
-DATA all80078007Streams<>+8(SB)/4, $0x80078007
-DATA all80078007Streams<>+12(SB)/4, $0x80078007
-DATA all80078007Streams<>+16(SB)/4, $0x80078007
-DATA all80078007Streams<>+20(SB)/4, $0x80078007
-DATA all80078007Streams<>+24(SB)/4, $0x80078007
-DATA all80078007Streams<>+28(SB)/4, $0x80078007
-DATA all80078007Streams<>+32(SB)/4, $0x80078007
-DATA all80078007Streams<>+36(SB)/4, $0x80078007
-DATA all80078007Streams<>+40(SB)/4, $0x80078007
-DATA all80078007Streams<>+44(SB)/4, $0x80078007
-DATA all80078007Streams<>+48(SB)/4, $0x80078007
-DATA all80078007Streams<>+52(SB)/4, $0x80078007
-DATA all80078007Streams<>+56(SB)/4, $0x80078007
-DATA all80078007Streams<>+60(SB)/4, $0x80078007
-GLOBL all80078007Streams<>(SB), RODATA|NOPTR, $64
+GLOBL all80078007Streams<>(SB), RODATA|NOPTR, $4
 
 // func heldBFloat122Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat122Streams(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	MOVQ    c+32(FP), DI
-	MOVQ    ldc+40(FP), R8
-	MOVQ    cols+48(FP), R9
-	SHLQ    $0x02, R8
-	MOVQ    R9, R10
-	MOVQ    $0x00000010, R11
-	CMPQ    R10, R11
-	CMOVQGT R11, R10
-	XORQ    R11, R11
-	TESTQ   R10, R10
-	CMOVQLT R11, R10
-	MOVQ    $0xffffffffffffffff, R11
-	BZHIQ   R10, R11, R11
-	KMOVD   R11, K1
-	MOVQ    DI, R10
-	VMOVUPS Z0, K1, (R10)
-	ADDQ    R8, R10
-	VMOVUPS Z2, K1, (R10)
-	SUBQ    $0x10, R9
-	MOVQ    $0x00000010, R10
-	CMPQ    R9, R10
-	CMOVQGT R10, R9
-	XORQ    R10, R10
-	TESTQ   R9, R9
-	CMOVQLT R10, R9
-	MOVQ    $0xffffffffffffffff, R10
-	BZHIQ   R9, R10, R10
-	KMOVD   R10, K1
-	VMOVUPS Z1, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z3, K1, 64(DI)
-	IMUL3Q  $+50, AX, DI
-	SHRQ    $0x02, DI
-	ADDQ    BX, SI
-	LEAQ    (SI)(DI*2), R8
-	ADDQ    DI, R8
-	VMOVUPS all87ff0000Streams<>+0(SB), Z4
-	VMOVUPS all07800780Streams<>+0(SB), Z5
-	VMOVUPS all80078007Streams<>+0(SB), Z6
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	MOVQ         c+32(FP), DI
+	MOVQ         ldc+40(FP), R8
+	MOVQ         cols+48(FP), R9
+	SHLQ         $0x02, R8
+	MOVQ         R9, R10
+	MOVQ         $0x00000010, R11
+	CMPQ         R10, R11
+	CMOVQGT      R11, R10
+	XORQ         R11, R11
+	TESTQ        R10, R10
+	CMOVQLT      R11, R10
+	MOVQ         $0xffffffffffffffff, R11
+	BZHIQ        R10, R11, R11
+	KMOVD        R11, K1
+	MOVQ         DI, R10
+	VMOVUPS      Z0, K1, (R10)
+	ADDQ         R8, R10
+	VMOVUPS      Z2, K1, (R10)
+	SUBQ         $0x10, R9
+	MOVQ         $0x00000010, R10
+	CMPQ         R9, R10
+	CMOVQGT      R10, R9
+	XORQ         R10, R10
+	TESTQ        R9, R9
+	CMOVQLT      R10, R9
+	MOVQ         $0xffffffffffffffff, R10
+	BZHIQ        R9, R10, R10
+	KMOVD        R10, K1
+	VMOVUPS      Z1, K1, 64(DI)
+	ADDQ         R8, DI
+	VMOVUPS      Z3, K1, 64(DI)
+	IMUL3Q       $+50, AX, DI
+	SHRQ         $0x02, DI
+	ADDQ         BX, SI
+	LEAQ         (SI)(DI*2), R8
+	ADDQ         DI, R8
+	VBROADCASTSS all87ff0000Streams<>+0(SB), Z4
+	VBROADCASTSS all07800780Streams<>+0(SB), Z5
+	VBROADCASTSS all80078007Streams<>+0(SB), Z6
 
 group:
 	MOVQ       $0x00000040, R9
@@ -7057,61 +6967,61 @@ add:
 // func heldBFloat123Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat123Streams(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	MOVQ    c+32(FP), DI
-	MOVQ    ldc+40(FP), R8
-	MOVQ    cols+48(FP), R9
-	SHLQ    $0x02, R8
-	MOVQ    R9, R10
-	MOVQ    $0x00000010, R11
-	CMPQ    R10, R11
-	CMOVQGT R11, R10
-	XORQ    R11, R11
-	TESTQ   R10, R10
-	CMOVQLT R11, R10
-	MOVQ    $0xffffffffffffffff, R11
-	BZHIQ   R10, R11, R11
-	KMOVD   R11, K1
-	MOVQ    DI, R10
-	VMOVUPS Z0, K1, (R10)
-	ADDQ    R8, R10
-	VMOVUPS Z2, K1, (R10)
-	ADDQ    R8, R10
-	VMOVUPS Z4, K1, (R10)
-	SUBQ    $0x10, R9
-	MOVQ    $0x00000010, R10
-	CMPQ    R9, R10
-	CMOVQGT R10, R9
-	XORQ    R10, R10
-	TESTQ   R9, R9
-	CMOVQLT R10, R9
-	MOVQ    $0xffffffffffffffff, R10
-	BZHIQ   R9, R10, R10
-	KMOVD   R10, K1
-	VMOVUPS Z1, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z3, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z5, K1, 64(DI)
-	IMUL3Q  $+50, AX, DI
-	SHRQ    $0x02, DI
-	ADDQ    BX, SI
-	LEAQ    (SI)(DI*2), R8
-	ADDQ    DI, R8
-	VMOVUPS all87ff0000Streams<>+0(SB), Z6
-	VMOVUPS all07800780Streams<>+0(SB), Z7
-	VMOVUPS all80078007Streams<>+0(SB), Z8
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	MOVQ         c+32(FP), DI
+	MOVQ         ldc+40(FP), R8
+	MOVQ         cols+48(FP), R9
+	SHLQ         $0x02, R8
+	MOVQ         R9, R10
+	MOVQ         $0x00000010, R11
+	CMPQ         R10, R11
+	CMOVQGT      R11, R10
+	XORQ         R11, R11
+	TESTQ        R10, R10
+	CMOVQLT      R11, R10
+	MOVQ         $0xffffffffffffffff, R11
+	BZHIQ        R10, R11, R11
+	KMOVD        R11, K1
+	MOVQ         DI, R10
+	VMOVUPS      Z0, K1, (R10)
+	ADDQ         R8, R10
+	VMOVUPS      Z2, K1, (R10)
+	ADDQ         R8, R10
+	VMOVUPS      Z4, K1, (R10)
+	SUBQ         $0x10, R9
+	MOVQ         $0x00000010, R10
+	CMPQ         R9, R10
+	CMOVQGT      R10, R9
+	XORQ         R10, R10
+	TESTQ        R9, R9
+	CMOVQLT      R10, R9
+	MOVQ         $0xffffffffffffffff, R10
+	BZHIQ        R9, R10, R10
+	KMOVD        R10, K1
+	VMOVUPS      Z1, K1, 64(DI)
+	ADDQ         R8, DI
+	VMOVUPS      Z3, K1, 64(DI)
+	ADDQ         R8, DI
+	VMOVUPS      Z5, K1, 64(DI)
+	IMUL3Q       $+50, AX, DI
+	SHRQ         $0x02, DI
+	ADDQ         BX, SI
+	LEAQ         (SI)(DI*2), R8
+	ADDQ         DI, R8
+	VBROADCASTSS all87ff0000Streams<>+0(SB), Z6
+	VBROADCASTSS all07800780Streams<>+0(SB), Z7
+	VBROADCASTSS all80078007Streams<>+0(SB), Z8
 
 group:
 	MOVQ       $0x00000040, R9
@@ -7525,69 +7435,69 @@ add:
 // func heldBFloat124Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat124Streams(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	LEAQ    (CX)(DX*2), DI
-	ADDQ    DX, DI
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	MOVQ    c+32(FP), R8
-	MOVQ    ldc+40(FP), R9
-	MOVQ    cols+48(FP), R10
-	SHLQ    $0x02, R9
-	MOVQ    R10, R11
-	MOVQ    $0x00000010, R12
-	CMPQ    R11, R12
-	CMOVQGT R12, R11
-	XORQ    R12, R12
-	TESTQ   R11, R11
-	CMOVQLT R12, R11
-	MOVQ    $0xffffffffffffffff, R12
-	BZHIQ   R11, R12, R12
-	KMOVD   R12, K1
-	MOVQ    R8, R11
-	VMOVUPS Z0, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z2, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z4, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z6, K1, (R11)
-	SUBQ    $0x10, R10
-	MOVQ    $0x00000010, R11
-	CMPQ    R10, R11
-	CMOVQGT R11, R10
-	XORQ    R11, R11
-	TESTQ   R10, R10
-	CMOVQLT R11, R10
-	MOVQ    $0xffffffffffffffff, R11
-	BZHIQ   R10, R11, R11
-	KMOVD   R11, K1
-	VMOVUPS Z1, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z3, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z5, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z7, K1, 64(R8)
-	IMUL3Q  $+50, AX, R8
-	SHRQ    $0x02, R8
-	ADDQ    BX, SI
-	LEAQ    (SI)(R8*2), R9
-	ADDQ    R8, R9
-	VMOVUPS all87ff0000Streams<>+0(SB), Z8
-	VMOVUPS all07800780Streams<>+0(SB), Z9
-	VMOVUPS all80078007Streams<>+0(SB), Z10
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	LEAQ         (CX)(DX*2), DI
+	ADDQ         DX, DI
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	MOVQ         c+32(FP), R8
+	MOVQ         ldc+40(FP), R9
+	MOVQ         cols+48(FP), R10
+	SHLQ         $0x02, R9
+	MOVQ         R10, R11
+	MOVQ         $0x00000010, R12
+	CMPQ         R11, R12
+	CMOVQGT      R12, R11
+	XORQ         R12, R12
+	TESTQ        R11, R11
+	CMOVQLT      R12, R11
+	MOVQ         $0xffffffffffffffff, R12
+	BZHIQ        R11, R12, R12
+	KMOVD        R12, K1
+	MOVQ         R8, R11
+	VMOVUPS      Z0, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z2, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z4, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z6, K1, (R11)
+	SUBQ         $0x10, R10
+	MOVQ         $0x00000010, R11
+	CMPQ         R10, R11
+	CMOVQGT      R11, R10
+	XORQ         R11, R11
+	TESTQ        R10, R10
+	CMOVQLT      R11, R10
+	MOVQ         $0xffffffffffffffff, R11
+	BZHIQ        R10, R11, R11
+	KMOVD        R11, K1
+	VMOVUPS      Z1, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z3, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z5, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z7, K1, 64(R8)
+	IMUL3Q       $+50, AX, R8
+	SHRQ         $0x02, R8
+	ADDQ         BX, SI
+	LEAQ         (SI)(R8*2), R9
+	ADDQ         R8, R9
+	VBROADCASTSS all87ff0000Streams<>+0(SB), Z8
+	VBROADCASTSS all07800780Streams<>+0(SB), Z9
+	VBROADCASTSS all80078007Streams<>+0(SB), Z10
 
 group:
 	MOVQ       $0x00000040, R10
@@ -8073,75 +7983,75 @@ add:
 // func heldBFloat125Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat125Streams(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	LEAQ    (CX)(DX*2), DI
-	ADDQ    DX, DI
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	VXORPS  Z8, Z8, Z8
-	VXORPS  Z9, Z9, Z9
-	MOVQ    c+32(FP), R8
-	MOVQ    ldc+40(FP), R9
-	MOVQ    cols+48(FP), R10
-	SHLQ    $0x02, R9
-	MOVQ    R10, R11
-	MOVQ    $0x00000010, R12
-	CMPQ    R11, R12
-	CMOVQGT R12, R11
-	XORQ    R12, R12
-	TESTQ   R11, R11
-	CMOVQLT R12, R11
-	MOVQ    $0xffffffffffffffff, R12
-	BZHIQ   R11, R12, R12
-	KMOVD   R12, K1
-	MOVQ    R8, R11
-	VMOVUPS Z0, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z2, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z4, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z6, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z8, K1, (R11)
-	SUBQ    $0x10, R10
-	MOVQ    $0x00000010, R11
-	CMPQ    R10, R11
-	CMOVQGT R11, R10
-	XORQ    R11, R11
-	TESTQ   R10, R10
-	CMOVQLT R11, R10
-	MOVQ    $0xffffffffffffffff, R11
-	BZHIQ   R10, R11, R11
-	KMOVD   R11, K1
-	VMOVUPS Z1, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z3, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z5, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z7, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z9, K1, 64(R8)
-	IMUL3Q  $+50, AX, R8
-	SHRQ    $0x02, R8
-	ADDQ    BX, SI
-	LEAQ    (SI)(R8*2), R9
-	ADDQ    R8, R9
-	VMOVUPS all87ff0000Streams<>+0(SB), Z10
-	VMOVUPS all07800780Streams<>+0(SB), Z11
-	VMOVUPS all80078007Streams<>+0(SB), Z12
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	LEAQ         (CX)(DX*2), DI
+	ADDQ         DX, DI
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	VXORPS       Z8, Z8, Z8
+	VXORPS       Z9, Z9, Z9
+	MOVQ         c+32(FP), R8
+	MOVQ         ldc+40(FP), R9
+	MOVQ         cols+48(FP), R10
+	SHLQ         $0x02, R9
+	MOVQ         R10, R11
+	MOVQ         $0x00000010, R12
+	CMPQ         R11, R12
+	CMOVQGT      R12, R11
+	XORQ         R12, R12
+	TESTQ        R11, R11
+	CMOVQLT      R12, R11
+	MOVQ         $0xffffffffffffffff, R12
+	BZHIQ        R11, R12, R12
+	KMOVD        R12, K1
+	MOVQ         R8, R11
+	VMOVUPS      Z0, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z2, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z4, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z6, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z8, K1, (R11)
+	SUBQ         $0x10, R10
+	MOVQ         $0x00000010, R11
+	CMPQ         R10, R11
+	CMOVQGT      R11, R10
+	XORQ         R11, R11
+	TESTQ        R10, R10
+	CMOVQLT      R11, R10
+	MOVQ         $0xffffffffffffffff, R11
+	BZHIQ        R10, R11, R11
+	KMOVD        R11, K1
+	VMOVUPS      Z1, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z3, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z5, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z7, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z9, K1, 64(R8)
+	IMUL3Q       $+50, AX, R8
+	SHRQ         $0x02, R8
+	ADDQ         BX, SI
+	LEAQ         (SI)(R8*2), R9
+	ADDQ         R8, R9
+	VBROADCASTSS all87ff0000Streams<>+0(SB), Z10
+	VBROADCASTSS all07800780Streams<>+0(SB), Z11
+	VBROADCASTSS all80078007Streams<>+0(SB), Z12
 
 group:
 	MOVQ       $0x00000040, R10
@@ -8697,81 +8607,81 @@ add:
 // func heldBFloat126Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat126Streams(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	LEAQ    (CX)(DX*2), DI
-	ADDQ    DX, DI
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	VXORPS  Z8, Z8, Z8
-	VXORPS  Z9, Z9, Z9
-	VXORPS  Z10, Z10, Z10
-	VXORPS  Z11, Z11, Z11
-	MOVQ    c+32(FP), R8
-	MOVQ    ldc+40(FP), R9
-	MOVQ    cols+48(FP), R10
-	SHLQ    $0x02, R9
-	MOVQ    R10, R11
-	MOVQ    $0x00000010, R12
-	CMPQ    R11, R12
-	CMOVQGT R12, R11
-	XORQ    R12, R12
-	TESTQ   R11, R11
-	CMOVQLT R12, R11
-	MOVQ    $0xffffffffffffffff, R12
-	BZHIQ   R11, R12, R12
-	KMOVD   R12, K1
-	MOVQ    R8, R11
-	VMOVUPS Z0, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z2, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z4, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z6, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z8, K1, (R11)
-	ADDQ    R9, R11
-	VMOVUPS Z10, K1, (R11)
-	SUBQ    $0x10, R10
-	MOVQ    $0x00000010, R11
-	CMPQ    R10, R11
-	CMOVQGT R11, R10
-	XORQ    R11, R11
-	TESTQ   R10, R10
-	CMOVQLT R11, R10
-	MOVQ    $0xffffffffffffffff, R11
-	BZHIQ   R10, R11, R11
-	KMOVD   R11, K1
-	VMOVUPS Z1, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z3, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z5, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z7, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z9, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z11, K1, 64(R8)
-	IMUL3Q  $+50, AX, R8
-	SHRQ    $0x02, R8
-	ADDQ    BX, SI
-	LEAQ    (SI)(R8*2), R9
-	ADDQ    R8, R9
-	VMOVUPS all87ff0000Streams<>+0(SB), Z12
-	VMOVUPS all07800780Streams<>+0(SB), Z13
-	VMOVUPS all80078007Streams<>+0(SB), Z14
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	LEAQ         (CX)(DX*2), DI
+	ADDQ         DX, DI
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	VXORPS       Z8, Z8, Z8
+	VXORPS       Z9, Z9, Z9
+	VXORPS       Z10, Z10, Z10
+	VXORPS       Z11, Z11, Z11
+	MOVQ         c+32(FP), R8
+	MOVQ         ldc+40(FP), R9
+	MOVQ         cols+48(FP), R10
+	SHLQ         $0x02, R9
+	MOVQ         R10, R11
+	MOVQ         $0x00000010, R12
+	CMPQ         R11, R12
+	CMOVQGT      R12, R11
+	XORQ         R12, R12
+	TESTQ        R11, R11
+	CMOVQLT      R12, R11
+	MOVQ         $0xffffffffffffffff, R12
+	BZHIQ        R11, R12, R12
+	KMOVD        R12, K1
+	MOVQ         R8, R11
+	VMOVUPS      Z0, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z2, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z4, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z6, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z8, K1, (R11)
+	ADDQ         R9, R11
+	VMOVUPS      Z10, K1, (R11)
+	SUBQ         $0x10, R10
+	MOVQ         $0x00000010, R11
+	CMPQ         R10, R11
+	CMOVQGT      R11, R10
+	XORQ         R11, R11
+	TESTQ        R10, R10
+	CMOVQLT      R11, R10
+	MOVQ         $0xffffffffffffffff, R11
+	BZHIQ        R10, R11, R11
+	KMOVD        R11, K1
+	VMOVUPS      Z1, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z3, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z5, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z7, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z9, K1, 64(R8)
+	ADDQ         R9, R8
+	VMOVUPS      Z11, K1, 64(R8)
+	IMUL3Q       $+50, AX, R8
+	SHRQ         $0x02, R8
+	ADDQ         BX, SI
+	LEAQ         (SI)(R8*2), R9
+	ADDQ         R8, R9
+	VBROADCASTSS all87ff0000Streams<>+0(SB), Z12
+	VBROADCASTSS all07800780Streams<>+0(SB), Z13
+	VBROADCASTSS all80078007Streams<>+0(SB), Z14
 
 group:
 	MOVQ       $0x00000040, R10
@@ -9397,89 +9307,89 @@ add:
 // func heldBFloat127Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat127Streams(SB), NOSPLIT, $8-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	LEAQ    (CX)(DX*2), DI
-	ADDQ    DX, DI
-	LEAQ    (DI)(DX*2), R8
-	ADDQ    DX, R8
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	VXORPS  Z8, Z8, Z8
-	VXORPS  Z9, Z9, Z9
-	VXORPS  Z10, Z10, Z10
-	VXORPS  Z11, Z11, Z11
-	VXORPS  Z12, Z12, Z12
-	VXORPS  Z13, Z13, Z13
-	MOVQ    c+32(FP), R9
-	MOVQ    ldc+40(FP), R10
-	MOVQ    cols+48(FP), R11
-	SHLQ    $0x02, R10
-	MOVQ    R11, R12
-	MOVQ    $0x00000010, R13
-	CMPQ    R12, R13
-	CMOVQGT R13, R12
-	XORQ    R13, R13
-	TESTQ   R12, R12
-	CMOVQLT R13, R12
-	MOVQ    $0xffffffffffffffff, R13
-	BZHIQ   R12, R13, R13
-	KMOVD   R13, K1
-	MOVQ    R9, R12
-	VMOVUPS Z0, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z2, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z4, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z6, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z8, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z10, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z12, K1, (R12)
-	SUBQ    $0x10, R11
-	MOVQ    $0x00000010, R12
-	CMPQ    R11, R12
-	CMOVQGT R12, R11
-	XORQ    R12, R12
-	TESTQ   R11, R11
-	CMOVQLT R12, R11
-	MOVQ    $0xffffffffffffffff, R12
-	BZHIQ   R11, R12, R12
-	KMOVD   R12, K1
-	VMOVUPS Z1, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z3, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z5, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z7, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z9, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z11, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z13, K1, 64(R9)
-	IMUL3Q  $+50, AX, R9
-	SHRQ    $0x02, R9
-	ADDQ    BX, SI
-	LEAQ    (SI)(R9*2), R10
-	ADDQ    R9, R10
-	VMOVUPS all87ff0000Streams<>+0(SB), Z14
-	VMOVUPS all07800780Streams<>+0(SB), Z15
-	VMOVUPS all80078007Streams<>+0(SB), Z16
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	LEAQ         (CX)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	VXORPS       Z8, Z8, Z8
+	VXORPS       Z9, Z9, Z9
+	VXORPS       Z10, Z10, Z10
+	VXORPS       Z11, Z11, Z11
+	VXORPS       Z12, Z12, Z12
+	VXORPS       Z13, Z13, Z13
+	MOVQ         c+32(FP), R9
+	MOVQ         ldc+40(FP), R10
+	MOVQ         cols+48(FP), R11
+	SHLQ         $0x02, R10
+	MOVQ         R11, R12
+	MOVQ         $0x00000010, R13
+	CMPQ         R12, R13
+	CMOVQGT      R13, R12
+	XORQ         R13, R13
+	TESTQ        R12, R12
+	CMOVQLT      R13, R12
+	MOVQ         $0xffffffffffffffff, R13
+	BZHIQ        R12, R13, R13
+	KMOVD        R13, K1
+	MOVQ         R9, R12
+	VMOVUPS      Z0, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z2, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z4, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z6, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z8, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z10, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z12, K1, (R12)
+	SUBQ         $0x10, R11
+	MOVQ         $0x00000010, R12
+	CMPQ         R11, R12
+	CMOVQGT      R12, R11
+	XORQ         R12, R12
+	TESTQ        R11, R11
+	CMOVQLT      R12, R11
+	MOVQ         $0xffffffffffffffff, R12
+	BZHIQ        R11, R12, R12
+	KMOVD        R12, K1
+	VMOVUPS      Z1, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z3, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z5, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z7, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z9, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z11, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z13, K1, 64(R9)
+	IMUL3Q       $+50, AX, R9
+	SHRQ         $0x02, R9
+	ADDQ         BX, SI
+	LEAQ         (SI)(R9*2), R10
+	ADDQ         R9, R10
+	VBROADCASTSS all87ff0000Streams<>+0(SB), Z14
+	VBROADCASTSS all07800780Streams<>+0(SB), Z15
+	VBROADCASTSS all80078007Streams<>+0(SB), Z16
 
 group:
 	MOVQ       $0x00000040, R11
@@ -10177,95 +10087,95 @@ add:
 // func heldBFloat128Streams(k int, a *float32, lda int, b *byte, c *float32, ldc int, cols int, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·heldBFloat128Streams(SB), NOSPLIT, $8-64
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    lda+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    ahead+56(FP), SI
-	SHLQ    $0x02, DX
-	LEAQ    (CX)(DX*2), DI
-	ADDQ    DX, DI
-	LEAQ    (DI)(DX*2), R8
-	ADDQ    DX, R8
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	VXORPS  Z8, Z8, Z8
-	VXORPS  Z9, Z9, Z9
-	VXORPS  Z10, Z10, Z10
-	VXORPS  Z11, Z11, Z11
-	VXORPS  Z12, Z12, Z12
-	VXORPS  Z13, Z13, Z13
-	VXORPS  Z14, Z14, Z14
-	VXORPS  Z15, Z15, Z15
-	MOVQ    c+32(FP), R9
-	MOVQ    ldc+40(FP), R10
-	MOVQ    cols+48(FP), R11
-	SHLQ    $0x02, R10
-	MOVQ    R11, R12
-	MOVQ    $0x00000010, R13
-	CMPQ    R12, R13
-	CMOVQGT R13, R12
-	XORQ    R13, R13
-	TESTQ   R12, R12
-	CMOVQLT R13, R12
-	MOVQ    $0xffffffffffffffff, R13
-	BZHIQ   R12, R13, R13
-	KMOVD   R13, K1
-	MOVQ    R9, R12
-	VMOVUPS Z0, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z2, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z4, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z6, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z8, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z10, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z12, K1, (R12)
-	ADDQ    R10, R12
-	VMOVUPS Z14, K1, (R12)
-	SUBQ    $0x10, R11
-	MOVQ    $0x00000010, R12
-	CMPQ    R11, R12
-	CMOVQGT R12, R11
-	XORQ    R12, R12
-	TESTQ   R11, R11
-	CMOVQLT R12, R11
-	MOVQ    $0xffffffffffffffff, R12
-	BZHIQ   R11, R12, R12
-	KMOVD   R12, K1
-	VMOVUPS Z1, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z3, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z5, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z7, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z9, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z11, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z13, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z15, K1, 64(R9)
-	IMUL3Q  $+50, AX, R9
-	SHRQ    $0x02, R9
-	ADDQ    BX, SI
-	LEAQ    (SI)(R9*2), R10
-	ADDQ    R9, R10
-	VMOVUPS all87ff0000Streams<>+0(SB), Z16
-	VMOVUPS all07800780Streams<>+0(SB), Z17
-	VMOVUPS all80078007Streams<>+0(SB), Z18
+	MOVQ         k+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         lda+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         ahead+56(FP), SI
+	SHLQ         $0x02, DX
+	LEAQ         (CX)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	VXORPS       Z0, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	VXORPS       Z8, Z8, Z8
+	VXORPS       Z9, Z9, Z9
+	VXORPS       Z10, Z10, Z10
+	VXORPS       Z11, Z11, Z11
+	VXORPS       Z12, Z12, Z12
+	VXORPS       Z13, Z13, Z13
+	VXORPS       Z14, Z14, Z14
+	VXORPS       Z15, Z15, Z15
+	MOVQ         c+32(FP), R9
+	MOVQ         ldc+40(FP), R10
+	MOVQ         cols+48(FP), R11
+	SHLQ         $0x02, R10
+	MOVQ         R11, R12
+	MOVQ         $0x00000010, R13
+	CMPQ         R12, R13
+	CMOVQGT      R13, R12
+	XORQ         R13, R13
+	TESTQ        R12, R12
+	CMOVQLT      R13, R12
+	MOVQ         $0xffffffffffffffff, R13
+	BZHIQ        R12, R13, R13
+	KMOVD        R13, K1
+	MOVQ         R9, R12
+	VMOVUPS      Z0, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z2, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z4, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z6, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z8, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z10, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z12, K1, (R12)
+	ADDQ         R10, R12
+	VMOVUPS      Z14, K1, (R12)
+	SUBQ         $0x10, R11
+	MOVQ         $0x00000010, R12
+	CMPQ         R11, R12
+	CMOVQGT      R12, R11
+	XORQ         R12, R12
+	TESTQ        R11, R11
+	CMOVQLT      R12, R11
+	MOVQ         $0xffffffffffffffff, R12
+	BZHIQ        R11, R12, R12
+	KMOVD        R12, K1
+	VMOVUPS      Z1, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z3, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z5, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z7, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z9, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z11, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z13, K1, 64(R9)
+	ADDQ         R10, R9
+	VMOVUPS      Z15, K1, 64(R9)
+	IMUL3Q       $+50, AX, R9
+	SHRQ         $0x02, R9
+	ADDQ         BX, SI
+	LEAQ         (SI)(R9*2), R10
+	ADDQ         R9, R10
+	VBROADCASTSS all87ff0000Streams<>+0(SB), Z16
+	VBROADCASTSS all07800780Streams<>+0(SB), Z17
+	VBROADCASTSS all80078007Streams<>+0(SB), Z18
 
 group:
 	MOVQ       $0x00000040, R11
@@ -11126,92 +11036,77 @@ single:
 	JNE          single
 
 finish:
-	MOVQ          scale+56(FP), AX
-	VCVTDQ2PD     all00000100Streams<>+0(SB), Z4
-	VCVTDQ2PD     Y0, Z6
-	VCVTDQ2PD     Y2, Z5
-	VFMADD213PD   Z5, Z4, Z6
-	VBROADCASTSD  (SI), Z5
-	VADDPD        Z5, Z6, Z6
-	VCVTPD2PS     Z6, Y6
-	VEXTRACTI64X4 $0x01, Z0, Y0
-	VCVTDQ2PD     Y0, Z0
-	VEXTRACTI64X4 $0x01, Z2, Y2
-	VCVTDQ2PD     Y2, Z2
-	VFMADD213PD   Z2, Z4, Z0
-	VBROADCASTSD  (SI), Z2
-	VADDPD        Z2, Z0, Z0
-	VCVTPD2PS     Z0, Y0
-	VINSERTF64X4  $0x01, Y0, Z6, Z0
-	VBROADCASTSS  8(SI), Z2
-	VMULPS        Z2, Z0, Z0
-	VMULPS        (AX), Z0, Z0
-	VCVTDQ2PD     Y1, Z5
-	VCVTDQ2PD     Y3, Z2
-	VFMADD213PD   Z2, Z4, Z5
-	VBROADCASTSD  (SI), Z2
-	VADDPD        Z2, Z5, Z5
-	VCVTPD2PS     Z5, Y5
-	VEXTRACTI64X4 $0x01, Z1, Y1
-	VCVTDQ2PD     Y1, Z1
-	VEXTRACTI64X4 $0x01, Z3, Y2
-	VCVTDQ2PD     Y2, Z2
-	VFMADD213PD   Z2, Z4, Z1
-	VBROADCASTSD  (SI), Z2
-	VADDPD        Z2, Z1, Z1
-	VCVTPD2PS     Z1, Y1
-	VINSERTF64X4  $0x01, Y1, Z5, Z1
-	VBROADCASTSS  8(SI), Z2
-	VMULPS        Z2, Z1, Z1
-	VMULPS        64(AX), Z1, Z1
-	MOVQ          c+32(FP), AX
-	MOVQ          ldc+40(FP), CX
-	MOVQ          cols+48(FP), DX
-	SHLQ          $0x02, CX
-	MOVQ          DX, CX
-	MOVQ          $0x00000010, BX
-	CMPQ          CX, BX
-	CMOVQGT       BX, CX
-	XORQ          BX, BX
-	TESTQ         CX, CX
-	CMOVQLT       BX, CX
-	MOVQ          $0xffffffffffffffff, BX
-	BZHIQ         CX, BX, BX
-	KMOVD         BX, K1
-	MOVQ          AX, CX
-	VMOVUPS       Z0, K1, (CX)
-	MOVQ          DX, CX
-	SUBQ          $0x10, CX
-	MOVQ          $0x00000010, DX
-	CMPQ          CX, DX
-	CMOVQGT       DX, CX
-	XORQ          DX, DX
-	TESTQ         CX, CX
-	CMOVQLT       DX, CX
-	MOVQ          $0xffffffffffffffff, DX
-	BZHIQ         CX, DX, DX
-	KMOVD         DX, K1
-	VMOVUPS       Z1, K1, 64(AX)
+	MOVQ           scale+56(FP), AX
+	VCVTDQ2PD.BCST all00000100Streams<>+0(SB), Z4
+	VCVTDQ2PD      Y0, Z6
+	VCVTDQ2PD      Y2, Z5
+	VFMADD213PD    Z5, Z4, Z6
+	VBROADCASTSD   (SI), Z5
+	VADDPD         Z5, Z6, Z6
+	VCVTPD2PS      Z6, Y6
+	VEXTRACTI64X4  $0x01, Z0, Y0
+	VCVTDQ2PD      Y0, Z0
+	VEXTRACTI64X4  $0x01, Z2, Y2
+	VCVTDQ2PD      Y2, Z2
+	VFMADD213PD    Z2, Z4, Z0
+	VBROADCASTSD   (SI), Z2
+	VADDPD         Z2, Z0, Z0
+	VCVTPD2PS      Z0, Y0
+	VINSERTF64X4   $0x01, Y0, Z6, Z0
+	VBROADCASTSS   8(SI), Z2
+	VMULPS         Z2, Z0, Z0
+	VMULPS         (AX), Z0, Z0
+	VCVTDQ2PD      Y1, Z5
+	VCVTDQ2PD      Y3, Z2
+	VFMADD213PD    Z2, Z4, Z5
+	VBROADCASTSD   (SI), Z2
+	VADDPD         Z2, Z5, Z5
+	VCVTPD2PS      Z5, Y5
+	VEXTRACTI64X4  $0x01, Z1, Y1
+	VCVTDQ2PD      Y1, Z1
+	VEXTRACTI64X4  $0x01, Z3, Y2
+	VCVTDQ2PD      Y2, Z2
+	VFMADD213PD    Z2, Z4, Z1
+	VBROADCASTSD   (SI), Z2
+	VADDPD         Z2, Z1, Z1
+	VCVTPD2PS      Z1, Y1
+	VINSERTF64X4   $0x01, Y1, Z5, Z1
+	VBROADCASTSS   8(SI), Z2
+	VMULPS         Z2, Z1, Z1
+	VMULPS         64(AX), Z1, Z1
+	MOVQ           c+32(FP), AX
+	MOVQ           ldc+40(FP), CX
+	MOVQ           cols+48(FP), DX
+	SHLQ           $0x02, CX
+	MOVQ           DX, CX
+	MOVQ           $0x00000010, BX
+	CMPQ           CX, BX
+	CMOVQGT        BX, CX
+	XORQ           BX, BX
+	TESTQ          CX, CX
+	CMOVQLT        BX, CX
+	MOVQ           $0xffffffffffffffff, BX
+	BZHIQ          CX, BX, BX
+	KMOVD          BX, K1
+	MOVQ           AX, CX
+	VMOVUPS        Z0, K1, (CX)
+	MOVQ           DX, CX
+	SUBQ           $0x10, CX
+	MOVQ           $0x00000010, DX
+	CMPQ           CX, DX
+	CMOVQGT        DX, CX
+	XORQ           DX, DX
+	TESTQ          CX, CX
+	CMOVQLT        DX, CX
+	MOVQ           $0xffffffffffffffff, DX
+	BZHIQ          CX, DX, DX
+	KMOVD          DX, K1
+	VMOVUPS        Z1, K1, 64(AX)
 	VZEROUPPER
 	RET
 
 DATA all00000100Streams<>+0(SB)/4, $0x00000100
-DATA all00000100Streams<>+4(SB)/4, $0x00000100
-DATA all00000100Streams<>+8(SB)/4, $0x00000100
-DATA all00000100Streams<>+12(SB)/4, $0x00000100
-DATA all00000100Streams<>+16(SB)/4, $0x00000100
-DATA all00000100Streams<>+20(SB)/4, $0x00000100
-DATA all00000100Streams<>+24(SB)/4, $0x00000100
-DATA all00000100Streams<>+28(SB)/4, $0x00000100
-DATA all00000100Streams<>+32(SB)/4, $0x00000100
-DATA all00000100Streams<>+36(SB)/4, $0x00000100
-DATA all00000100Streams<>+40(SB)/4, $0x00000100
-DATA all00000100Streams<>+44(SB)/4, $0x00000100
-DATA all00000100Streams<>+48(SB)/4, $0x00000100
-DATA all00000100Streams<>+52(SB)/4, $0x00000100
-DATA all00000100Streams<>+56(SB)/4, $0x00000100
-DATA all00000100Streams<>+60(SB)/4, $0x00000100
-GLOBL all00000100Streams<>(SB), RODATA|NOPTR, $64
+GLOBL all00000100Streams<>(SB), RODATA|NOPTR, $4
 
 // func heldInt82Streams(blocks int, a *int16, lda int, b *byte, c *float32, ldc int, cols int, scale *float32, rows *float64, ahead int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, BMI2, CMOV, MMX+
@@ -11343,111 +11238,111 @@ single:
 	JNE          single
 
 finish:
-	MOVQ          scale+56(FP), AX
-	VCVTDQ2PD     all00000100Streams<>+0(SB), Z8
-	VCVTDQ2PD     Y0, Z10
-	VCVTDQ2PD     Y4, Z9
-	VFMADD213PD   Z9, Z8, Z10
-	VBROADCASTSD  (SI), Z9
-	VADDPD        Z9, Z10, Z10
-	VCVTPD2PS     Z10, Y10
-	VEXTRACTI64X4 $0x01, Z0, Y0
-	VCVTDQ2PD     Y0, Z0
-	VEXTRACTI64X4 $0x01, Z4, Y4
-	VCVTDQ2PD     Y4, Z4
-	VFMADD213PD   Z4, Z8, Z0
-	VBROADCASTSD  (SI), Z4
-	VADDPD        Z4, Z0, Z0
-	VCVTPD2PS     Z0, Y0
-	VINSERTF64X4  $0x01, Y0, Z10, Z0
-	VBROADCASTSS  8(SI), Z4
-	VMULPS        Z4, Z0, Z0
-	VMULPS        (AX), Z0, Z0
-	VCVTDQ2PD     Y1, Z9
-	VCVTDQ2PD     Y5, Z4
-	VFMADD213PD   Z4, Z8, Z9
-	VBROADCASTSD  (SI), Z4
-	VADDPD        Z4, Z9, Z9
-	VCVTPD2PS     Z9, Y9
-	VEXTRACTI64X4 $0x01, Z1, Y1
-	VCVTDQ2PD     Y1, Z1
-	VEXTRACTI64X4 $0x01, Z5, Y4
-	VCVTDQ2PD     Y4, Z4
-	VFMADD213PD   Z4, Z8, Z1
-	VBROADCASTSD  (SI), Z4
-	VADDPD        Z4, Z1, Z1
-	VCVTPD2PS     Z1, Y1
-	VINSERTF64X4  $0x01, Y1, Z9, Z1
-	VBROADCASTSS  8(SI), Z4
-	VMULPS        Z4, Z1, Z1
-	VMULPS        64(AX), Z1, Z1
-	VCVTDQ2PD     Y2, Z5
-	VCVTDQ2PD     Y6, Z4
-	VFMADD213PD   Z4, Z8, Z5
-	VBROADCASTSD  16(SI), Z4
-	VADDPD        Z4, Z5, Z5
-	VCVTPD2PS     Z5, Y5
-	VEXTRACTI64X4 $0x01, Z2, Y2
-	VCVTDQ2PD     Y2, Z2
-	VEXTRACTI64X4 $0x01, Z6, Y4
-	VCVTDQ2PD     Y4, Z4
-	VFMADD213PD   Z4, Z8, Z2
-	VBROADCASTSD  16(SI), Z4
-	VADDPD        Z4, Z2, Z2
-	VCVTPD2PS     Z2, Y2
-	VINSERTF64X4  $0x01, Y2, Z5, Z2
-	VBROADCASTSS  24(SI), Z4
-	VMULPS        Z4, Z2, Z2
-	VMULPS        (AX), Z2, Z2
-	VCVTDQ2PD     Y3, Z5
-	VCVTDQ2PD     Y7, Z4
-	VFMADD213PD   Z4, Z8, Z5
-	VBROADCASTSD  16(SI), Z4
-	VADDPD        Z4, Z5, Z5
-	VCVTPD2PS     Z5, Y5
-	VEXTRACTI64X4 $0x01, Z3, Y3
-	VCVTDQ2PD     Y3, Z3
-	VEXTRACTI64X4 $0x01, Z7, Y4
-	VCVTDQ2PD     Y4, Z4
-	VFMADD213PD   Z4, Z8, Z3
-	VBROADCASTSD  16(SI), Z4
-	VADDPD        Z4, Z3, Z3
-	VCVTPD2PS     Z3, Y3
-	VINSERTF64X4  $0x01, Y3, Z5, Z3
-	VBROADCASTSS  24(SI), Z4
-	VMULPS        Z4, Z3, Z3
-	VMULPS        64(AX), Z3, Z3
-	MOVQ          c+32(FP), AX
-	MOVQ          ldc+40(FP), CX
-	MOVQ          cols+48(FP), DX
-	SHLQ          $0x02, CX
-	MOVQ          DX, BX
-	MOVQ          $0x00000010, SI
-	CMPQ          BX, SI
-	CMOVQGT       SI, BX
-	XORQ          SI, SI
-	TESTQ         BX, BX
-	CMOVQLT       SI, BX
-	MOVQ          $0xffffffffffffffff, SI
-	BZHIQ         BX, SI, SI
-	KMOVD         SI, K1
-	MOVQ          AX, BX
-	VMOVUPS       Z0, K1, (BX)
-	ADDQ          CX, BX
-	VMOVUPS       Z2, K1, (BX)
-	SUBQ          $0x10, DX
-	MOVQ          $0x00000010, BX
-	CMPQ          DX, BX
-	CMOVQGT       BX, DX
-	XORQ          BX, BX
-	TESTQ         DX, DX
-	CMOVQLT       BX, DX
-	MOVQ          $0xffffffffffffffff, BX
-	BZHIQ         DX, BX, BX
-	KMOVD         BX, K1
-	VMOVUPS       Z1, K1, 64(AX)
-	ADDQ          CX, AX
-	VMOVUPS       Z3, K1, 64(AX)
+	MOVQ           scale+56(FP), AX
+	VCVTDQ2PD.BCST all00000100Streams<>+0(SB), Z8
+	VCVTDQ2PD      Y0, Z10
+	VCVTDQ2PD      Y4, Z9
+	VFMADD213PD    Z9, Z8, Z10
+	VBROADCASTSD   (SI), Z9
+	VADDPD         Z9, Z10, Z10
+	VCVTPD2PS      Z10, Y10
+	VEXTRACTI64X4  $0x01, Z0, Y0
+	VCVTDQ2PD      Y0, Z0
+	VEXTRACTI64X4  $0x01, Z4, Y4
+	VCVTDQ2PD      Y4, Z4
+	VFMADD213PD    Z4, Z8, Z0
+	VBROADCASTSD   (SI), Z4
+	VADDPD         Z4, Z0, Z0
+	VCVTPD2PS      Z0, Y0
+	VINSERTF64X4   $0x01, Y0, Z10, Z0
+	VBROADCASTSS   8(SI), Z4
+	VMULPS         Z4, Z0, Z0
+	VMULPS         (AX), Z0, Z0
+	VCVTDQ2PD      Y1, Z9
+	VCVTDQ2PD      Y5, Z4
+	VFMADD213PD    Z4, Z8, Z9
+	VBROADCASTSD   (SI), Z4
+	VADDPD         Z4, Z9, Z9
+	VCVTPD2PS      Z9, Y9
+	VEXTRACTI64X4  $0x01, Z1, Y1
+	VCVTDQ2PD      Y1, Z1
+	VEXTRACTI64X4  $0x01, Z5, Y4
+	VCVTDQ2PD      Y4, Z4
+	VFMADD213PD    Z4, Z8, Z1
+	VBROADCASTSD   (SI), Z4
+	VADDPD         Z4, Z1, Z1
+	VCVTPD2PS      Z1, Y1
+	VINSERTF64X4   $0x01, Y1, Z9, Z1
+	VBROADCASTSS   8(SI), Z4
+	VMULPS         Z4, Z1, Z1
+	VMULPS         64(AX), Z1, Z1
+	VCVTDQ2PD      Y2, Z5
+	VCVTDQ2PD      Y6, Z4
+	VFMADD213PD    Z4, Z8, Z5
+	VBROADCASTSD   16(SI), Z4
+	VADDPD         Z4, Z5, Z5
+	VCVTPD2PS      Z5, Y5
+	VEXTRACTI64X4  $0x01, Z2, Y2
+	VCVTDQ2PD      Y2, Z2
+	VEXTRACTI64X4  $0x01, Z6, Y4
+	VCVTDQ2PD      Y4, Z4
+	VFMADD213PD    Z4, Z8, Z2
+	VBROADCASTSD   16(SI), Z4
+	VADDPD         Z4, Z2, Z2
+	VCVTPD2PS      Z2, Y2
+	VINSERTF64X4   $0x01, Y2, Z5, Z2
+	VBROADCASTSS   24(SI), Z4
+	VMULPS         Z4, Z2, Z2
+	VMULPS         (AX), Z2, Z2
+	VCVTDQ2PD      Y3, Z5
+	VCVTDQ2PD      Y7, Z4
+	VFMADD213PD    Z4, Z8, Z5
+	VBROADCASTSD   16(SI), Z4
+	VADDPD         Z4, Z5, Z5
+	VCVTPD2PS      Z5, Y5
+	VEXTRACTI64X4  $0x01, Z3, Y3
+	VCVTDQ2PD      Y3, Z3
+	VEXTRACTI64X4  $0x01, Z7, Y4
+	VCVTDQ2PD      Y4, Z4
+	VFMADD213PD    Z4, Z8, Z3
+	VBROADCASTSD   16(SI), Z4
+	VADDPD         Z4, Z3, Z3
+	VCVTPD2PS      Z3, Y3
+	VINSERTF64X4   $0x01, Y3, Z5, Z3
+	VBROADCASTSS   24(SI), Z4
+	VMULPS         Z4, Z3, Z3
+	VMULPS         64(AX), Z3, Z3
+	MOVQ           c+32(FP), AX
+	MOVQ           ldc+40(FP), CX
+	MOVQ           cols+48(FP), DX
+	SHLQ           $0x02, CX
+	MOVQ           DX, BX
+	MOVQ           $0x00000010, SI
+	CMPQ           BX, SI
+	CMOVQGT        SI, BX
+	XORQ           SI, SI
+	TESTQ          BX, BX
+	CMOVQLT        SI, BX
+	MOVQ           $0xffffffffffffffff, SI
+	BZHIQ          BX, SI, SI
+	KMOVD          SI, K1
+	MOVQ           AX, BX
+	VMOVUPS        Z0, K1, (BX)
+	ADDQ           CX, BX
+	VMOVUPS        Z2, K1, (BX)
+	SUBQ           $0x10, DX
+	MOVQ           $0x00000010, BX
+	CMPQ           DX, BX
+	CMOVQGT        BX, DX
+	XORQ           BX, BX
+	TESTQ          DX, DX
+	CMOVQLT        BX, DX
+	MOVQ           $0xffffffffffffffff, BX
+	BZHIQ          DX, BX, BX
+	KMOVD          BX, K1
+	VMOVUPS        Z1, K1, 64(AX)
+	ADDQ           CX, AX
+	VMOVUPS        Z3, K1, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -11615,151 +11510,151 @@ single:
 	JNE          single
 
 finish:
-	MOVQ          scale+56(FP), AX
-	VCVTDQ2PD     all00000100Streams<>+0(SB), Z12
-	VCVTDQ2PD     Y0, Z14
-	VCVTDQ2PD     Y6, Z13
-	VFMADD213PD   Z13, Z12, Z14
-	VBROADCASTSD  (SI), Z13
-	VADDPD        Z13, Z14, Z14
-	VCVTPD2PS     Z14, Y14
-	VEXTRACTI64X4 $0x01, Z0, Y0
-	VCVTDQ2PD     Y0, Z0
-	VEXTRACTI64X4 $0x01, Z6, Y6
-	VCVTDQ2PD     Y6, Z6
-	VFMADD213PD   Z6, Z12, Z0
-	VBROADCASTSD  (SI), Z6
-	VADDPD        Z6, Z0, Z0
-	VCVTPD2PS     Z0, Y0
-	VINSERTF64X4  $0x01, Y0, Z14, Z0
-	VBROADCASTSS  8(SI), Z6
-	VMULPS        Z6, Z0, Z0
-	VMULPS        (AX), Z0, Z0
-	VCVTDQ2PD     Y1, Z13
-	VCVTDQ2PD     Y7, Z6
-	VFMADD213PD   Z6, Z12, Z13
-	VBROADCASTSD  (SI), Z6
-	VADDPD        Z6, Z13, Z13
-	VCVTPD2PS     Z13, Y13
-	VEXTRACTI64X4 $0x01, Z1, Y1
-	VCVTDQ2PD     Y1, Z1
-	VEXTRACTI64X4 $0x01, Z7, Y6
-	VCVTDQ2PD     Y6, Z6
-	VFMADD213PD   Z6, Z12, Z1
-	VBROADCASTSD  (SI), Z6
-	VADDPD        Z6, Z1, Z1
-	VCVTPD2PS     Z1, Y1
-	VINSERTF64X4  $0x01, Y1, Z13, Z1
-	VBROADCASTSS  8(SI), Z6
-	VMULPS        Z6, Z1, Z1
-	VMULPS        64(AX), Z1, Z1
-	VCVTDQ2PD     Y2, Z7
-	VCVTDQ2PD     Y8, Z6
-	VFMADD213PD   Z6, Z12, Z7
-	VBROADCASTSD  16(SI), Z6
-	VADDPD        Z6, Z7, Z7
-	VCVTPD2PS     Z7, Y7
-	VEXTRACTI64X4 $0x01, Z2, Y2
-	VCVTDQ2PD     Y2, Z2
-	VEXTRACTI64X4 $0x01, Z8, Y6
-	VCVTDQ2PD     Y6, Z6
-	VFMADD213PD   Z6, Z12, Z2
-	VBROADCASTSD  16(SI), Z6
-	VADDPD        Z6, Z2, Z2
-	VCVTPD2PS     Z2, Y2
-	VINSERTF64X4  $0x01, Y2, Z7, Z2
-	VBROADCASTSS  24(SI), Z6
-	VMULPS        Z6, Z2, Z2
-	VMULPS        (AX), Z2, Z2
-	VCVTDQ2PD     Y3, Z7
-	VCVTDQ2PD     Y9, Z6
-	VFMADD213PD   Z6, Z12, Z7
-	VBROADCASTSD  16(SI), Z6
-	VADDPD        Z6, Z7, Z7
-	VCVTPD2PS     Z7, Y7
-	VEXTRACTI64X4 $0x01, Z3, Y3
-	VCVTDQ2PD     Y3, Z3
-	VEXTRACTI64X4 $0x01, Z9, Y6
-	VCVTDQ2PD     Y6, Z6
-	VFMADD213PD   Z6, Z12, Z3
-	VBROADCASTSD  16(SI), Z6
-	VADDPD        Z6, Z3, Z3
-	VCVTPD2PS     Z3, Y3
-	VINSERTF64X4  $0x01, Y3, Z7, Z3
-	VBROADCASTSS  24(SI), Z6
-	VMULPS        Z6, Z3, Z3
-	VMULPS        64(AX), Z3, Z3
-	VCVTDQ2PD     Y4, Z7
-	VCVTDQ2PD     Y10, Z6
-	VFMADD213PD   Z6, Z12, Z7
-	VBROADCASTSD  32(SI), Z6
-	VADDPD        Z6, Z7, Z7
-	VCVTPD2PS     Z7, Y7
-	VEXTRACTI64X4 $0x01, Z4, Y4
-	VCVTDQ2PD     Y4, Z4
-	VEXTRACTI64X4 $0x01, Z10, Y6
-	VCVTDQ2PD     Y6, Z6
-	VFMADD213PD   Z6, Z12, Z4
-	VBROADCASTSD  32(SI), Z6
-	VADDPD        Z6, Z4, Z4
-	VCVTPD2PS     Z4, Y4
-	VINSERTF64X4  $0x01, Y4, Z7, Z4
-	VBROADCASTSS  40(SI), Z6
-	VMULPS        Z6, Z4, Z4
-	VMULPS        (AX), Z4, Z4
-	VCVTDQ2PD     Y5, Z7
-	VCVTDQ2PD     Y11, Z6
-	VFMADD213PD   Z6, Z12, Z7
-	VBROADCASTSD  32(SI), Z6
-	VADDPD        Z6, Z7, Z7
-	VCVTPD2PS     Z7, Y7
-	VEXTRACTI64X4 $0x01, Z5, Y5
-	VCVTDQ2PD     Y5, Z5
-	VEXTRACTI64X4 $0x01, Z11, Y6
-	VCVTDQ2PD     Y6, Z6
-	VFMADD213PD   Z6, Z12, Z5
-	VBROADCASTSD  32(SI), Z6
-	VADDPD        Z6, Z5, Z5
-	VCVTPD2PS     Z5, Y5
-	VINSERTF64X4  $0x01, Y5, Z7, Z5
-	VBROADCASTSS  40(SI), Z6
-	VMULPS        Z6, Z5, Z5
-	VMULPS        64(AX), Z5, Z5
-	MOVQ          c+32(FP), AX
-	MOVQ          ldc+40(FP), CX
-	MOVQ          cols+48(FP), DX
-	SHLQ          $0x02, CX
-	MOVQ          DX, BX
-	MOVQ          $0x00000010, SI
-	CMPQ          BX, SI
-	CMOVQGT       SI, BX
-	XORQ          SI, SI
-	TESTQ         BX, BX
-	CMOVQLT       SI, BX
-	MOVQ          $0xffffffffffffffff, SI
-	BZHIQ         BX, SI, SI
-	KMOVD         SI, K1
-	MOVQ          AX, BX
-	VMOVUPS       Z0, K1, (BX)
-	ADDQ          CX, BX
-	VMOVUPS       Z2, K1, (BX)
-	ADDQ          CX, BX
-	VMOVUPS       Z4, K1, (BX)
-	SUBQ          $0x10, DX
-	MOVQ          $0x00000010, BX
-	CMPQ          DX, BX
-	CMOVQGT       BX, DX
-	XORQ          BX, BX
-	TESTQ         DX, DX
-	CMOVQLT       BX, DX
-	MOVQ          $0xffffffffffffffff, BX
-	BZHIQ         DX, BX, BX
-	KMOVD         BX, K1
-	VMOVUPS       Z1, K1, 64(AX)
-	ADDQ          CX, AX
-	VMOVUPS       Z3, K1, 64(AX)
-	ADDQ          CX, AX
-	VMOVUPS       Z5, K1, 64(AX)
+	MOVQ           scale+56(FP), AX
+	VCVTDQ2PD.BCST all00000100Streams<>+0(SB), Z12
+	VCVTDQ2PD      Y0, Z14
+	VCVTDQ2PD      Y6, Z13
+	VFMADD213PD    Z13, Z12, Z14
+	VBROADCASTSD   (SI), Z13
+	VADDPD         Z13, Z14, Z14
+	VCVTPD2PS      Z14, Y14
+	VEXTRACTI64X4  $0x01, Z0, Y0
+	VCVTDQ2PD      Y0, Z0
+	VEXTRACTI64X4  $0x01, Z6, Y6
+	VCVTDQ2PD      Y6, Z6
+	VFMADD213PD    Z6, Z12, Z0
+	VBROADCASTSD   (SI), Z6
+	VADDPD         Z6, Z0, Z0
+	VCVTPD2PS      Z0, Y0
+	VINSERTF64X4   $0x01, Y0, Z14, Z0
+	VBROADCASTSS   8(SI), Z6
+	VMULPS         Z6, Z0, Z0
+	VMULPS         (AX), Z0, Z0
+	VCVTDQ2PD      Y1, Z13
+	VCVTDQ2PD      Y7, Z6
+	VFMADD213PD    Z6, Z12, Z13
+	VBROADCASTSD   (SI), Z6
+	VADDPD         Z6, Z13, Z13
+	VCVTPD2PS      Z13, Y13
+	VEXTRACTI64X4  $0x01, Z1, Y1
+	VCVTDQ2PD      Y1, Z1
+	VEXTRACTI64X4  $0x01, Z7, Y6
+	VCVTDQ2PD      Y6, Z6
+	VFMADD213PD    Z6, Z12, Z1
+	VBROADCASTSD   (SI), Z6
+	VADDPD         Z6, Z1, Z1
+	VCVTPD2PS      Z1, Y1
+	VINSERTF64X4   $0x01, Y1, Z13, Z1
+	VBROADCASTSS   8(SI), Z6
+	VMULPS         Z6, Z1, Z1
+	VMULPS         64(AX), Z1, Z1
+	VCVTDQ2PD      Y2, Z7
+	VCVTDQ2PD      Y8, Z6
+	VFMADD213PD    Z6, Z12, Z7
+	VBROADCASTSD   16(SI), Z6
+	VADDPD         Z6, Z7, Z7
+	VCVTPD2PS      Z7, Y7
+	VEXTRACTI64X4  $0x01, Z2, Y2
+	VCVTDQ2PD      Y2, Z2
+	VEXTRACTI64X4  $0x01, Z8, Y6
+	VCVTDQ2PD      Y6, Z6
+	VFMADD213PD    Z6, Z12, Z2
+	VBROADCASTSD   16(SI), Z6
+	VADDPD         Z6, Z2, Z2
+	VCVTPD2PS      Z2, Y2
+	VINSERTF64X4   $0x01, Y2, Z7, Z2
+	VBROADCASTSS   24(SI), Z6
+	VMULPS         Z6, Z2, Z2
+	VMULPS         (AX), Z2, Z2
+	VCVTDQ2PD      Y3, Z7
+	VCVTDQ2PD      Y9, Z6
+	VFMADD213PD    Z6, Z12, Z7
+	VBROADCASTSD   16(SI), Z6
+	VADDPD         Z6, Z7, Z7
+	VCVTPD2PS      Z7, Y7
+	VEXTRACTI64X4  $0x01, Z3, Y3
+	VCVTDQ2PD      Y3, Z3
+	VEXTRACTI64X4  $0x01, Z9, Y6
+	VCVTDQ2PD      Y6, Z6
+	VFMADD213PD    Z6, Z12, Z3
+	VBROADCASTSD   16(SI), Z6
+	VADDPD         Z6, Z3, Z3
+	VCVTPD2PS      Z3, Y3
+	VINSERTF64X4   $0x01, Y3, Z7, Z3
+	VBROADCASTSS   24(SI), Z6
+	VMULPS         Z6, Z3, Z3
+	VMULPS         64(AX), Z3, Z3
+	VCVTDQ2PD      Y4, Z7
+	VCVTDQ2PD      Y10, Z6
+	VFMADD213PD    Z6, Z12, Z7
+	VBROADCASTSD   32(SI), Z6
+	VADDPD         Z6, Z7, Z7
+	VCVTPD2PS      Z7, Y7
+	VEXTRACTI64X4  $0x01, Z4, Y4
+	VCVTDQ2PD      Y4, Z4
+	VEXTRACTI64X4  $0x01, Z10, Y6
+	VCVTDQ2PD      Y6, Z6
+	VFMADD213PD    Z6, Z12, Z4
+	VBROADCASTSD   32(SI), Z6
+	VADDPD         Z6, Z4, Z4
+	VCVTPD2PS      Z4, Y4
+	VINSERTF64X4   $0x01, Y4, Z7, Z4
+	VBROADCASTSS   40(SI), Z6
+	VMULPS         Z6, Z4, Z4
+	VMULPS         (AX), Z4, Z4
+	VCVTDQ2PD      Y5, Z7
+	VCVTDQ2PD      Y11, Z6
+	VFMADD213PD    Z6, Z12, Z7
+	VBROADCASTSD   32(SI), Z6
+	VADDPD         Z6, Z7, Z7
+	VCVTPD2PS      Z7, Y7
+	VEXTRACTI64X4  $0x01, Z5, Y5
+	VCVTDQ2PD      Y5, Z5
+	VEXTRACTI64X4  $0x01, Z11, Y6
+	VCVTDQ2PD      Y6, Z6
+	VFMADD213PD    Z6, Z12, Z5
+	VBROADCASTSD   32(SI), Z6
+	VADDPD         Z6, Z5, Z5
+	VCVTPD2PS      Z5, Y5
+	VINSERTF64X4   $0x01, Y5, Z7, Z5
+	VBROADCASTSS   40(SI), Z6
+	VMULPS         Z6, Z5, Z5
+	VMULPS         64(AX), Z5, Z5
+	MOVQ           c+32(FP), AX
+	MOVQ           ldc+40(FP), CX
+	MOVQ           cols+48(FP), DX
+	SHLQ           $0x02, CX
+	MOVQ           DX, BX
+	MOVQ           $0x00000010, SI
+	CMPQ           BX, SI
+	CMOVQGT        SI, BX
+	XORQ           SI, SI
+	TESTQ          BX, BX
+	CMOVQLT        SI, BX
+	MOVQ           $0xffffffffffffffff, SI
+	BZHIQ          BX, SI, SI
+	KMOVD          SI, K1
+	MOVQ           AX, BX
+	VMOVUPS        Z0, K1, (BX)
+	ADDQ           CX, BX
+	VMOVUPS        Z2, K1, (BX)
+	ADDQ           CX, BX
+	VMOVUPS        Z4, K1, (BX)
+	SUBQ           $0x10, DX
+	MOVQ           $0x00000010, BX
+	CMPQ           DX, BX
+	CMOVQGT        BX, DX
+	XORQ           BX, BX
+	TESTQ          DX, DX
+	CMOVQLT        BX, DX
+	MOVQ           $0xffffffffffffffff, BX
+	BZHIQ          DX, BX, BX
+	KMOVD          BX, K1
+	VMOVUPS        Z1, K1, 64(AX)
+	ADDQ           CX, AX
+	VMOVUPS        Z3, K1, 64(AX)
+	ADDQ           CX, AX
+	VMOVUPS        Z5, K1, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -11965,190 +11860,190 @@ single:
 	JNE          single
 
 finish:
-	MOVQ          scale+56(FP), AX
-	VCVTDQ2PD     all00000100Streams<>+0(SB), Z16
-	VCVTDQ2PD     Y0, Z18
-	VCVTDQ2PD     Y8, Z17
-	VFMADD213PD   Z17, Z16, Z18
-	VBROADCASTSD  (SI), Z17
-	VADDPD        Z17, Z18, Z18
-	VCVTPD2PS     Z18, Y18
-	VEXTRACTI64X4 $0x01, Z0, Y0
-	VCVTDQ2PD     Y0, Z0
-	VEXTRACTI64X4 $0x01, Z8, Y8
-	VCVTDQ2PD     Y8, Z8
-	VFMADD213PD   Z8, Z16, Z0
-	VBROADCASTSD  (SI), Z8
-	VADDPD        Z8, Z0, Z0
-	VCVTPD2PS     Z0, Y0
-	VINSERTF64X4  $0x01, Y0, Z18, Z0
-	VBROADCASTSS  8(SI), Z8
-	VMULPS        Z8, Z0, Z0
-	VMULPS        (AX), Z0, Z0
-	VCVTDQ2PD     Y1, Z17
-	VCVTDQ2PD     Y9, Z8
-	VFMADD213PD   Z8, Z16, Z17
-	VBROADCASTSD  (SI), Z8
-	VADDPD        Z8, Z17, Z17
-	VCVTPD2PS     Z17, Y17
-	VEXTRACTI64X4 $0x01, Z1, Y1
-	VCVTDQ2PD     Y1, Z1
-	VEXTRACTI64X4 $0x01, Z9, Y8
-	VCVTDQ2PD     Y8, Z8
-	VFMADD213PD   Z8, Z16, Z1
-	VBROADCASTSD  (SI), Z8
-	VADDPD        Z8, Z1, Z1
-	VCVTPD2PS     Z1, Y1
-	VINSERTF64X4  $0x01, Y1, Z17, Z1
-	VBROADCASTSS  8(SI), Z8
-	VMULPS        Z8, Z1, Z1
-	VMULPS        64(AX), Z1, Z1
-	VCVTDQ2PD     Y2, Z9
-	VCVTDQ2PD     Y10, Z8
-	VFMADD213PD   Z8, Z16, Z9
-	VBROADCASTSD  16(SI), Z8
-	VADDPD        Z8, Z9, Z9
-	VCVTPD2PS     Z9, Y9
-	VEXTRACTI64X4 $0x01, Z2, Y2
-	VCVTDQ2PD     Y2, Z2
-	VEXTRACTI64X4 $0x01, Z10, Y8
-	VCVTDQ2PD     Y8, Z8
-	VFMADD213PD   Z8, Z16, Z2
-	VBROADCASTSD  16(SI), Z8
-	VADDPD        Z8, Z2, Z2
-	VCVTPD2PS     Z2, Y2
-	VINSERTF64X4  $0x01, Y2, Z9, Z2
-	VBROADCASTSS  24(SI), Z8
-	VMULPS        Z8, Z2, Z2
-	VMULPS        (AX), Z2, Z2
-	VCVTDQ2PD     Y3, Z9
-	VCVTDQ2PD     Y11, Z8
-	VFMADD213PD   Z8, Z16, Z9
-	VBROADCASTSD  16(SI), Z8
-	VADDPD        Z8, Z9, Z9
-	VCVTPD2PS     Z9, Y9
-	VEXTRACTI64X4 $0x01, Z3, Y3
-	VCVTDQ2PD     Y3, Z3
-	VEXTRACTI64X4 $0x01, Z11, Y8
-	VCVTDQ2PD     Y8, Z8
-	VFMADD213PD   Z8, Z16, Z3
-	VBROADCASTSD  16(SI), Z8
-	VADDPD        Z8, Z3, Z3
-	VCVTPD2PS     Z3, Y3
-	VINSERTF64X4  $0x01, Y3, Z9, Z3
-	VBROADCASTSS  24(SI), Z8
-	VMULPS        Z8, Z3, Z3
-	VMULPS        64(AX), Z3, Z3
-	VCVTDQ2PD     Y4, Z9
-	VCVTDQ2PD     Y12, Z8
-	VFMADD213PD   Z8, Z16, Z9
-	VBROADCASTSD  32(SI), Z8
-	VADDPD        Z8, Z9, Z9
-	VCVTPD2PS     Z9, Y9
-	VEXTRACTI64X4 $0x01, Z4, Y4
-	VCVTDQ2PD     Y4, Z4
-	VEXTRACTI64X4 $0x01, Z12, Y8
-	VCVTDQ2PD     Y8, Z8
-	VFMADD213PD   Z8, Z16, Z4
-	VBROADCASTSD  32(SI), Z8
-	VADDPD        Z8, Z4, Z4
-	VCVTPD2PS     Z4, Y4
-	VINSERTF64X4  $0x01, Y4, Z9, Z4
-	VBROADCASTSS  40(SI), Z8
-	VMULPS        Z8, Z4, Z4
-	VMULPS        (AX), Z4, Z4
-	VCVTDQ2PD     Y5, Z9
-	VCVTDQ2PD     Y13, Z8
-	VFMADD213PD   Z8, Z16, Z9
-	VBROADCASTSD  32(SI), Z8
-	VADDPD        Z8, Z9, Z9
-	VCVTPD2PS     Z9, Y9
-	VEXTRACTI64X4 $0x01, Z5, Y5
-	VCVTDQ2PD     Y5, Z5
-	VEXTRACTI64X4 $0x01, Z13, Y8
-	VCVTDQ2PD     Y8, Z8
-	VFMADD213PD   Z8, Z16, Z5
-	VBROADCASTSD  32(SI), Z8
-	VADDPD        Z8, Z5, Z5
-	VCVTPD2PS     Z5, Y5
-	VINSERTF64X4  $0x01, Y5, Z9, Z5
-	VBROADCASTSS  40(SI), Z8
-	VMULPS        Z8, Z5, Z5
-	VMULPS        64(AX), Z5, Z5
-	VCVTDQ2PD     Y6, Z9
-	VCVTDQ2PD     Y14, Z8
-	VFMADD213PD   Z8, Z16, Z9
-	VBROADCASTSD  48(SI), Z8
-	VADDPD        Z8, Z9, Z9
-	VCVTPD2PS     Z9, Y9
-	VEXTRACTI64X4 $0x01, Z6, Y6
-	VCVTDQ2PD     Y6, Z6
-	VEXTRACTI64X4 $0x01, Z14, Y8
-	VCVTDQ2PD     Y8, Z8
-	VFMADD213PD   Z8, Z16, Z6
-	VBROADCASTSD  48(SI), Z8
-	VADDPD        Z8, Z6, Z6
-	VCVTPD2PS     Z6, Y6
-	VINSERTF64X4  $0x01, Y6, Z9, Z6
-	VBROADCASTSS  56(SI), Z8
-	VMULPS        Z8, Z6, Z6
-	VMULPS        (AX), Z6, Z6
-	VCVTDQ2PD     Y7, Z9
-	VCVTDQ2PD     Y15, Z8
-	VFMADD213PD   Z8, Z16, Z9
-	VBROADCASTSD  48(SI), Z8
-	VADDPD        Z8, Z9, Z9
-	VCVTPD2PS     Z9, Y9
-	VEXTRACTI64X4 $0x01, Z7, Y7
-	VCVTDQ2PD     Y7, Z7
-	VEXTRACTI64X4 $0x01, Z15, Y8
-	VCVTDQ2PD     Y8, Z8
-	VFMADD213PD   Z8, Z16, Z7
-	VBROADCASTSD  48(SI), Z8
-	VADDPD        Z8, Z7, Z7
-	VCVTPD2PS     Z7, Y7
-	VINSERTF64X4  $0x01, Y7, Z9, Z7
-	VBROADCASTSS  56(SI), Z8
-	VMULPS        Z8, Z7, Z7
-	VMULPS        64(AX), Z7, Z7
-	MOVQ          c+32(FP), AX
-	MOVQ          ldc+40(FP), CX
-	MOVQ          cols+48(FP), DX
-	SHLQ          $0x02, CX
-	MOVQ          DX, BX
-	MOVQ          $0x00000010, SI
-	CMPQ          BX, SI
-	CMOVQGT       SI, BX
-	XORQ          SI, SI
-	TESTQ         BX, BX
-	CMOVQLT       SI, BX
-	MOVQ          $0xffffffffffffffff, SI
-	BZHIQ         BX, SI, SI
-	KMOVD         SI, K1
-	MOVQ          AX, BX
-	VMOVUPS       Z0, K1, (BX)
-	ADDQ          CX, BX
-	VMOVUPS       Z2, K1, (BX)
-	ADDQ          CX, BX
-	VMOVUPS       Z4, K1, (BX)
-	ADDQ          CX, BX
-	VMOVUPS       Z6, K1, (BX)
-	SUBQ          $0x10, DX
-	MOVQ          $0x00000010, BX
-	CMPQ          DX, BX
-	CMOVQGT       BX, DX
-	XORQ          BX, BX
-	TESTQ         DX, DX
-	CMOVQLT       BX, DX
-	MOVQ          $0xffffffffffffffff, BX
-	BZHIQ         DX, BX, BX
-	KMOVD         BX, K1
-	VMOVUPS       Z1, K1, 64(AX)
-	ADDQ          CX, AX
-	VMOVUPS       Z3, K1, 64(AX)
-	ADDQ          CX, AX
-	VMOVUPS       Z5, K1, 64(AX)
-	ADDQ          CX, AX
-	VMOVUPS       Z7, K1, 64(AX)
+	MOVQ           scale+56(FP), AX
+	VCVTDQ2PD.BCST all00000100Streams<>+0(SB), Z16
+	VCVTDQ2PD      Y0, Z18
+	VCVTDQ2PD      Y8, Z17
+	VFMADD213PD    Z17, Z16, Z18
+	VBROADCASTSD   (SI), Z17
+	VADDPD         Z17, Z18, Z18
+	VCVTPD2PS      Z18, Y18
+	VEXTRACTI64X4  $0x01, Z0, Y0
+	VCVTDQ2PD      Y0, Z0
+	VEXTRACTI64X4  $0x01, Z8, Y8
+	VCVTDQ2PD      Y8, Z8
+	VFMADD213PD    Z8, Z16, Z0
+	VBROADCASTSD   (SI), Z8
+	VADDPD         Z8, Z0, Z0
+	VCVTPD2PS      Z0, Y0
+	VINSERTF64X4   $0x01, Y0, Z18, Z0
+	VBROADCASTSS   8(SI), Z8
+	VMULPS         Z8, Z0, Z0
+	VMULPS         (AX), Z0, Z0
+	VCVTDQ2PD      Y1, Z17
+	VCVTDQ2PD      Y9, Z8
+	VFMADD213PD    Z8, Z16, Z17
+	VBROADCASTSD   (SI), Z8
+	VADDPD         Z8, Z17, Z17
+	VCVTPD2PS      Z17, Y17
+	VEXTRACTI64X4  $0x01, Z1, Y1
+	VCVTDQ2PD      Y1, Z1
+	VEXTRACTI64X4  $0x01, Z9, Y8
+	VCVTDQ2PD      Y8, Z8
+	VFMADD213PD    Z8, Z16, Z1
+	VBROADCASTSD   (SI), Z8
+	VADDPD         Z8, Z1, Z1
+	VCVTPD2PS      Z1, Y1
+	VINSERTF64X4   $0x01, Y1, Z17, Z1
+	VBROADCASTSS   8(SI), Z8
+	VMULPS         Z8, Z1, Z1
+	VMULPS         64(AX), Z1, Z1
+	VCVTDQ2PD      Y2, Z9
+	VCVTDQ2PD      Y10, Z8
+	VFMADD213PD    Z8, Z16, Z9
+	VBROADCASTSD   16(SI), Z8
+	VADDPD         Z8, Z9, Z9
+	VCVTPD2PS      Z9, Y9
+	VEXTRACTI64X4  $0x01, Z2, Y2
+	VCVTDQ2PD      Y2, Z2
+	VEXTRACTI64X4  $0x01, Z10, Y8
+	VCVTDQ2PD      Y8, Z8
+	VFMADD213PD    Z8, Z16, Z2
+	VBROADCASTSD   16(SI), Z8
+	VADDPD         Z8, Z2, Z2
+	VCVTPD2PS      Z2, Y2
+	VINSERTF64X4   $0x01, Y2, Z9, Z2
+	VBROADCASTSS   24(SI), Z8
+	VMULPS         Z8, Z2, Z2
+	VMULPS         (AX), Z2, Z2
+	VCVTDQ2PD      Y3, Z9
+	VCVTDQ2PD      Y11, Z8
+	VFMADD213PD    Z8, Z16, Z9
+	VBROADCASTSD   16(SI), Z8
+	VADDPD         Z8, Z9, Z9
+	VCVTPD2PS      Z9, Y9
+	VEXTRACTI64X4  $0x01, Z3, Y3
+	VCVTDQ2PD      Y3, Z3
+	VEXTRACTI64X4  $0x01, Z11, Y8
+	VCVTDQ2PD      Y8, Z8
+	VFMADD213PD    Z8, Z16, Z3
+	VBROADCASTSD   16(SI), Z8
+	VADDPD         Z8, Z3, Z3
+	VCVTPD2PS      Z3, Y3
+	VINSERTF64X4   $0x01, Y3, Z9, Z3
+	VBROADCASTSS   24(SI), Z8
+	VMULPS         Z8, Z3, Z3
+	VMULPS         64(AX), Z3, Z3
+	VCVTDQ2PD      Y4, Z9
+	VCVTDQ2PD      Y12, Z8
+	VFMADD213PD    Z8, Z16, Z9
+	VBROADCASTSD   32(SI), Z8
+	VADDPD         Z8, Z9, Z9
+	VCVTPD2PS      Z9, Y9
+	VEXTRACTI64X4  $0x01, Z4, Y4
+	VCVTDQ2PD      Y4, Z4
+	VEXTRACTI64X4  $0x01, Z12, Y8
+	VCVTDQ2PD      Y8, Z8
+	VFMADD213PD    Z8, Z16, Z4
+	VBROADCASTSD   32(SI), Z8
+	VADDPD         Z8, Z4, Z4
+	VCVTPD2PS      Z4, Y4
+	VINSERTF64X4   $0x01, Y4, Z9, Z4
+	VBROADCASTSS   40(SI), Z8
+	VMULPS         Z8, Z4, Z4
+	VMULPS         (AX), Z4, Z4
+	VCVTDQ2PD      Y5, Z9
+	VCVTDQ2PD      Y13, Z8
+	VFMADD213PD    Z8, Z16, Z9
+	VBROADCASTSD   32(SI), Z8
+	VADDPD         Z8, Z9, Z9
+	VCVTPD2PS      Z9, Y9
+	VEXTRACTI64X4  $0x01, Z5, Y5
+	VCVTDQ2PD      Y5, Z5
+	VEXTRACTI64X4  $0x01, Z13, Y8
+	VCVTDQ2PD      Y8, Z8
+	VFMADD213PD    Z8, Z16, Z5
+	VBROADCASTSD   32(SI), Z8
+	VADDPD         Z8, Z5, Z5
+	VCVTPD2PS      Z5, Y5
+	VINSERTF64X4   $0x01, Y5, Z9, Z5
+	VBROADCASTSS   40(SI), Z8
+	VMULPS         Z8, Z5, Z5
+	VMULPS         64(AX), Z5, Z5
+	VCVTDQ2PD      Y6, Z9
+	VCVTDQ2PD      Y14, Z8
+	VFMADD213PD    Z8, Z16, Z9
+	VBROADCASTSD   48(SI), Z8
+	VADDPD         Z8, Z9, Z9
+	VCVTPD2PS      Z9, Y9
+	VEXTRACTI64X4  $0x01, Z6, Y6
+	VCVTDQ2PD      Y6, Z6
+	VEXTRACTI64X4  $0x01, Z14, Y8
+	VCVTDQ2PD      Y8, Z8
+	VFMADD213PD    Z8, Z16, Z6
+	VBROADCASTSD   48(SI), Z8
+	VADDPD         Z8, Z6, Z6
+	VCVTPD2PS      Z6, Y6
+	VINSERTF64X4   $0x01, Y6, Z9, Z6
+	VBROADCASTSS   56(SI), Z8
+	VMULPS         Z8, Z6, Z6
+	VMULPS         (AX), Z6, Z6
+	VCVTDQ2PD      Y7, Z9
+	VCVTDQ2PD      Y15, Z8
+	VFMADD213PD    Z8, Z16, Z9
+	VBROADCASTSD   48(SI), Z8
+	VADDPD         Z8, Z9, Z9
+	VCVTPD2PS      Z9, Y9
+	VEXTRACTI64X4  $0x01, Z7, Y7
+	VCVTDQ2PD      Y7, Z7
+	VEXTRACTI64X4  $0x01, Z15, Y8
+	VCVTDQ2PD      Y8, Z8
+	VFMADD213PD    Z8, Z16, Z7
+	VBROADCASTSD   48(SI), Z8
+	VADDPD         Z8, Z7, Z7
+	VCVTPD2PS      Z7, Y7
+	VINSERTF64X4   $0x01, Y7, Z9, Z7
+	VBROADCASTSS   56(SI), Z8
+	VMULPS         Z8, Z7, Z7
+	VMULPS         64(AX), Z7, Z7
+	MOVQ           c+32(FP), AX
+	MOVQ           ldc+40(FP), CX
+	MOVQ           cols+48(FP), DX
+	SHLQ           $0x02, CX
+	MOVQ           DX, BX
+	MOVQ           $0x00000010, SI
+	CMPQ           BX, SI
+	CMOVQGT        SI, BX
+	XORQ           SI, SI
+	TESTQ          BX, BX
+	CMOVQLT        SI, BX
+	MOVQ           $0xffffffffffffffff, SI
+	BZHIQ          BX, SI, SI
+	KMOVD          SI, K1
+	MOVQ           AX, BX
+	VMOVUPS        Z0, K1, (BX)
+	ADDQ           CX, BX
+	VMOVUPS        Z2, K1, (BX)
+	ADDQ           CX, BX
+	VMOVUPS        Z4, K1, (BX)
+	ADDQ           CX, BX
+	VMOVUPS        Z6, K1, (BX)
+	SUBQ           $0x10, DX
+	MOVQ           $0x00000010, BX
+	CMPQ           DX, BX
+	CMOVQGT        BX, DX
+	XORQ           BX, BX
+	TESTQ          DX, DX
+	CMOVQLT        BX, DX
+	MOVQ           $0xffffffffffffffff, BX
+	BZHIQ          DX, BX, BX
+	KMOVD          BX, K1
+	VMOVUPS        Z1, K1, 64(AX)
+	ADDQ           CX, AX
+	VMOVUPS        Z3, K1, 64(AX)
+	ADDQ           CX, AX
+	VMOVUPS        Z5, K1, 64(AX)
+	ADDQ           CX, AX
+	VMOVUPS        Z7, K1, 64(AX)
 	VZEROUPPER
 	RET

@@ -437,7 +437,7 @@ were the lanes; next bytes later are the next two.`)
 	Load(Param("from"), reg.RSI)
 	Load(Param("next"), reg.R8)
 	Load(Param("n"), reg.RCX)
-	first := g.bitsOf(0x0000ffff)
+	first := g.word(0x0000ffff)
 	Label("tiles")
 	for t := range 2 {
 		for i := range 16 {
@@ -446,10 +446,10 @@ were the lanes; next bytes later are the next two.`)
 			VMOVDQU32(lower, reg.Z31)
 			if t == 0 {
 				VPSLLD(U8(16), reg.Z31, zmm[i])
-				VPTERNLOGD(U8(0xd8), first, reg.Z30, zmm[i])
+				VPTERNLOGD_BCST(U8(0xd8), first, reg.Z30, zmm[i])
 			} else {
 				VPSRLD(U8(16), reg.Z30, zmm[i])
-				VPTERNLOGD(U8(0xe4), first, reg.Z31, zmm[i])
+				VPTERNLOGD_BCST(U8(0xe4), first, reg.Z31, zmm[i])
 			}
 		}
 		turn()

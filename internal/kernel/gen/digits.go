@@ -1,6 +1,8 @@
 package main
 
 import (
+	"math"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -57,7 +59,7 @@ Meanwhile it fetches what ahead points to into the second-level cache: 512 bytes
 	MOVQ(reg.RBX, chunkB)
 	load("c", reg.RCX)
 	MOVQ(U32(64), reg.RDX)
-	VMOVUPS(g.constant(1.0/256), small)
+	g.fill(small, math.Float32bits(1.0/256))
 	// There is no block yet whose sums wait to be added: what is there is not stored.
 	KXORW(reg.K1, reg.K1, reg.K1)
 	KXORW(reg.K2, reg.K2, reg.K2)
@@ -193,7 +195,7 @@ func (g *isa) exponents(largest reg.VecVirtual) (factor, scale reg.VecVirtual) {
 	VPSRLD(U8(23), e, e)
 	VPMAXSD(g.bitsOf(digitLeast), e, e)
 	factor, scale = g.vec(), g.vec()
-	VMOVUPS(g.bitsOf(22+2*127), factor)
+	g.fill(factor, 22+2*127)
 	VPSUBD(e, factor, factor)
 	VPSLLD(U8(23), factor, factor)
 	VPSUBD(g.bitsOf(22-16), e, scale)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/mmcloughlin/avo/attr"
 	. "github.com/mmcloughlin/avo/build"
@@ -373,7 +374,11 @@ func (g *isa) int8Bytes(n int, left rows, blocks, b, head reg.Register, fetch fu
 		}
 	})
 	scale, base := pointer("scale"), g.vec()
-	VCVTDQ2PD(g.bitsOf(256), base)
+	if g.wide() {
+		VCVTDQ2PD_BCST(g.word(256), base)
+	} else {
+		VCVTDQ2PD(g.word(256), base)
+	}
 	for i := range n {
 		for j, v := range digits[0][i] {
 			var halves [2]reg.VecVirtual
@@ -493,7 +498,7 @@ func (g *isa) quantize() {
 	g.function("largestBits", "(x *float32, n int) uint32", "is the largest of x without their signs, seen as whole numbers.")
 	x, n := pointer("x"), integer("n")
 	top, sign := g.zero(), g.vec()
-	VMOVUPS(g.bitsOf(1<<31), sign)
+	g.fill(sign, 1<<31)
 	g.each(n, func(load func(p reg.Register) reg.VecVirtual, _ func(v, p reg.Register), _ bool) {
 		v := load(x)
 		VANDNPS(v, sign, v)
@@ -514,10 +519,10 @@ func (g *isa) quantize() {
 	x, n = pointer("x"), integer("n")
 	inverse := g.spread("inverse")
 	magic, total := g.vec(), g.zero()
-	VMOVUPS(g.constant(3<<22), magic)
+	g.fill(magic, math.Float32bits(3<<22))
 	half, order := g.vec(), g.vec()
 	if g.wide() {
-		VMOVUPS(g.bitsOf(128), half)
+		g.fill(half, 128)
 	} else {
 		table := GLOBL("evenWords"+g.name, attr.RODATA|attr.NOPTR)
 		for i, from := range [16]uint8{0, 1, 8, 9, 4, 5, 12, 13, 0, 1, 8, 9, 4, 5, 12, 13} {
@@ -564,7 +569,7 @@ func (g *isa) quantizeColumns() {
 	g.function("largestOfColumns", "(largest, x *float32, k int)", "sets largest, of 32 columns, to the largest of k rows of x [k, 32] without their signs.")
 	largest, x, k := pointer("largest"), pointer("x"), integer("k")
 	sign := g.vec()
-	VMOVUPS(g.bitsOf(1<<31), sign)
+	g.fill(sign, 1<<31)
 	tops := make([]reg.VecVirtual, columns/g.lanes)
 	for j := range tops {
 		tops[j] = g.zero()
@@ -593,8 +598,8 @@ func (g *isa) quantizeColumns() {
 		VMOVUPS(at(inverse).Offset(4*j*g.lanes), factors[j])
 	}
 	low, zero := g.vec(), g.vec()
-	VMOVUPS(g.bitsOf(0xff), low)
-	VMOVUPS(g.bitsOf(0x80808080), zero)
+	g.fill(low, 0xff)
+	g.fill(zero, 0x80808080)
 	Label("blocks")
 	for j, factor := range factors {
 		all := g.vec()

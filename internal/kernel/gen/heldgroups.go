@@ -292,7 +292,7 @@ func (g *isa) unitVectors(m Mem, lane int) (v [3]reg.VecVirtual) {
 // bfloat16Splitter gives what makes float32 of two bfloat16 in each lane.
 func (g *isa) bfloat16Splitter() func(m Mem) [2]reg.VecVirtual {
 	high := g.vec()
-	VMOVUPS(g.bitsOf(0xffff0000), high)
+	g.fill(high, 0xffff0000)
 	return func(m Mem) [2]reg.VecVirtual {
 		v, w := g.vec(), g.vec()
 		VMOVUPS(m, w)

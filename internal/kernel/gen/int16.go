@@ -1,6 +1,8 @@
 package main
 
 import (
+	"math"
+
 	. "github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/ir"
 	. "github.com/mmcloughlin/avo/operand"
@@ -260,7 +262,7 @@ func (g *isa) int16Round(name, doc string, turned bool) {
 	MOVL(U32(0xaaaaaaaa), reg.EAX)
 	KMOVD(reg.EAX, reg.K1)
 	Label("step")
-	VMOVUPS(g.constant(int16Magic), reg.Z31)
+	g.fill(reg.Z31, math.Float32bits(int16Magic))
 	Load(Param("factors"), reg.RDX)
 	MOVQ(reg.RSI, reg.RAX)
 	LEAQ(Mem{Base: reg.RSI, Index: reg.R9, Scale: 1}, reg.RBX)

@@ -74,15 +74,27 @@ func (g *isa) spread(name string) reg.VecVirtual {
 	return v
 }
 
-// constant is a memory operand that holds x in every lane.
-func (g *isa) constant(x float64) Mem { return g.bitsOf(math.Float32bits(float32(x))) }
+// constant is an operand that holds x in every lane.
+func (g *isa) constant(x float64) Op { return g.bitsOf(math.Float32bits(float32(x))) }
 
-func (g *isa) bitsOf(x uint32) Mem {
+// bitsOf is an operand that holds the bits x in every lane. With AVX-512 it is a register: the linker brings memory to 32 bytes, and a vector of 64
+// that lies in two cache lines takes twice as long to load.
+func (g *isa) bitsOf(x uint32) Op {
+	if g.wide() {
+		return g.set32(x)
+	}
+	return g.word(x)
+}
+
+// word is a place in memory that holds x, with AVX2 as often as there are lanes.
+func (g *isa) word(x uint32) Mem {
 	m, ok := g.consts[x]
 	if !ok {
 		m = GLOBL(fmt.Sprintf("all%08x%s", x, g.name), attr.RODATA|attr.NOPTR)
 		for i := range g.lanes {
-			DATA(4*i, U32(x))
+			if i == 0 || !g.wide() {
+				DATA(4*i, U32(x))
+			}
 		}
 		g.consts[x] = m
 	}
@@ -90,17 +102,22 @@ func (g *isa) bitsOf(x uint32) Mem {
 }
 
 // set is a register with x in every lane.
-func (g *isa) set(x float64) reg.VecVirtual {
-	v := g.vec()
-	VMOVUPS(g.constant(x), v)
-	return v
-}
+func (g *isa) set(x float64) reg.VecVirtual { return g.set32(math.Float32bits(float32(x))) }
 
 // set32 is a register with the bits x in every lane.
 func (g *isa) set32(x uint32) reg.VecVirtual {
 	v := g.vec()
-	VMOVUPS(g.bitsOf(x), v)
+	g.fill(v, x)
 	return v
+}
+
+// fill sets all lanes of v to the bits x.
+func (g *isa) fill(v reg.Register, x uint32) {
+	if g.wide() {
+		VBROADCASTSS(g.word(x), v)
+	} else {
+		VMOVUPS(g.word(x), v)
+	}
 }
 
 // setMask selects the first n lanes, 0 ≤ n ≤ lanes.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"math"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -69,7 +71,7 @@ func (g *isa) layerNorm() {
 	VADDSS(eps, low, low)
 	VSQRTSS(low, low, low)
 	one := XMM()
-	VMOVSS(g.constant(1), one)
+	VMOVSS(g.word(math.Float32bits(1)), one)
 	VDIVSS(low, one, low)
 	rstd := g.everywhere(low)
 
