@@ -6,54 +6,77 @@ const (
 	maxPacked   = 1 << 22 // elements of B packed at a time, about
 )
 
-// many multiplies some steps at a time, and blocks of rows: whoever takes one packs it, and it stays in the cache while panels of B pass by.
-func (g *product[T]) many() {
-	eachDepth(g.k, panelDepth, 4, func(steps span) {
-		blocks := divide(divide(g.m, g.rows), max(1, blockPanels*panelDepth/steps.len()))
-		if g.packed != nil {
-			g.blocks(blocks, span{0, g.n}, steps, any(g.packed.data).([]T)[roundUp(g.n, g.cols)*steps.lo:])
-			return
-		}
-		if blocks == 1 { // no panel of B is needed twice
-			g.blocks(blocks, span{0, g.n}, steps, nil)
-			return
-		}
-		width := roundUp(min(g.n, maxPacked/steps.len()), g.cols)
-		packed := borrow[T](width * steps.len())
-		defer packed.giveBack()
-		for j := 0; j < g.n; j += width {
-			cols := span{j, min(j+width, g.n)}
-			g.b.packTogether(packed.x, g.cols, cols, steps)
-			g.blocks(blocks, cols, steps, packed.x)
-		}
-	})
+// slab is some steps of a product. right are panels of B for some columns, nil: each is packed when it is needed.
+type slab[T Float] struct {
+	span
+	right []T
 }
 
-// blocks adds the product over some steps to some columns of C. b are the panels of B, unless it is nil: then each is packed when it is needed.
-func (g *product[T]) blocks(blocks int, cols, steps span, b []T) {
-	panels, columns, k := divide(g.m, g.rows), divide(cols.len(), g.cols), steps.len()
+// many multiplies some steps at a time, and blocks of rows: whoever takes one packs it, and it stays in the cache while panels of B pass by.
+func (g *product[T]) many() {
+	var all []slab[T]
+	eachDepth(g.k, panelDepth, 4, func(steps span) {
+		all = append(all, slab[T]{span: steps})
+		if g.packed != nil {
+			all[len(all)-1].right = any(g.packed.data).([]T)[roundUp(g.n, g.cols)*steps.lo:]
+		}
+	})
+	blocks := divide(divide(g.m, g.rows), max(1, blockPanels*panelDepth/all[0].len()))
+	if g.packed != nil || blocks == 1 { // no panel of B is needed twice
+		g.blocks(blocks, span{0, g.n}, all)
+		return
+	}
+	together := min(len(all), max(1, maxPacked/(g.n*all[0].len())))
+	width := roundUp(min(g.n, max(1, maxPacked/all[0].len())), g.cols)
+	packed := borrow[T](width * min(g.k, together*all[0].len()))
+	defer packed.giveBack()
+	for ; len(all) > 0; all = all[min(together, len(all)):] {
+		some := all[:min(together, len(all))]
+		for j := 0; j < g.n; j += width {
+			cols := span{j, min(j+width, g.n)}
+			for i, s := range some {
+				some[i].right = packed.x[width*(s.lo-some[0].lo):]
+				g.b.packTogether(some[i].right, g.cols, cols, s.span)
+			}
+			g.blocks(blocks, cols, some)
+		}
+	}
+}
+
+// blocks adds the products of slabs to some columns of C. Where rows of A can be read in place, columns go through all of them while they are in the
+// cache.
+func (g *product[T]) blocks(blocks int, cols span, slabs []slab[T]) {
+	panels, columns := divide(g.m, g.rows), divide(cols.len(), g.cols)
 	wide := min(max(1, blocks*columns/(8*Threads())), blockCols)
 	groups := divide(columns, wide)
-	serial := g.m*cols.len()*k < serialWork
-	inRunsOf(blocks*groups, serial, func(int, span) (f func(i, next int), end func()) {
-		w := blockWorker[T]{product: g, cols: cols, steps: steps, right: b, a: left[T]{row: g.a.ld, step: 1, run: k}}
+	serial := g.m*cols.len()*g.k < serialWork
+	at := 1 // slabs at a time
+	if g.a.readInPlace() {
+		at = len(slabs)
+	}
+	inPhases(len(slabs)/at, blocks*groups, serial, func() (f func(phase, i, nextPhase, next int), end func()) {
+		w := blockWorker[T]{product: g, cols: cols}
 		var block, panel scratch[T]
 		if !g.a.readInPlace() {
-			block = borrow[T](divide(panels, blocks) * g.rows * k)
-			w.block, w.a = block.x, *packedLeft[T](nil, k)
+			block = borrow[T](divide(panels, blocks) * g.rows * slabs[0].len())
+			w.block = block.x
 		}
-		if b == nil {
-			panel = borrow[T](g.cols * k)
+		if slabs[0].right == nil {
+			panel = borrow[T](g.cols * slabs[0].len())
 			w.panel = panel.x
 		}
-		taken := -1
-		return func(i, next int) {
-				if block := i / groups; block != taken {
-					taken = block
-					w.take(span{block * panels / blocks, (block + 1) * panels / blocks})
+		multiply := func(at int, rows span, c int, later slab[T], next int) {
+			w.take(slabs[at], rows)
+			w.multiply(span{c, min(c+wide, columns)}, later, next)
+		}
+		return func(phase, i, nextPhase, next int) {
+				block := i / groups
+				rows := span{block * panels / blocks, (block + 1) * panels / blocks}
+				c, last := i%groups*wide, (phase+1)*at-1
+				for s := phase * at; s < last; s++ {
+					multiply(s, rows, c, slabs[s+1], c)
 				}
-				c := i % groups * wide
-				w.multiply(span{c, min(c+wide, columns)}, max(0, next)%groups*wide)
+				multiply(last, rows, c, slabs[nextPhase*at], max(0, next)%groups*wide)
 			}, func() {
 				block.giveBack()
 				panel.giveBack()
@@ -64,12 +87,11 @@ func (g *product[T]) blocks(blocks int, cols, steps span, b []T) {
 // blockWorker is what one goroutine has for it.
 type blockWorker[T Float] struct {
 	*product[T]
-	cols, steps span
-	rows        span // panels of A that it multiplies
-	block       []T  // these, nil: they are read where they are
-	a           left[T]
-	right       []T // panels of B, nil: it packs one at a time
-	panel       []T // into this
+	cols span
+	slab[T]
+	rows  span // panels of A that it multiplies
+	block []T  // these, nil: they are read where they are
+	panel []T  // of B that it packs
 }
 
 // panelRows are the rows of a panel of A. They are divided evenly: a last panel of two rows would take as long as one of six.
@@ -78,23 +100,26 @@ func (g *product[T]) panelRows(panel int) span {
 	return span{panel * g.m / panels, (panel + 1) * g.m / panels}
 }
 
-// take makes panels of A those that are multiplied, and packs them if need be.
-func (w *blockWorker[T]) take(panels span) {
-	g, k := w.product, w.steps.len()
-	w.rows = panels
-	for p := panels.lo; p < panels.hi && w.block != nil; p++ {
-		g.a.pack(w.block[(p-panels.lo)*g.rows*k:], g.rows, g.panelRows(p), w.steps.lo, k, span{0, k})
+// take makes steps and panels of A those that are multiplied, and packs them if need be.
+func (w *blockWorker[T]) take(s slab[T], panels span) {
+	packed := w.block == nil || w.span == s.span && w.rows == panels
+	w.slab, w.rows = s, panels
+	if packed {
+		return
+	}
+	g, k := w.product, s.len()
+	for p := panels.lo; p < panels.hi; p++ {
+		g.a.pack(w.block[(p-panels.lo)*g.rows*k:], g.rows, g.panelRows(p), s.lo, k, span{0, k})
 	}
 }
 
-// left is a panel of A, which begins with a row.
-func (w *blockWorker[T]) left(panel, row int) *left[T] {
+// left sets a to a panel of A, which begins with a row.
+func (w *blockWorker[T]) left(a *left[T], panel, row int) {
 	if w.block != nil {
-		w.a.x = w.block[(panel-w.rows.lo)*w.product.rows*w.steps.len():]
+		a.x = w.block[(panel-w.rows.lo)*w.product.rows*w.len():]
 	} else {
-		w.a.x = w.product.a.x[row*w.product.a.ld+w.steps.lo:]
+		a.x = w.product.a.x[row*w.product.a.ld+w.lo:]
 	}
-	return &w.a
 }
 
 // readInPlace reports whether tiles may read their rows of an operand where they are. So they do not if lanes lie side by side, as each step
@@ -110,33 +135,39 @@ func RowStride(n int) int {
 	return n + 16
 }
 
-// multiply adds the product of what is packed and some panels of B. Meanwhile it fetches the next one, after the last that with number next.
-func (w *blockWorker[T]) multiply(panels span, next int) {
-	g, k := w.product, w.steps.len()
+// multiply adds the product of what is packed and some panels of B. Meanwhile it fetches the next one, after the last that of a later slab with
+// number next.
+func (w *blockWorker[T]) multiply(panels span, later slab[T], next int) {
+	g, k := w.product, w.len()
+	a := &left[T]{row: g.a.ld, step: 1, run: k}
+	if w.block != nil {
+		a = packedLeft[T](nil, k)
+	}
 	for p := panels.lo; p < panels.hi; p++ {
 		j := w.cols.lo + p*g.cols
 		width := min(g.cols, w.cols.hi-j)
-		following := next
+		following, in := next, later
 		if p+1 < panels.hi {
-			following = p + 1
+			following, in = p+1, w.slab
 		}
 		b, ahead, soon, each := w.panel, w.panel, fetcher[T]{}, 0
 		if w.right != nil {
-			b, ahead = w.right[p*g.cols*k:], w.right[following*g.cols*k:]
+			b, ahead = w.right[p*g.cols*k:], in.right[following*g.cols*in.len():]
 		} else {
-			g.b.pack(b, g.cols, span{j, j + width}, w.steps.lo, k, span{0, k})
+			g.b.pack(b, g.cols, span{j, j + width}, w.lo, k, span{0, k})
 			from := w.cols.lo + following*g.cols
-			soon = g.b.fetcher(span{from, min(from+g.cols, w.cols.hi)}, w.steps)
+			soon = g.b.fetcher(span{from, min(from+g.cols, w.cols.hi)}, in.span)
 			each = divide(soon.rows, w.rows.len())
 		}
 		for i := w.rows.lo; i < w.rows.hi; i++ {
 			rows := g.panelRows(i)
 			soon.fetch(each)
-			tile(rows.len(), k, w.left(i, rows.lo), b, g.cols, g.c[rows.lo*g.ldc+j:], g.ldc, width, g.accumulate || w.steps.lo > 0, ahead)
+			w.left(a, i, rows.lo)
+			tile(rows.len(), k, a, b, g.cols, g.c[rows.lo*g.ldc+j:], g.ldc, width, g.accumulate || w.lo > 0, ahead)
 			ahead = ahead[min(len(ahead)-1, 4*k):]
 		}
 	}
-	if w.steps.hi == g.k {
+	if w.hi == g.k {
 		g.finish(g.panelRows(w.rows.lo).lo, g.panelRows(w.rows.hi-1).hi, w.cols.lo+panels.lo*g.cols, min(w.cols.lo+panels.hi*g.cols, w.cols.hi))
 	}
 }

@@ -142,8 +142,13 @@ func (p *Packed) Multiply(m int, a []float32, lda int, c []float32, ldc int, e *
 // BothWays reports whether [Packed.MultiplyTransposed] is there. It is not where [Gemm] may cut operands into digits for the other direction.
 func (p *Packed) BothWays() bool { return p != nil && p.data != nil && !p.cpu.inDigits() }
 
-// transposedRows is how many rows of A, of panelDepth steps, stay in the second-level cache while the matrix passes by.
-const transposedRows = 256
+// So many rows of A, of so many steps, stay in the second-level cache while the matrix passes by; they are turned before, so many elements at a
+// time.
+const (
+	transposedRows   = 256
+	transposedDepth  = 384
+	transposedTurned = 1 << 20
+)
 
 // MultiplyTransposed sets C [m, k] to the product of A [m, n] and, transposed, the matrix op(B), k×n: to the bits of [Gemm] or, unless part is
 // 0, to those of its products over so many columns of A at a time, added to zero one after the other. part must be a multiple of 64.
@@ -157,31 +162,35 @@ func (p *Packed) MultiplyTransposed(m, part int, a []float32, lda int, c []float
 	checkMatrix("A", a, lda, m, p.n, false)
 	checkMatrix("C", c, ldc, m, p.k, false)
 	height, width := tileShape[float32]()
+	apart := part > 0
 	if part < 0 || part%width != 0 {
 		panic(fmt.Sprintf("kernel: parts of %d columns", part))
-	}
-	tasks := p.transposedTasks(height)
-	sums := borrow[float32](len(tasks) * height * roundUp(min(m, transposedRows), width))
-	defer sums.giveBack()
-	var blocks []*transposed
-	for i := 0; i < m; i += transposedRows {
-		t := &transposed{Packed: p, rows: min(transposedRows, m-i), width: width, a: operand[float32]{a[i*lda:], lda, false}, c: c[i*ldc:], ldc: ldc, tasks: tasks, height: height, sums: sums.x}
-		t.ld = roundUp(t.rows, width)
-		if part > 0 {
-			totals := borrow[float32](len(tasks) * height * t.ld)
-			defer totals.giveBack()
-			clear(totals.x)
-			t.totals = totals.x
-		}
-		blocks = append(blocks, t)
 	}
 	if part == 0 {
 		part = p.n
 	}
-	for lo := 0; lo < p.n; lo += part { // which all rows of A meet in the cache
-		for _, t := range blocks {
-			t.multiply(span{lo, min(lo+part, p.n)})
+	t := &transposed{Packed: p, width: width, height: height, tasks: p.transposedTasks(height), a: operand[float32]{a, lda, false}, c: c, ldc: ldc}
+	stages, room, most := t.stages(m, part)
+	sums := borrow[float32](room)
+	defer sums.giveBack()
+	t.sums = sums.x
+	if apart {
+		totals := borrow[float32](room)
+		defer totals.giveBack()
+		clear(totals.x)
+		t.totals = totals.x
+	}
+	turned := borrow[float32](most)
+	defer turned.giveBack()
+	for len(stages) > 0 {
+		n, used := 0, 0
+		for n < len(stages) && used+t.size(stages[n]) <= most {
+			stages[n].right = turned.x[used:]
+			used += t.size(stages[n])
+			n++
 		}
+		t.multiply(stages[:n])
+		stages = stages[n:]
 	}
 }
 
@@ -195,37 +204,76 @@ func (p *Packed) transposedTasks(most int) (tasks []span) {
 	return tasks
 }
 
-// transposed is what multiplies some rows of A.
+// transposed is a product of A and, transposed, a matrix.
 type transposed struct {
 	*Packed
-	rows, width int // of a panel of the matrix
-	a           operand[float32]
-	c           []float32
-	ldc         int
-	tasks       []span
-	height      int       // the most rows of a task
-	sums        []float32 // of a part; those of a task are rows of width ld
-	totals      []float32 // of the sums of all parts so far, in the same order; nil: there is one part, as it is
-	ld          int
-	right       []float32 // panels of Aᵀ of some of its steps
+	height, width int    // the most rows of a task, lanes of a panel
+	tasks         []span // rows of the matrix that are multiplied at a time
+	a             operand[float32]
+	c             []float32
+	ldc           int
+	sums          []float32 // of a part: for each block of rows of A, task and panel of these rows, a tile
+	totals        []float32 // of the sums of all parts so far, in the same order; nil: there is one part, as it is
 }
 
-// multiply adds the product over a part of the steps.
-func (t *transposed) multiply(part span) {
-	eachDepth(part.len(), panelDepth, t.width, func(steps span) {
-		steps = span{part.lo + steps.lo, part.lo + steps.hi}
-		right := borrow[float32](t.ld * steps.len())
-		defer right.giveBack()
-		t.right = right.x
-		t.a.packTogether(t.right, t.width, span{0, t.rows}, steps)
-		inRunsOf(len(t.tasks), t.rows*t.k*steps.len() < serialWork, func(int, span) (func(i, next int), func()) {
-			return func(i, next int) {
-				t.task(i, next, steps, steps.lo > part.lo)
-				if steps.hi == part.hi {
-					t.finish(i, part.hi == t.n)
-				}
-			}, func() {}
-		})
+// stage is the product of a block of rows of A and a stretch of steps.
+type stage struct {
+	rows, steps span
+	panels      int       // of rows
+	sums        int       // where those of the block begin
+	first, last bool      // stretch of a part
+	right       []float32 // panels of Aᵀ
+}
+
+// size is that of a stage's panels.
+func (t *transposed) size(s stage) int { return s.panels * t.width * s.steps.len() }
+
+// stages are all that there are, in order, the room for sums, and that for panels of Aᵀ at a time.
+func (t *transposed) stages(m, part int) (all []stage, sums, turned int) {
+	total := 0
+	for lo := 0; lo < t.n; lo += part { // which all rows of A meet in the cache
+		columns := min(part, t.n-lo)
+		sums = 0
+		for i := 0; i < m; i += transposedRows {
+			s := stage{rows: span{i, min(i+transposedRows, m)}, sums: sums}
+			s.panels = divide(s.rows.len(), t.width)
+			eachDepth(columns, transposedDepth, t.width, func(steps span) {
+				s.steps, s.first, s.last = span{lo + steps.lo, lo + steps.hi}, steps.lo == 0, steps.hi == columns
+				all = append(all, s)
+				total += t.size(s)
+				turned = max(turned, t.size(s))
+			})
+			sums += len(t.tasks) * s.panels * t.height * t.width
+		}
+	}
+	return all, sums, max(turned, min(total, transposedTurned))
+}
+
+// multiply adds the products of some stages.
+func (t *transposed) multiply(stages []stage) {
+	work := 0
+	var panels []func()
+	for _, s := range stages {
+		work += s.rows.len() * s.steps.len() * t.k
+		for i := range s.panels {
+			panels = append(panels, func() {
+				rows := span{s.rows.lo + i*t.width, min(s.rows.lo+(i+1)*t.width, s.rows.hi)}
+				t.a.pack(s.right[i*t.width*s.steps.len():], t.width, rows, s.steps.lo, s.steps.len(), span{0, s.steps.len()})
+			})
+		}
+	}
+	alone := work < serialWork
+	inRunsOf(len(panels), alone, func(int, span) (func(i, next int), func()) {
+		return func(i, _ int) { panels[i]() }, func() {}
+	})
+	inPhases(len(stages), len(t.tasks), alone, func() (func(phase, i, nextPhase, next int), func()) {
+		return func(phase, i, nextPhase, next int) {
+			var soon fetcher[float32]
+			if next >= 0 {
+				soon = t.fetcher(t.tasks[next], stages[nextPhase].steps)
+			}
+			t.task(&stages[phase], i, soon)
+		}, func() {}
 	})
 }
 
@@ -241,43 +289,48 @@ func (t *transposed) left(rows span, step int) (x []float32, apart int) {
 	return t.data[roundUp(t.n, t.width)*stretch.lo+step/t.width*apart+(rows.lo-stretch.lo)*t.width:], apart
 }
 
-// task multiplies with some rows of the matrix, and meanwhile fetches those of the next task.
-func (t *transposed) task(i, next int, steps span, accumulate bool) {
-	rows := t.tasks[i]
+// fetcher is for rows of the matrix that are multiplied next.
+func (t *transposed) fetcher(rows, steps span) fetcher[float32] {
 	x, apart := t.left(rows, steps.lo)
+	return fetcher[float32]{x, apart, divide(steps.len(), t.width), t.width * rows.len()}
+}
+
+// task multiplies with some rows of the matrix, and meanwhile fetches what is soon needed of it and the next sums.
+func (t *transposed) task(s *stage, i int, soon fetcher[float32]) {
+	rows, size := t.tasks[i], t.height*t.width
+	x, apart := t.left(rows, s.steps.lo)
 	a := &left[float32]{x, t.width, 1, t.width, apart - t.width}
-	panels := divide(t.rows, t.width)
-	var soon fetcher[float32]
-	if next >= 0 {
-		following, _ := t.left(t.tasks[next], steps.lo)
-		soon = fetcher[float32]{following, apart, divide(steps.len(), t.width), t.width * t.tasks[next].len()}
-	}
-	each := divide(soon.rows, panels)
-	for j := range panels {
+	each := divide(soon.rows, s.panels)
+	from := s.sums + i*s.panels*size
+	for j := range s.panels {
 		soon.fetch(each)
-		right := t.right[j*t.width*steps.len():]
-		tile(rows.len(), steps.len(), a, right, t.width, t.of(i, t.sums)[j*t.width:], t.ld, min(t.width, t.rows-j*t.width), accumulate, right)
+		sums := t.sums[from+j*size:]
+		right, width := s.right[j*t.width*s.steps.len():], min(t.width, s.rows.len()-j*t.width)
+		tile(rows.len(), s.steps.len(), a, right, t.width, sums, t.width, width, !s.first, sums[min(size, len(sums)-1):])
 	}
-}
-
-// of are the rows of a task.
-func (t *transposed) of(task int, sums []float32) []float32 {
-	return sums[task*t.height*t.ld:][:t.tasks[task].len()*t.ld]
-}
-
-// finish adds a task's sums of a part to its totals and, after the last part, brings them into C.
-func (t *transposed) finish(task int, last bool) {
-	rows, sums := t.tasks[task], t.of(task, t.sums)
+	if !s.last {
+		return
+	}
+	sums := t.sums[from:][:s.panels*size]
 	if t.totals != nil {
-		totals := t.of(task, t.totals)
+		totals := t.totals[from:][:len(sums)]
 		add(totals, totals, sums)
 		sums = totals
 	}
-	switch {
-	case !last:
-	case cpu.lanes < rows.len() || cpu.lanes < 16: // with fewer lanes packTranspose writes beyond them
-		packGeneric(t.c[rows.lo:], t.ldc, sums, t.ld, 1, rows.len(), t.rows)
-	default:
-		cpu.packTranspose(single(t.c[rows.lo:]), t.ldc, single(sums), t.ld, rows.len(), t.rows)
+	if s.steps.hi == t.n {
+		t.finish(s.rows, rows, sums)
+	}
+}
+
+// finish brings the sums of some rows of A and of the matrix into C.
+func (t *transposed) finish(rows, columns span, sums []float32) {
+	for i := rows.lo; i < rows.hi; i += t.width {
+		c, n := t.c[i*t.ldc+columns.lo:], min(t.width, rows.hi-i)
+		if cpu.lanes < columns.len() || cpu.lanes < 16 { // with fewer lanes packTranspose writes beyond them
+			packGeneric(c, t.ldc, sums, t.width, 1, columns.len(), n)
+		} else {
+			cpu.packTranspose(single(c), t.ldc, single(sums), t.width, columns.len(), n)
+		}
+		sums = sums[t.height*t.width:]
 	}
 }

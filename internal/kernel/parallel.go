@@ -108,6 +108,52 @@ func inRunsOf(n int, alone bool, begin func(worker int, own span) (f func(i, nex
 	})
 }
 
+// inPhases is for work in phases: for each i below n they come one after the other, but goroutines do not wait for each other between them. begin
+// makes a function for each of up to Threads() goroutines, and another one that is called at the end. Each goroutine goes through its own
+// share of a phase before the next one, and at last through what is left of others', in the same order. nextPhase and next are what it will
+// probably do next; next is -1 if that is not known.
+func inPhases(phases, n int, alone bool, begin func() (f func(phase, i, nextPhase, next int), end func())) {
+	workers := min(Threads(), n)
+	if alone {
+		workers = min(1, n)
+	}
+	if workers == 0 {
+		return
+	}
+	taken, done := make([]counter, workers), make([]atomic.Int32, n)
+	together(workers, func(worker int) {
+		f, end := begin()
+		defer end()
+		for w := range workers {
+			w = (worker + w) % workers
+			own := shareOf(w, workers, n)
+			at := func(k int) (phase, i int) { return k / own.len(), own.lo + k%own.len() }
+			for {
+				k := int(taken[w].n.Add(1)) - 1
+				phase, i := at(k)
+				if phase >= phases {
+					break
+				}
+				nextPhase, next := at(k + 1)
+				if nextPhase >= phases {
+					nextPhase, next = phase, -1
+				}
+				for look := (lookout{}); int(done[i].Load()) < phase; { // somebody is at it
+					look.again()
+				}
+				f(phase, i, nextPhase, next)
+				done[i].Store(int32(phase + 1))
+			}
+		}
+	})
+}
+
+// counter is in a cache line of its own.
+type counter struct {
+	n atomic.Int64
+	_ [56]byte
+}
+
 // share is what is left of a range, in a cache line of its own.
 type share struct {
 	ends atomic.Uint64 // the first, and above it the end

@@ -71,6 +71,62 @@ func TestASlowGoroutinesShareIsDoneByOthers(t *testing.T) {
 	})
 }
 
+func TestPhasesOfAnItemComeInOrder(t *testing.T) {
+	onThreads(func(threads int) {
+		for _, n := range []int{0, 1, 2, 7, 100} {
+			for _, phases := range []int{1, 2, 5} {
+				for _, alone := range []bool{false, true} {
+					done := make([]atomic.Int32, n)
+					var begun, ended atomic.Int32
+					inPhases(phases, n, alone, func() (func(phase, i, nextPhase, next int), func()) {
+						begun.Add(1)
+						return func(phase, i, nextPhase, next int) {
+							if next >= n || nextPhase >= phases || next >= 0 && nextPhase == phase && next != i+1 {
+								t.Errorf("after phase %d of %d comes phase %d of %d", phase, i, nextPhase, next)
+							}
+							if before := done[i].Add(1) - 1; int(before) != phase {
+								t.Errorf("%d threads: phase %d of %d comes after %d others", threads, phase, i, before)
+							}
+						}, func() { ended.Add(1) }
+					})
+					for i := range done {
+						if int(done[i].Load()) != phases {
+							t.Fatalf("%d threads: %d of %d phases of %d were done", threads, done[i].Load(), phases, i)
+						}
+					}
+					if begun.Load() != ended.Load() || (begun.Load() == 0) != (n == 0) || alone && n > 0 && begun.Load() != 1 {
+						t.Errorf("%d threads, %d items: %d began and %d ended", threads, n, begun.Load(), ended.Load())
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestASlowGoroutinesPhasesAreDoneByOthers(t *testing.T) {
+	defer SetThreads(0)
+	SetThreads(2)
+	const phases, n = 3, 100
+	var others atomic.Int64
+	inPhases(phases, n, false, func() (func(phase, i, nextPhase, next int), func()) {
+		return func(phase, i, _, _ int) {
+			if phase > 0 || i != 0 {
+				others.Add(1)
+				return
+			}
+			for start := time.Now(); others.Load() < n-1; runtime.Gosched() { // the first item's other phases cannot be done yet
+				if time.Since(start) > 10*time.Second {
+					t.Errorf("%d items are done beside the first", others.Load())
+					return
+				}
+			}
+		}, func() {}
+	})
+	if others.Load() != phases*n-1 {
+		t.Errorf("%d of %d are done", others.Load(), phases*n-1)
+	}
+}
+
 func TestInOrderStartsInOrder(t *testing.T) {
 	onThreads(func(threads int) {
 		const n = 1000
