@@ -136,6 +136,27 @@ func (u *attentionUnit[T]) fetch(x []T, ld int) {
 	}
 }
 
+// fetchNext fetches what the next unit will read.
+func (u *attentionUnit[T]) fetchNext(q []T, ldq int, k []T, ldk int, v []T, ldv int) {
+	if u.next != nil {
+		u.next.fetchRows(q, ldq)
+		u.next.fetch(k, ldk)
+		u.next.fetch(v, ldv)
+	}
+}
+
+// fetchRows fetches the unit's rows of x.
+func (u *attentionUnit[T]) fetchRows(x []T, ld int) {
+	if s := vectorised[T](); s != nil {
+		for _, r := range u.rows {
+			s.fetch(single(x[r.row*ld+u.head*u.HeadDim:]), ld, 1, divide(4*u.HeadDim, 64))
+		}
+	}
+}
+
+// mostFetched is how many rows of queries, keys and values stay in the second-level cache with those that are in use.
+const mostFetched = 256
+
 // scattered is the length of collected's memory for n rows.
 func (u *attentionUnit[T]) scattered(n int) int {
 	if u.SourceRows == nil {
@@ -183,12 +204,10 @@ func total(sizes ...int) int {
 }
 
 // scores sets s, of row stride ld, to the scaled products of some rows of q with the keys.
-func (u *attentionUnit[T]) scores(s []T, ld int, q []T, ldq int, rows []queryRow, keys, gathered, packed []T) {
-	height, _ := tileShape[T]()
+func (u *attentionUnit[T]) scores(s []T, ld int, q []T, ldq int, rows []queryRow, keys, gathered []T) {
 	d := u.HeadDim
 	u.gather(T(u.Scale), gathered, q, ldq, rows)
-	packAll(packed, operand[T]{gathered, d, false}, height, len(rows), d)
-	multiplyPanels(len(rows), sees(rows), d, packed, d, keys, d, s, ld, false)
+	multiplyPanels(len(rows), sees(rows), d, operand[T]{gathered, d, false}, keys, d, s, ld, false)
 }
 
 func (u *attentionUnit[T]) forward(out []T, ldo int, q []T, ldq int, k []T, ldk int, v []T, ldv int, lse []T) {
@@ -204,7 +223,8 @@ func (u *attentionUnit[T]) forwardPlain(out []T, ldo int, q []T, ldq int, k []T,
 	height, width := tileShape[T]()
 	d, n := u.HeadDim, sees(u.rows)
 	block := attentionBlock[T](n)
-	sizes := []int{roundUp(n, width) * d, roundUp(d, width) * n, block * n, block * max(n, d), block * d, u.scattered(n)}
+	apart := RowStride(n)
+	sizes := []int{roundUp(n, width) * d, roundUp(d, width) * n, block * apart, block * d, u.scattered(n)}
 	direct := len(u.rows) <= height && d%width == 0 // not worth packing the values
 	if u.keys != nil {
 		sizes[0] = 0
@@ -213,12 +233,11 @@ func (u *attentionUnit[T]) forwardPlain(out []T, ldo int, q []T, ldq int, k []T,
 		sizes[1] = 0
 	}
 	parts := carve(u.borrow(total(sizes...)), sizes...)
-	keys, values, scores, packed, gathered, collected := parts[0], parts[1], parts[2], parts[3], parts[4], parts[5]
+	keys, values, scores, gathered, collected := parts[0], parts[1], parts[2], parts[3], parts[4]
 	var columns operand[T] // the values
 	if n > 0 {
-		if direct && u.next != nil && u.keys == nil {
-			u.next.fetch(k, ldk)
-			u.next.fetch(v, ldv)
+		if u.keys == nil && (direct || n <= mostFetched) {
+			u.fetchNext(q, ldq, k, ldk, v, ldv)
 		}
 		if u.keys != nil {
 			keys = u.keys
@@ -233,13 +252,13 @@ func (u *attentionUnit[T]) forwardPlain(out []T, ldo int, q []T, ldq int, k []T,
 	var sums [mostRows]float64
 	u.blocks(n, func(rows []queryRow) {
 		m, n := len(rows), sees(rows)
-		u.scores(scores, n, q, ldq, rows, keys, gathered, packed)
-		u.softmax(scores, n, rows, sums[:], lse, expSum)
-		packAll(packed, operand[T]{scores, n, false}, height, m, n)
+		u.scores(scores, apart, q, ldq, rows, keys, gathered)
+		u.softmax(scores, apart, n, rows, sums[:], lse, expSum)
+		of := operand[T]{scores, apart, false}
 		if direct {
-			multiplyPanel(m, d, n, packed, columns, gathered, d)
+			multiplyPanel(m, d, n, of, columns, gathered, d)
 		} else {
-			multiplyPanels(m, d, n, packed, n, values, steps, gathered, d, false)
+			multiplyPanels(m, d, n, of, values, steps, gathered, d, false)
 		}
 		u.scatter(out, ldo, gathered, rows, sums[:])
 	})
@@ -258,17 +277,17 @@ func (u *attentionUnit[T]) forwardPacked(out []T, ldo int, q []T, ldq int, p att
 		if n > 0 {
 			u.gather(T(u.Scale), any(gathered).([]T), q, ldq, rows)
 			p.keys.multiplyAll(m, gathered, d, scores, n)
-			u.softmax(any(scores).([]T), n, rows, sums[:], nil, expSum)
+			u.softmax(any(scores).([]T), n, n, rows, sums[:], nil, expSum)
 			p.values.multiplyAll(m, scores, n, gathered, d)
 		}
 		u.scatter(out, ldo, any(gathered).([]T), rows, sums[:])
 	})
 }
 
-// softmax turns scores into exponentials, in sums their sum, from which dropout takes some.
-func (u *attentionUnit[T]) softmax(scores []T, ld int, rows []queryRow, sums []float64, lse []T, exponentials func(dst, x []T, shift T) float64) {
+// softmax turns n scores a row into exponentials, in sums their sum, from which dropout takes some.
+func (u *attentionUnit[T]) softmax(scores []T, ld, n int, rows []queryRow, sums []float64, lse []T, exponentials func(dst, x []T, shift T) float64) {
 	for i, r := range rows {
-		row := scores[i*ld : (i+1)*ld]
+		row := scores[i*ld:][:n]
 		top := maximum(row[:r.visible])
 		sums[i] = exponentials(row, row[:r.visible], top)
 		clear(row[r.visible:])
@@ -314,7 +333,7 @@ func (u *attentionUnit[T]) forwardTiled(out []T, ldo int, q []T, ldq int, k []T,
 		m, n := len(rows), sees(rows)
 		u.gather(T(u.Scale), gathered, q, ldq, rows)
 		multiply(false, true, m, n, d, gathered, d, keys.x, ldk, scores, n, false, nil)
-		u.softmax(scores, n, rows, sums[:], lse, exponentials)
+		u.softmax(scores, n, n, rows, sums[:], lse, exponentials)
 		multiply(false, false, m, d, n, scores, n, values.x, ldv, gathered, d, false, nil)
 		u.scatter(out, ldo, gathered, rows, sums[:])
 	}
@@ -327,18 +346,23 @@ func (u *attentionUnit[T]) tiled() bool {
 }
 
 func (u *attentionUnit[T]) backward(dq []T, lddq int, dk []T, lddk int, dv []T, lddv int, dout []T, lddo int, out []T, ldo int, q []T, ldq int, k []T, ldk int, v []T, ldv int, lse []T) {
-	height, width := tileShape[T]()
+	_, width := tileShape[T]()
 	d, n := u.HeadDim, sees(u.rows)
 	if n == 0 {
 		return
 	}
 	block := attentionBlock[T](n)
-	wide := roundUp(d, width)
+	wide, apart := roundUp(d, width), RowStride(n)
 	sizes := []int{roundUp(n, width) * d, roundUp(n, width) * d, wide * n, // keys, values, and keys the other way round
-		block * n, block * n, max(block*d, block*n, block*roundUp(n, height)), block * d, block * d, wide * block}
+		block * apart, block * apart, block * d, block * d, wide * block}
 	parts := carve(u.borrow(total(sizes...)), sizes...)
 	keys, values, keyColumns := parts[0], parts[1], parts[2]
-	p, dp, packed, queries, douts, columns := parts[3], parts[4], parts[5], parts[6], parts[7], parts[8]
+	p, dp, queries, douts, columns := parts[3], parts[4], parts[5], parts[6], parts[7]
+	if u.next != nil && n <= mostFetched {
+		u.fetchNext(q, ldq, k, ldk, v, ldv)
+		u.next.fetchRows(dout, lddo)
+		u.next.fetchRows(out, ldo)
+	}
 	packAll(keys, u.operand(k, ldk, false), width, n, d)
 	packAll(values, u.operand(v, ldv, false), width, n, d)
 	packAll(keyColumns, u.operand(k, ldk, true), width, d, n)
@@ -346,25 +370,23 @@ func (u *attentionUnit[T]) backward(dq []T, lddq int, dk []T, lddk int, dv []T, 
 
 	// transposed adds to rows of dst the product xᵀ·y, x [m, n] and y [m, d].
 	transposed := func(dst []T, ld int, x, y []T, m, n int) {
-		packAll(packed, operand[T]{x, n, true}, height, n, m)
 		packAll(columns, operand[T]{y, d, true}, width, d, m)
-		multiplyPanels(n, d, m, packed, m, columns, m, dst[u.source.Start*ld+u.head*d:], ld, true)
+		multiplyPanels(n, d, m, operand[T]{x, apart, true}, columns, m, dst[u.source.Start*ld+u.head*d:], ld, true)
 	}
 	u.blocks(n, func(rows []queryRow) {
 		m, n := len(rows), sees(rows)
 		if n == 0 {
 			return
 		}
-		u.scores(p, n, q, ldq, rows, keys, queries, packed)
+		u.scores(p, apart, q, ldq, rows, keys, queries)
 		u.gather(1, douts, dout, lddo, rows)
-		packAll(packed, operand[T]{douts, d, false}, height, m, d)
-		multiplyPanels(m, n, d, packed, d, values, d, dp, n, false)
+		multiplyPanels(m, n, d, operand[T]{douts, d, false}, values, d, dp, apart, false)
 		for i, r := range rows {
-			row := p[i*n : (i+1)*n]
+			row := p[i*apart:][:n]
 			expSum(row, row[:r.visible], lse[r.row*u.Heads+u.head])
 			clear(row[r.visible:])
 			delta := T(dot(douts[i*d:(i+1)*d], out[r.row*ldo+u.head*d:]))
-			slope := dp[i*n : (i+1)*n]
+			slope := dp[i*apart:][:n]
 			if u.DropoutP == 0 {
 				scaledDifference(slope, row, slope, delta)
 			} else {
@@ -382,8 +404,7 @@ func (u *attentionUnit[T]) backward(dq []T, lddq int, dk []T, lddk int, dv []T, 
 			transposed(dk, lddk, dp, queries, m, n)
 		}
 		if dq != nil {
-			packAll(packed, operand[T]{dp, n, false}, height, m, n)
-			multiplyPanels(m, d, n, packed, n, keyColumns, steps, queries, d, false)
+			multiplyPanels(m, d, n, operand[T]{dp, apart, false}, keyColumns, steps, queries, d, false)
 			for i, r := range rows {
 				axpy(T(u.Scale), queries[i*d:(i+1)*d], dq[r.row*lddq+u.head*d:])
 			}
@@ -396,18 +417,18 @@ func (u *attentionUnit[T]) weights(w []T, q []T, ldq int, k []T, ldk int) {
 	_, width := tileShape[T]()
 	d, n, lk := u.HeadDim, sees(u.rows), u.source.Len()
 	block := attentionBlock[T](n)
-	sizes := []int{roundUp(n, width) * d, block * d, block * d, u.scattered(n)}
+	sizes := []int{roundUp(n, width) * d, block * d, u.scattered(n)}
 	memory := borrow[T](total(sizes...))
 	defer memory.giveBack()
 	parts := carve(memory.x, sizes...)
-	keys, packed, gathered := parts[0], parts[1], parts[2]
+	keys, gathered := parts[0], parts[1]
 	if n > 0 {
-		packAll(keys, u.collected(parts[3], k, ldk, false, n), width, n, d)
+		packAll(keys, u.collected(parts[2], k, ldk, false, n), width, n, d)
 	}
 	done := 0
 	u.blocks(n, func(rows []queryRow) {
 		scores := w[done*lk:]
-		u.scores(scores, lk, q, ldq, rows, keys, gathered, packed)
+		u.scores(scores, lk, q, ldq, rows, keys, gathered)
 		for i, r := range rows {
 			row := scores[i*lk : (i+1)*lk]
 			sum := expSum(row, row[:r.visible], maximum(row[:r.visible]))

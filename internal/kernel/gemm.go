@@ -247,33 +247,40 @@ func (g *product[T]) finishFrom(x []T, ld, i0, i1, j0, j1 int) {
 	}
 }
 
-// multiplyPanels sets the m×n matrix c to, or adds to it, the product of packed operands over the first k steps of their panels, which
-// have stepsA and stepsB.
-func multiplyPanels[T Float](m, n, k int, a []T, stepsA int, b []T, stepsB int, c []T, ldc int, accumulate bool) {
-	rows, cols := tileShape[T]()
+// multiplyPanels sets the m×n matrix c to, or adds to it, the product of the rows of a, read where they are, and of b, packed, over the first k
+// steps of its panels, which have stepsB.
+func multiplyPanels[T Float](m, n, k int, a operand[T], b []T, stepsB int, c []T, ldc int, accumulate bool) {
+	height, width := tileShape[T]()
+	panels := divide(m, height)
 	for p := 0; p < k; p += panelDepth {
 		steps := min(panelDepth, k-p)
-		for j := 0; j < n; j += cols {
-			panel, next := b[j*stepsB+p*cols:], b[j*stepsB+p*cols:]
-			if j+cols < n {
-				next = b[(j+cols)*stepsB+p*cols:]
+		left := a.left(steps)
+		for j := 0; j < n; j += width {
+			panel, next := b[j*stepsB+p*width:], b[j*stepsB+p*width:]
+			if j+width < n {
+				next = b[(j+width)*stepsB+p*width:]
 			}
-			for i := 0; i < m; i += rows {
-				tile(min(rows, m-i), steps, packedLeft(a[i*stepsA+p*rows:], steps), panel, cols, c[i*ldc+j:], ldc, min(cols, n-j), accumulate || p > 0, next)
+			for i := range panels {
+				rows := span{i * m / panels, (i + 1) * m / panels}
+				left.x = a.from(rows.lo, p)
+				tile(rows.len(), steps, left, panel, width, c[rows.lo*ldc+j:], ldc, min(width, n-j), accumulate || p > 0, next)
 				next = next[min(len(next)-1, 4*steps):]
 			}
 		}
 	}
 }
 
-// multiplyPanel sets the m×n matrix c to the product of one packed panel and of b, whose n lanes lie side by side and fill whole panels.
-func multiplyPanel[T Float](m, n, k int, a []T, b operand[T], c []T, ldc int) {
-	rows, cols := tileShape[T]()
+// multiplyPanel sets the m×n matrix c to the product of a, no more rows than a tile, and of b, whose n lanes lie side by side and fill whole panels.
+// Both are read where they are.
+func multiplyPanel[T Float](m, n, k int, a, b operand[T], c []T, ldc int) {
+	_, width := tileShape[T]()
 	for p := 0; p < k; p += panelDepth {
-		for j := 0; j < n; j += cols {
+		steps := min(panelDepth, k-p)
+		left := a.left(steps)
+		left.x = a.from(0, p)
+		for j := 0; j < n; j += width {
 			side := b.x[p*b.ld+j:]
-			steps := min(panelDepth, k-p)
-			tile(m, steps, packedLeft(a[p*rows:], steps), side, b.ld, c[j:], ldc, cols, p > 0, side)
+			tile(m, steps, left, side, b.ld, c[j:], ldc, width, p > 0, side)
 		}
 	}
 }
@@ -369,6 +376,14 @@ type left[T Float] struct {
 func packedLeft[T Float](x []T, k int) *left[T] {
 	rows, _ := tileShape[T]()
 	return &left[T]{x, 1, rows, k, 0}
+}
+
+// left is how far apart elements of an operand are for tiles that read rows where they are, which x is then set to.
+func (o operand[T]) left(run int) *left[T] {
+	if o.side {
+		return &left[T]{nil, 1, o.ld, run, 0}
+	}
+	return &left[T]{nil, o.ld, 1, run, 0}
 }
 
 // tile adds to, or sets, the first cols columns of some rows of c: the product of as many rows of A and of k rows of b, ldb apart, that

@@ -113,15 +113,6 @@ func (w *blockWorker[T]) take(s slab[T], panels span) {
 	}
 }
 
-// left sets a to a panel of A, which begins with a row.
-func (w *blockWorker[T]) left(a *left[T], panel, row int) {
-	if w.block != nil {
-		a.x = w.block[(panel-w.rows.lo)*w.product.rows*w.len():]
-	} else {
-		a.x = w.product.a.x[row*w.product.a.ld+w.lo:]
-	}
-}
-
 // readInPlace reports whether tiles may read their rows of an operand where they are. So they do not if lanes lie side by side, as each step
 // would come from another page, or if all lie in the same few lines of the first-level cache.
 func (o operand[T]) readInPlace() bool { return !o.side && o.ld%1024 != 0 }
@@ -139,7 +130,7 @@ func RowStride(n int) int {
 // number next.
 func (w *blockWorker[T]) multiply(panels span, later slab[T], next int) {
 	g, k := w.product, w.len()
-	a := &left[T]{row: g.a.ld, step: 1, run: k}
+	a := g.a.left(k)
 	if w.block != nil {
 		a = packedLeft[T](nil, k)
 	}
@@ -162,7 +153,11 @@ func (w *blockWorker[T]) multiply(panels span, later slab[T], next int) {
 		for i := w.rows.lo; i < w.rows.hi; i++ {
 			rows := g.panelRows(i)
 			soon.fetch(each)
-			w.left(a, i, rows.lo)
+			if w.block != nil {
+				a.x = w.block[(i-w.rows.lo)*g.rows*k:]
+			} else {
+				a.x = g.a.from(rows.lo, w.lo)
+			}
 			tile(rows.len(), k, a, b, g.cols, g.c[rows.lo*g.ldc+j:], g.ldc, width, g.accumulate || w.lo > 0, ahead)
 			ahead = ahead[min(len(ahead)-1, 4*k):]
 		}
