@@ -125,31 +125,23 @@ func (u *attentionUnit[T]) fetch(x []T, ld int) {
 	if s == nil || n == 0 {
 		return
 	}
-	const line = 64
-	lines := divide(4*u.HeadDim, line)
 	if u.SourceRows == nil {
-		s.fetch(single(u.operand(x, ld, false).x), ld, n, lines)
+		s.fetch(single(u.operand(x, ld, false).x), ld, n, u.lines())
 		return
 	}
 	for _, row := range u.SourceRows[u.source.Start:][:n] {
-		s.fetch(single(x[row*ld+u.head*u.HeadDim:]), ld, 1, lines)
+		s.fetch(single(x[row*ld+u.head*u.HeadDim:]), ld, 1, u.lines())
 	}
 }
 
-// fetchNext fetches what the next unit will read.
-func (u *attentionUnit[T]) fetchNext(q []T, ldq int, k []T, ldk int, v []T, ldv int) {
-	if u.next != nil {
-		u.next.fetchRows(q, ldq)
-		u.next.fetch(k, ldk)
-		u.next.fetch(v, ldv)
-	}
-}
+// lines is how many lines of the cache the head's part of a row takes.
+func (u *attentionUnit[T]) lines() int { return divide(4*u.HeadDim, 64) }
 
 // fetchRows fetches the unit's rows of x.
 func (u *attentionUnit[T]) fetchRows(x []T, ld int) {
 	if s := vectorised[T](); s != nil {
 		for _, r := range u.rows {
-			s.fetch(single(x[r.row*ld+u.head*u.HeadDim:]), ld, 1, divide(4*u.HeadDim, 64))
+			s.fetch(single(x[r.row*ld+u.head*u.HeadDim:]), ld, 1, u.lines())
 		}
 	}
 }
@@ -236,8 +228,10 @@ func (u *attentionUnit[T]) forwardPlain(out []T, ldo int, q []T, ldq int, k []T,
 	keys, values, scores, gathered, collected := parts[0], parts[1], parts[2], parts[3], parts[4]
 	var columns operand[T] // the values
 	if n > 0 {
-		if u.keys == nil && (direct || n <= mostFetched) {
-			u.fetchNext(q, ldq, k, ldk, v, ldv)
+		if u.next != nil && u.keys == nil && (direct || n <= mostFetched) {
+			u.next.fetchRows(q, ldq)
+			u.next.fetch(k, ldk)
+			u.next.fetch(v, ldv)
 		}
 		if u.keys != nil {
 			keys = u.keys
@@ -359,7 +353,9 @@ func (u *attentionUnit[T]) backward(dq []T, lddq int, dk []T, lddk int, dv []T, 
 	keys, values, keyColumns := parts[0], parts[1], parts[2]
 	p, dp, queries, douts, columns := parts[3], parts[4], parts[5], parts[6], parts[7]
 	if u.next != nil && n <= mostFetched {
-		u.fetchNext(q, ldq, k, ldk, v, ldv)
+		u.next.fetchRows(q, ldq)
+		u.next.fetch(k, ldk)
+		u.next.fetch(v, ldv)
 		u.next.fetchRows(dout, lddo)
 		u.next.fetchRows(out, ldo)
 	}

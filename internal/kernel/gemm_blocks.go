@@ -65,18 +65,17 @@ func (g *product[T]) blocks(blocks int, cols span, slabs []slab[T]) {
 			panel = borrow[T](g.cols * slabs[0].len())
 			w.panel = panel.x
 		}
-		multiply := func(at int, rows span, c int, later slab[T], next int) {
-			w.take(slabs[at], rows)
-			w.multiply(span{c, min(c+wide, columns)}, later, next)
-		}
 		return func(phase, i, nextPhase, next int) {
-				block := i / groups
-				rows := span{block * panels / blocks, (block + 1) * panels / blocks}
-				c, last := i%groups*wide, (phase+1)*at-1
-				for s := phase * at; s < last; s++ {
-					multiply(s, rows, c, slabs[s+1], c)
+				block, first := i/groups, i%groups*wide
+				rows, own := span{block * panels / blocks, (block + 1) * panels / blocks}, slabs[phase*at:][:at]
+				for s := range own {
+					w.take(own[s], rows)
+					later, from := slabs[nextPhase*at], max(0, next)%groups*wide
+					if s+1 < at {
+						later, from = own[s+1], first
+					}
+					w.multiply(span{first, min(first+wide, columns)}, later, from)
 				}
-				multiply(last, rows, c, slabs[nextPhase*at], max(0, next)%groups*wide)
 			}, func() {
 				block.giveBack()
 				panel.giveBack()
@@ -126,8 +125,8 @@ func RowStride(n int) int {
 	return n + 16
 }
 
-// multiply adds the product of what is packed and some panels of B. Meanwhile it fetches the next one, after the last that of a later slab with
-// number next.
+// multiply adds the product of what it took and some panels of B. Meanwhile it fetches the next one, after the last the one with number next
+// of another slab, which comes later.
 func (w *blockWorker[T]) multiply(panels span, later slab[T], next int) {
 	g, k := w.product, w.len()
 	a := g.a.left(k)
